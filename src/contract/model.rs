@@ -1,0 +1,136 @@
+//! What a contract says, as plain values.
+
+use std::fmt;
+
+/// The agreed shape of a log record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contract {
+    /// Columns in the order of the table.
+    pub columns: Vec<Column>,
+    /// What fields that no column names do.
+    pub unknown_fields: UnknownFields,
+    /// What a key that stands twice in one object does.
+    pub duplicate_keys: DuplicateKeys,
+    /// Nesting of objects and arrays that a line may have at most.
+    pub depth_max: usize,
+    /// Bytes that a line may have at most, without its line end.
+    pub line_bytes_max: usize,
+}
+
+/// One column of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// The column's name in SQL.
+    pub name: String,
+    /// Where the value is looked for; the first path that is present wins.
+    pub paths: Vec<JsonPath>,
+    /// The column's type.
+    pub column_type: ColumnType,
+    /// A line without a value (absent or JSON null) is a reject.
+    pub required: bool,
+    /// The JSON text that stands in for an absent or null value.
+    pub default: Option<String>,
+    /// What a value of another shape does.
+    pub on_mismatch: OnMismatch,
+    /// Whether `"12"` is taken for 12.
+    pub number_in_string: bool,
+}
+
+/// The keys that lead from the record (or list element) to a value: `session.short`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JsonPath(pub Vec<String>);
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, key) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(".")?;
+            }
+            if key.contains('.') || key.contains('"') || key.is_empty() {
+                write!(f, "\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))?;
+            } else {
+                f.write_str(key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A column's type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnType {
+    /// UTF-8 text.
+    String,
+    /// `true` or `false`.
+    Bool,
+    /// 32-bit signed integer.
+    Int32,
+    /// 64-bit signed integer.
+    Int64,
+    /// IEEE 754 double.
+    Float64,
+    /// Exact decimal number.
+    Decimal {
+        /// Digits in all, 1 to 38.
+        precision: u8,
+        /// Digits behind the point, at most `precision`.
+        scale: i8,
+    },
+    /// Calendar day, `2026-11-21`.
+    Date,
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    Timestamp {
+        /// The accepted forms; the first that fits wins.
+        forms: Vec<TimestampForm>,
+        /// The zone of texts that name none; such texts are a mismatch if absent.
+        assumed_zone: Option<chrono_tz::Tz>,
+    },
+    /// A JSON array of objects, as a list of structs; the columns' paths start at the element.
+    List(Vec<Column>),
+    /// Any JSON value, as its text in the line, byte for byte.
+    Json,
+}
+
+/// A form that a timestamp may be written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimestampForm {
+    /// `2026-11-21T13:05:00.123456+09:00`, also with a space for `T`.
+    Rfc3339,
+    /// Seconds since the epoch; a fraction is kept to the microsecond.
+    EpochSeconds,
+    /// Milliseconds since the epoch.
+    EpochMilliseconds,
+    /// Microseconds since the epoch.
+    EpochMicroseconds,
+    /// A strftime pattern, such as `%d/%b/%Y:%H:%M:%S %z`.
+    Pattern(String),
+}
+
+/// What a value of another shape than the column's type does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// The line is a reject.
+    Reject,
+    /// The column is NULL in this row.
+    Null,
+}
+
+/// What fields that no column names do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// They are counted by path and skipped.
+    Ignore,
+    /// They are counted and collected into a JSON text column of this name.
+    Collect(String),
+    /// The line is a reject.
+    Reject,
+}
+
+/// What a key that stands twice in one object does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DuplicateKeys {
+    /// The last one counts.
+    Last,
+    /// The line is a reject.
+    Reject,
+}

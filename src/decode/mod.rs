@@ -1,0 +1,5 @@
+//! NDJSON bytes → (`RecordBatch`, rejects).
+
+mod model;
+
+pub use model::*;

@@ -1,0 +1,9 @@
+//! Ashiato (足跡, footprints): behaviour logs in, tables out.
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod contract;
+pub mod decode;
+pub mod error;
+pub mod pipeline;
+pub mod store;

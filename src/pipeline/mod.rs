@@ -1,0 +1,5 @@
+//! A pipeline's definition: typed, then resolved.
+
+mod output;
+
+pub use output::*;

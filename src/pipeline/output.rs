@@ -1,0 +1,150 @@
+//! What an output is: a view that is written.
+
+use std::path::PathBuf;
+
+/// A view that is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The output's name in results and state.
+    pub name: String,
+    /// The view that is written.
+    pub view: String,
+    /// One table a format.
+    pub tables: Vec<Table>,
+    /// Columns that become directories, outermost first.
+    pub partition_by: Vec<String>,
+    /// Columns that order the rows within a file.
+    pub sort_by: Vec<String>,
+    /// Columns of the view that are not written.
+    pub exclude: Vec<String>,
+    /// What must hold of the rows.
+    pub expectations: Vec<Expectation>,
+}
+
+/// One format of an output, at its own root.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The folder that holds this table and nothing else.
+    pub root: PathBuf,
+    /// How its files are written.
+    pub format: Format,
+}
+
+/// How a table's files are written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet(ParquetOptions),
+    /// Text as Hive's LazySimpleSerDe reads it.
+    Tsv(TsvOptions),
+}
+
+impl Format {
+    /// The name in configuration and results.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Format::Parquet(_) => "parquet",
+            Format::Tsv(_) => "tsv",
+        }
+    }
+}
+
+/// How Parquet is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParquetOptions {
+    /// Who must be able to read it; settles timestamps and decimals together.
+    pub target: ParquetTarget,
+    /// The codec of data pages.
+    pub compression: ParquetCompression,
+    /// Encoded bytes of a row group at which it is closed.
+    pub row_group_bytes_target: u64,
+    /// Bytes of a file at which the next one is begun.
+    pub file_bytes_target: u64,
+}
+
+impl Default for ParquetOptions {
+    fn default() -> Self {
+        ParquetOptions {
+            target: ParquetTarget::Spark,
+            compression: ParquetCompression::Zstd(1),
+            row_group_bytes_target: 128 << 20,
+            file_bytes_target: 256 << 20,
+        }
+    }
+}
+
+/// Readers that differ in which timestamps and decimals they take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParquetTarget {
+    /// INT64 microseconds, decimals as narrow as they fit.
+    Spark,
+    /// As `Spark`.
+    Trino,
+    /// As `Spark`.
+    DuckDb,
+    /// Hive 3: INT64 timestamps are read, decimals must be fixed-length byte arrays.
+    Hive3,
+    /// Hive 2: INT96 timestamps, decimals as fixed-length byte arrays.
+    Hive2,
+}
+
+/// Codecs of Parquet's data pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParquetCompression {
+    /// None.
+    Uncompressed,
+    /// Snappy.
+    Snappy,
+    /// Zstandard at a level, 1 to 22.
+    Zstd(i32),
+}
+
+/// How TSV is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TsvOptions {
+    /// The files' compression.
+    pub compression: TsvCompression,
+    /// Bytes of a (compressed) file at which the next one is begun.
+    pub file_bytes_target: u64,
+}
+
+impl Default for TsvOptions {
+    fn default() -> Self {
+        TsvOptions { compression: TsvCompression::Gzip, file_bytes_target: 256 << 20 }
+    }
+}
+
+/// Codecs that Hive reads text through without native libraries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TsvCompression {
+    /// None.
+    Uncompressed,
+    /// gzip.
+    Gzip,
+    /// bzip2, the only one that Hadoop splits.
+    Bzip2,
+}
+
+/// A SQL predicate that each row of an output must meet; NULL counts as broken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// The expectation's name in results and in the quarantine.
+    pub name: String,
+    /// A SQL predicate over the view's columns.
+    pub predicate: String,
+    /// What a row that breaks it does.
+    pub on_fail: OnFail,
+    /// Where it stands in its file, for errors: line and column from 1.
+    pub place: (usize, usize),
+}
+
+/// What a row that breaks an expectation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFail {
+    /// The row goes to the quarantine, not to the table.
+    Reject,
+    /// The row is written and counted.
+    Warn,
+    /// The run fails with exit code 65.
+    Fail,
+}

@@ -1,0 +1,3 @@
+//! Object stores by URL, and the names of all that is written.
+
+pub mod paths;
