@@ -5,5 +5,6 @@ pub mod config;
 pub mod contract;
 pub mod decode;
 pub mod error;
+pub mod json;
 pub mod pipeline;
 pub mod store;
