@@ -79,3 +79,61 @@ pub fn line_and_column(text: &str, position: usize) -> (usize, usize) {
     let line_start = before.rfind('\n').map_or(0, |i| i + 1);
     (line, before[line_start..].chars().count() + 1)
 }
+
+/// Reads a byte size: `16MiB`, `512 MiB`, `1GB`, or a plain number of bytes.
+///
+/// `KiB`, `MiB`, `GiB` and `TiB` are powers of 1024; `kB`, `KB`, `MB`, `GB` and `TB` of 1000; the
+/// unit may stand behind a space. The result is in bytes.
+///
+/// # Errors
+/// What was expected and what was found, if the text is anything else or beyond 64 bits.
+pub fn parse_byte_size(text: &str) -> std::result::Result<u64, String> {
+    let wrong = || format!("expected a byte size such as `16MiB` or `1048576`, found `{text}`");
+    let digits_end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let factor: u64 = match unit.strip_prefix(' ').unwrap_or(unit) {
+        "" if unit.is_empty() => 1,
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_sizes_are_numbers_with_or_without_a_unit() {
+        let cases = [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("16MiB", 16 << 20),
+            ("512 MiB", 512 << 20),
+            ("3kB", 3_000),
+            ("2GB", 2_000_000_000),
+            ("1TiB", 1 << 40),
+            ("7B", 7),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse_byte_size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_byte_size_is_refused_with_the_text() {
+        for text in ["", "MiB", "-1", "1.5GiB", "16mib", "16  MiB", "1 ", "99999999TiB", "0x10"] {
+            let error = parse_byte_size(text).unwrap_err();
+            assert!(error.ends_with(&format!("found `{text}`")), "{error}");
+        }
+    }
+}
