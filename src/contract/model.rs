@@ -40,22 +40,6 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JsonPath(pub Vec<String>);
 
-impl fmt::Display for JsonPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, key) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str(".")?;
-            }
-            if key.contains('.') || key.contains('"') || key.is_empty() {
-                write!(f, "\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))?;
-            } else {
-                f.write_str(key)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// A column's type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnType {
@@ -82,7 +66,7 @@ pub enum ColumnType {
     Timestamp {
         /// The accepted forms; the first that fits wins.
         forms: Vec<TimestampForm>,
-        /// The zone of texts that name none; such texts are a mismatch if absent.
+        /// The zone of texts that name none; without it such texts are a mismatch.
         assumed_zone: Option<chrono_tz::Tz>,
     },
     /// A JSON array of objects, as a list of structs; the columns' paths start at the element.
@@ -91,19 +75,72 @@ pub enum ColumnType {
     Json,
 }
 
+impl fmt::Display for ColumnType {
+    /// The type as a contract names it: `decimal(12,2)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ColumnType::String => "string",
+            ColumnType::Bool => "bool",
+            ColumnType::Int32 => "int32",
+            ColumnType::Int64 => "int64",
+            ColumnType::Float64 => "float64",
+            ColumnType::Decimal { precision, scale } => {
+                return write!(f, "decimal({precision},{scale})");
+            }
+            ColumnType::Date => "date",
+            ColumnType::Timestamp { .. } => "timestamp",
+            ColumnType::List(_) => "list",
+            ColumnType::Json => "json",
+        })
+    }
+}
+
+impl Column {
+    /// What a value of the column must be, for messages.
+    pub fn expected(&self) -> String {
+        let in_string = if self.number_in_string { ", also in a string" } else { "" };
+        match &self.column_type {
+            ColumnType::String => "a string".to_owned(),
+            ColumnType::Bool => "true or false".to_owned(),
+            ColumnType::Date => "a date such as \"2026-11-21\"".to_owned(),
+            ColumnType::Timestamp { forms, .. } => {
+                let forms: Vec<String> = forms.iter().map(|form| format!("`{form}`")).collect();
+                format!("a timestamp as {}{in_string}", forms.join(" or "))
+            }
+            ColumnType::List(_) => "an array of objects".to_owned(),
+            ColumnType::Json => "any JSON value but null".to_owned(),
+            number => format!("a number that {number} holds exactly{in_string}"),
+        }
+    }
+}
+
 /// A form that a timestamp may be written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimestampForm {
-    /// `2026-11-21T13:05:00.123456+09:00`, also with a space for `T`.
+    /// `2026-11-21T13:05:00.123456+09:00`, also with a space for `T`; without the offset only in an
+    /// assumed zone.
     Rfc3339,
     /// Seconds since the epoch; a fraction is kept to the microsecond.
     EpochSeconds,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the epoch; a fraction is kept to the microsecond.
     EpochMilliseconds,
-    /// Microseconds since the epoch.
+    /// Microseconds since the epoch; a fraction is cut off.
     EpochMicroseconds,
     /// A strftime pattern, such as `%d/%b/%Y:%H:%M:%S %z`.
     Pattern(String),
+}
+
+impl fmt::Display for TimestampForm {
+    /// The form as a contract names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TimestampForm::Rfc3339 => "rfc3339",
+            TimestampForm::EpochSeconds => "epoch_s",
+            TimestampForm::EpochMilliseconds => "epoch_ms",
+            TimestampForm::EpochMicroseconds => "epoch_us",
+            TimestampForm::Pattern(pattern) => pattern,
+        })
+    }
 }
 
 /// What a value of another shape than the column's type does.

@@ -1,0 +1,305 @@
+//! `[[column]]` and `[[column.item]]`.
+
+use std::collections::HashMap;
+
+use toml_span::Span;
+use toml_span::de_helpers::TableHelper;
+use toml_span::span::Spanned;
+use toml_span::value::{Value, ValueInner};
+
+use super::findings::{Findings, optional, wanted};
+use super::timestamp::{TimestampKeys, read_timestamp};
+use crate::config::suggestion;
+use crate::contract::{Column, ColumnReader, ColumnType, JsonPath, OnMismatch, TimestampForm};
+
+/// The types as a contract names them.
+const TYPES: [&str; 10] = [
+    "string",
+    "bool",
+    "int32",
+    "int64",
+    "float64",
+    "decimal(12,2)",
+    "date",
+    "timestamp",
+    "list",
+    "json",
+];
+/// Digits that a decimal of 128 bits holds.
+const PRECISION_MAX: u8 = 38;
+
+/// Reads the columns of the table or of a list; `reserved` are names that others have.
+pub(super) fn read_columns(
+    value: &mut Value<'_>,
+    findings: &mut Findings<'_>,
+    reserved: &[&str],
+) -> Vec<Column> {
+    let span = value.span;
+    let tables = match value.take() {
+        ValueInner::Array(tables) => tables,
+        other => {
+            let message = wanted("tables in double brackets, as `[[column]]`", &other);
+            findings.add(span, message);
+            return Vec::new();
+        }
+    };
+    if tables.is_empty() {
+        findings.add(span, "expected at least one column, found none");
+    }
+    let mut lines_by_name = HashMap::new();
+    let mut columns = Vec::with_capacity(tables.len());
+    for mut table in tables {
+        let Some(column) = read_column(&mut table, findings) else { continue };
+        check_name(&column.name, findings, reserved, &mut lines_by_name);
+        columns.push(Column { name: column.name.value, ..column.column });
+    }
+    columns
+}
+
+struct NamedColumn {
+    name: Spanned<String>,
+    column: Column,
+}
+
+fn check_name(
+    name: &Spanned<String>,
+    findings: &mut Findings<'_>,
+    reserved: &[&str],
+    lines_by_name: &mut HashMap<String, usize>,
+) {
+    let text = &name.value;
+    if text.is_empty() || text.contains(char::is_control) {
+        findings.add(name.span, "expected a column's name without control characters");
+    }
+    let folded = text.to_lowercase();
+    if reserved.contains(&folded.as_str()) {
+        let message = format!("expected another name than `{text}`, which each row has already");
+        findings.add(name.span, message);
+    }
+    let line = findings.line_of(name.span);
+    if let Some(first) = lines_by_name.insert(folded, line) {
+        let help = "Hive and Spark do not tell upper from lower case";
+        let message = format!("column `{text}` is there twice, first in line {first}");
+        findings.add_with_help(name.span, message, help);
+    }
+}
+
+fn read_column(value: &mut Value<'_>, findings: &mut Findings<'_>) -> Option<NamedColumn> {
+    let mut table = findings.table(value)?;
+    let name = table.required_s::<String>("name").ok();
+    let paths = read_paths(&mut table, findings, name.as_ref());
+    let number_in_string = optional::<bool>(&mut table, "number_in_string");
+    let column_type = read_type(&mut table, findings, number_in_string.as_ref());
+    let required = optional::<bool>(&mut table, "required");
+    let on_mismatch = optional::<String>(&mut table, "on_mismatch");
+    let on_mismatch_span = on_mismatch.as_ref().map(|word| word.span);
+    let on_mismatch = findings.word(
+        on_mismatch,
+        "a policy",
+        &[("reject", OnMismatch::Reject), ("null", OnMismatch::Null)],
+    );
+    let default = table.take("default").map(|(_, value)| value);
+    findings.finish(table);
+
+    let mut column = Column {
+        name: String::new(),
+        paths,
+        column_type: column_type?,
+        required: required.as_ref().is_some_and(|required| required.value),
+        default: None,
+        on_mismatch: on_mismatch.unwrap_or(OnMismatch::Reject),
+        number_in_string: number_in_string.is_some_and(|number| number.value),
+    };
+    if column.required && column.on_mismatch == OnMismatch::Null {
+        let message = "a required column cannot be NULL: drop `required` or `on_mismatch`";
+        findings.add(on_mismatch_span?, message);
+    }
+    if let Some(default) = default {
+        if column.required {
+            let message = "a column with a default needs no `required`: drop one of them";
+            findings.add(default.span, message);
+        }
+        read_default(default, &mut column, findings);
+    }
+    Some(NamedColumn { name: name?, column })
+}
+
+fn read_paths(
+    table: &mut TableHelper<'_>,
+    findings: &mut Findings<'_>,
+    name: Option<&Spanned<String>>,
+) -> Vec<JsonPath> {
+    let path = optional::<String>(table, "path");
+    let paths = optional::<Vec<Spanned<String>>>(table, "paths");
+    let texts = match (path, paths) {
+        (Some(_), Some(paths)) => {
+            findings.add(paths.span, "expected `path` or `paths`, found both");
+            Vec::new()
+        }
+        (Some(path), None) => vec![path],
+        (None, Some(paths)) => {
+            if paths.value.is_empty() {
+                findings.add(paths.span, "expected at least one path, found none");
+            }
+            paths.value
+        }
+        (None, None) => {
+            return name.map(|name| JsonPath(vec![name.value.clone()])).into_iter().collect();
+        }
+    };
+    let mut read = Vec::with_capacity(texts.len());
+    for text in texts {
+        match text.value.parse::<JsonPath>() {
+            Ok(path) if read.contains(&path) => {
+                findings.add(text.span, format!("path `{path}` is there twice"));
+            }
+            Ok(path) => read.push(path),
+            Err(reason) => {
+                findings.add(text.span, format!("path `{}`: {reason}", text.value));
+            }
+        }
+    }
+    read
+}
+
+/// The type, with the keys that only some types have.
+fn read_type(
+    table: &mut TableHelper<'_>,
+    findings: &mut Findings<'_>,
+    number_in_string: Option<&Spanned<bool>>,
+) -> Option<ColumnType> {
+    let name = table.required_s::<String>("type").ok();
+    let keys = TimestampKeys::take(table);
+    let item = table.take("item").map(|(_, value)| value);
+    let name = name?;
+    let column_type = match name.value.as_str() {
+        "timestamp" => read_timestamp(keys, findings)?,
+        other => {
+            keys.refuse(findings, other);
+            match other {
+                "list" => ColumnType::List(match &item {
+                    Some(_) => Vec::new(),
+                    None => {
+                        let message = "expected `[[column.item]]` below a column of type `list`";
+                        findings.add(name.span, message);
+                        return None;
+                    }
+                }),
+                _ => simple_type(&name, findings)?,
+            }
+        }
+    };
+    let column_type = match (column_type, item) {
+        (ColumnType::List(_), Some(mut item)) => {
+            ColumnType::List(read_columns(&mut item, findings, &[]))
+        }
+        (other, Some(item)) => {
+            findings.add(item.span, format!("`item` goes with type `list` only, found `{other}`"));
+            other
+        }
+        (other, None) => other,
+    };
+    let asked_for = number_in_string.filter(|number| number.value);
+    if let Some(number_in_string) = asked_for.filter(|_| !may_be_number(&column_type)) {
+        let message = format!("`number_in_string` means nothing for type `{column_type}`");
+        let help = "it is for number types and for timestamps in an epoch form";
+        findings.add_with_help(number_in_string.span, message, help);
+    }
+    Some(column_type)
+}
+
+fn may_be_number(column_type: &ColumnType) -> bool {
+    match column_type {
+        ColumnType::Int32
+        | ColumnType::Int64
+        | ColumnType::Float64
+        | ColumnType::Decimal { .. } => true,
+        ColumnType::Timestamp { forms, .. } => forms.iter().any(TimestampForm::is_epoch),
+        ColumnType::String
+        | ColumnType::Bool
+        | ColumnType::Date
+        | ColumnType::List(_)
+        | ColumnType::Json => false,
+    }
+}
+
+fn simple_type(name: &Spanned<String>, findings: &mut Findings<'_>) -> Option<ColumnType> {
+    Some(match name.value.as_str() {
+        "string" => ColumnType::String,
+        "bool" => ColumnType::Bool,
+        "int32" => ColumnType::Int32,
+        "int64" => ColumnType::Int64,
+        "float64" => ColumnType::Float64,
+        "date" => ColumnType::Date,
+        "json" => ColumnType::Json,
+        decimal if decimal.starts_with("decimal") => {
+            return match decimal_type(decimal) {
+                Ok(column_type) => Some(column_type),
+                Err(reason) => {
+                    findings.add(name.span, reason);
+                    None
+                }
+            };
+        }
+        unknown => {
+            let help = suggestion(unknown, TYPES.into_iter());
+            findings.add_with_help(name.span, format!("unknown type `{unknown}`"), help);
+            return None;
+        }
+    })
+}
+
+/// Reads `decimal(12,2)`, spaces allowed.
+fn decimal_type(text: &str) -> Result<ColumnType, String> {
+    let inner = text.strip_prefix("decimal").map(str::trim);
+    let inner = inner.and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
+    let parts = inner.and_then(|inner| inner.split_once(','));
+    let number = |text: &str| text.trim().parse::<u8>().ok();
+    let parts = parts.and_then(|(precision, scale)| Some((number(precision)?, number(scale)?)));
+    let Some((precision, scale)) = parts else {
+        return Err(format!("expected precision and scale as in `decimal(12,2)`, found `{text}`"));
+    };
+    if !(1..=PRECISION_MAX).contains(&precision) {
+        return Err(format!("expected a precision of 1 to {PRECISION_MAX}, found {precision}"));
+    }
+    match i8::try_from(scale) {
+        Ok(small) if scale <= precision => Ok(ColumnType::Decimal { precision, scale: small }),
+        _ => Err(format!("expected a scale of 0 to the precision {precision}, found {scale}")),
+    }
+}
+
+/// Turns the default into JSON text and tries the column's own rules on it.
+fn read_default(mut value: Value<'_>, column: &mut Column, findings: &mut Findings<'_>) {
+    let json = match default_as_json(value.take(), value.span, column, findings) {
+        Ok(json) => json,
+        Err(message) => return findings.add(value.span, message),
+    };
+    column.default = Some(json);
+    if let Some(misfit) = ColumnReader::new(column).default_misfit() {
+        let (expected, found) = (&misfit.expected, &misfit.found);
+        findings.add(value.span, format!("default: expected {expected}, found {found}"));
+    }
+}
+
+fn default_as_json(
+    value: ValueInner<'_>,
+    span: Span,
+    column: &Column,
+    findings: &Findings<'_>,
+) -> Result<String, String> {
+    let holds_json = matches!(column.column_type, ColumnType::List(_) | ColumnType::Json);
+    match value {
+        ValueInner::String(text) if holds_json => Ok(text.trim().to_owned()),
+        ValueInner::String(text) => Ok(serde_json::Value::from(text.as_ref()).to_string()),
+        ValueInner::Integer(number) => Ok(number.to_string()),
+        ValueInner::Boolean(value) => Ok(value.to_string()),
+        // The text of the file has the digits that a float may have lost.
+        ValueInner::Float(number) if number.is_finite() => {
+            let text = findings.text_at(span).trim_start_matches('+').replace('_', "");
+            let agrees = text.parse() == Ok(number);
+            Ok(if agrees { text } else { number.to_string() })
+        }
+        ValueInner::Float(_) => Err("expected a finite default".to_owned()),
+        other => Err(wanted("a scalar, or JSON text in a string, as default", &other)),
+    }
+}
