@@ -109,12 +109,14 @@ pub struct Reject {
 /// What became of some lines.
 #[derive(Debug, Clone)]
 pub struct Decoded {
-    /// One row a decoded line: the contract's columns, then `_line` and `_offset` (Int64).
+    /// One row a decoded line: the contract's columns, the column that collects unknown fields if
+    /// there is one, then `_line` and `_offset` (Int64).
     pub batch: RecordBatch,
     /// The lines that did not become rows.
     pub rejects: Vec<Reject>,
     /// How many lines were blank (empty or white space only).
     pub blank: u64,
-    /// How often a field that no column names was met, by path.
+    /// How many fields that no column names the decoded lines had, by path; 1,000 paths at most,
+    /// the others under [`super::OTHER_UNKNOWN_FIELDS`].
     pub unknown_fields: BTreeMap<String, u64>,
 }
