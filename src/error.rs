@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub const EXIT_NOTHING_TO_DO: u8 = 99;
 
 /// What went wrong, by what the caller should do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The command line asks for something that makes no sense: fix the call, do not retry.
     #[error("{0}")]

@@ -6,5 +6,3 @@ pub mod contract;
 pub mod decode;
 pub mod error;
 pub mod json;
-pub mod pipeline;
-pub mod store;

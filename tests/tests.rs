@@ -1,1 +1,1 @@
-
+//! The only integration binary: each further one would link DataFusion again.
