@@ -4,5 +4,7 @@
 pub mod config;
 pub mod contract;
 pub mod decode;
+pub mod enrich;
 pub mod error;
 pub mod json;
+pub mod udf;

@@ -1,1 +1,3 @@
 //! The only integration binary: each further one would link DataFusion again.
+
+mod slt;
