@@ -6,7 +6,8 @@
 //! <state>/<pipeline>/manifests/<interval>/manifest.json what the interval published
 //! <state>/<pipeline>/manifests/<interval>/<output>.<format>/create_table.sql, distcp-listing.txt
 //! <state>/<pipeline>/intents/<interval>.json            a publish that is under way
-//! <state>/<pipeline>/staging/<attempt>/<output>.<format>/<hive path>/<file>
+//! <state>/<pipeline>/locks/<interval>.lock, publish.lock  held by a running attempt
+//! <state>/<pipeline>/staging/<interval>/<attempt>/<output>.<format>/<hive path>/<file>
 //! <quarantine>/<pipeline>/<interval>/<attempt>/rejects-00000.ndjson.zst
 //! ```
 
@@ -29,6 +30,11 @@ pub struct RunPaths {
 }
 
 impl RunPaths {
+    /// The file beside the manifest that defines a table.
+    pub const DEFINITION: &str = "create_table.sql";
+    /// The file beside the manifest that lists what of a table to copy.
+    pub const LISTING: &str = "distcp-listing.txt";
+
     /// The folder that holds a pipeline's state.
     pub fn state(&self, state_root: &Path) -> PathBuf {
         state_root.join(&self.pipeline)
@@ -46,12 +52,48 @@ impl RunPaths {
 
     /// The intent of this interval's publish.
     pub fn intent(&self, state_root: &Path) -> PathBuf {
-        self.state(state_root).join("intents").join(format!("{}.json", self.interval))
+        self.intents(state_root).join(format!("{}.json", self.interval))
+    }
+
+    /// What this interval published; its being there says that it did.
+    pub fn manifest(&self, state_root: &Path) -> PathBuf {
+        self.manifest_folder(state_root).join("manifest.json")
+    }
+
+    /// The names of the same attempt's files, were it one of another interval.
+    pub fn of_interval(&self, interval: &str) -> Self {
+        RunPaths { interval: interval.to_owned(), ..self.clone() }
+    }
+
+    /// The folder of all intents.
+    pub fn intents(&self, state_root: &Path) -> PathBuf {
+        self.state(state_root).join("intents")
+    }
+
+    /// The folder of all intervals' staging folders.
+    pub fn stagings(&self, state_root: &Path) -> PathBuf {
+        self.state(state_root).join("staging")
     }
 
     /// The folder in which this attempt builds its files.
     pub fn staging(&self, state_root: &Path) -> PathBuf {
-        self.state(state_root).join("staging").join(&self.attempt)
+        self.stagings(state_root).join(&self.interval).join(&self.attempt)
+    }
+
+    /// The folder of one table's files below the staging folder, and of its definition and listing
+    /// beside the manifest: `events.parquet`.
+    pub fn table_folder(output: &str, format: &str) -> String {
+        format!("{output}.{format}")
+    }
+
+    /// The lock that an attempt holds while it works on its interval.
+    pub fn interval_lock(&self, state_root: &Path) -> PathBuf {
+        self.state(state_root).join("locks").join(format!("{}.lock", self.interval))
+    }
+
+    /// The lock that is held for the short time of a publish or a recovery.
+    pub fn publish_lock(&self, state_root: &Path) -> PathBuf {
+        self.state(state_root).join("locks").join("publish.lock")
     }
 
     /// The folder below the quarantine's location that takes this attempt's rejects.

@@ -1,0 +1,202 @@
+//! One reject as it stands in the quarantine: a line of JSON.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::decode::{Reject, RejectReason};
+
+/// One reject: a line of the logs, or a row of an output.
+///
+/// ```json
+/// {"reason":"type_mismatch","message":"items[2].price: expected int64, found \"a\"",
+///  "path":"items[2].price","expected":"int64","found":"\"a\"",
+///  "object":"s3://logs/a.gz","line":7,"offset":210,"raw":"{\"items\":…}"}
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QuarantineRecord {
+    /// Why, one word of [`RejectReason`].
+    pub reason: &'static str,
+    /// Why, one sentence: path, expected and found.
+    pub message: String,
+    /// The path in the record, if the reason has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What was expected.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+    /// The object that the line stands in; null for a row that came from no single line.
+    pub object: Option<String>,
+    /// The line's number, from 1.
+    pub line: Option<u64>,
+    /// Offset of the line's first byte in the decompressed object.
+    pub offset: Option<u64>,
+    /// The line as text, without its line end. It is exact if there is no `raw_base64`; otherwise
+    /// U+FFFD stands for what is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
+    /// The line's bytes (RFC 4648, 4), if they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
+    /// Bytes of the line beyond these, if it was too long to keep.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_omitted: u64,
+    /// The output whose expectation was broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The expectation that was broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expectation: Option<String>,
+    /// The row that broke it, as the view gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<serde_json::Value>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl QuarantineRecord {
+    /// A line of `object` that did not become a row.
+    pub fn of_line(object: &str, reject: Reject) -> Self {
+        let fault = format!("expected {}, found {}", reject.expected, reject.found);
+        let message = match &reject.path {
+            Some(path) => format!("{path}: {fault}"),
+            None => fault,
+        };
+        let (raw, raw_base64) = match std::str::from_utf8(&reject.raw) {
+            Ok(text) => (text.to_owned(), None),
+            Err(_) => {
+                let lossy = String::from_utf8_lossy(&reject.raw).into_owned();
+                (lossy, Some(STANDARD.encode(&reject.raw)))
+            }
+        };
+        QuarantineRecord {
+            reason: reject.reason.as_str(),
+            message,
+            path: reject.path,
+            expected: reject.expected,
+            found: reject.found,
+            object: Some(object.to_owned()),
+            line: Some(reject.line),
+            offset: Some(reject.offset),
+            raw: Some(raw),
+            raw_base64,
+            bytes_omitted: reject.bytes_omitted,
+            output: None,
+            expectation: None,
+            row: None,
+        }
+    }
+
+    /// A row of `output` that broke an expectation, given by name and predicate; its origin is
+    /// the object, line and offset that it came from, as far as the view kept them.
+    pub fn of_row(
+        output: &str,
+        (expectation, predicate): (&str, &str),
+        row: serde_json::Value,
+        (object, line, offset): (Option<String>, Option<u64>, Option<u64>),
+    ) -> Self {
+        let found = "a row of which this is not true";
+        QuarantineRecord {
+            reason: RejectReason::Expectation.as_str(),
+            message: format!(
+                "output {output}, expectation {expectation}: expected {predicate}, found {found}"
+            ),
+            path: None,
+            expected: predicate.to_owned(),
+            found: found.to_owned(),
+            object,
+            line,
+            offset,
+            raw: None,
+            raw_base64: None,
+            bytes_omitted: 0,
+            output: Some(output.to_owned()),
+            expectation: Some(expectation.to_owned()),
+            row: Some(row),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn record(raw: impl Into<Bytes>, path: Option<&str>, bytes_omitted: u64) -> Value {
+        let reject = Reject {
+            reason: RejectReason::TypeMismatch,
+            path: path.map(str::to_owned),
+            expected: "int64".to_owned(),
+            found: "\"a\"".to_owned(),
+            line: 7,
+            offset: 210,
+            raw: raw.into(),
+            bytes_omitted,
+        };
+        serde_json::to_value(QuarantineRecord::of_line("s3://logs/a.gz", reject)).unwrap()
+    }
+
+    #[test]
+    fn a_line_keeps_its_place_and_its_bytes_and_says_why_in_a_sentence() {
+        let expected = json!({
+            "reason": "type_mismatch",
+            "message": "items[2].price: expected int64, found \"a\"",
+            "path": "items[2].price",
+            "expected": "int64",
+            "found": "\"a\"",
+            "object": "s3://logs/a.gz",
+            "line": 7,
+            "offset": 210,
+            "raw": "{\"足\":\t1}",
+        });
+        assert_eq!(record("{\"足\":\t1}", Some("items[2].price"), 0), expected);
+    }
+
+    #[test]
+    fn a_line_without_a_path_or_a_byte_is_recorded_too() {
+        let record = record("", None, 0);
+        assert_eq!(record["message"], "expected int64, found \"a\"");
+        assert_eq!(record["raw"], "");
+        assert!(record.get("path").is_none());
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_kept_in_base64_beside_its_text() {
+        let raw: &[u8] = b"{\"a\":\"\xff\0\"}";
+        let record = record(raw, None, 0);
+        assert_eq!(record["raw"], "{\"a\":\"\u{fffd}\0\"}");
+        assert_eq!(STANDARD.decode(record["raw_base64"].as_str().unwrap()).unwrap(), raw);
+    }
+
+    #[test]
+    fn a_shortened_line_says_how_much_is_missing() {
+        assert_eq!(record("{\"a\":", None, 12)["bytes_omitted"], 12);
+    }
+
+    #[test]
+    fn a_row_keeps_its_expectation_and_where_it_came_from() {
+        let row = json!({"amount": -1});
+        let origin = (Some("a.gz".to_owned()), Some(7), None);
+        let broken = ("amount_is_positive", "amount > 0");
+        let record = QuarantineRecord::of_row("purchases", broken, row, origin);
+        let expected = json!({
+            "reason": "expectation",
+            "message": "output purchases, expectation amount_is_positive: expected amount > 0, \
+                        found a row of which this is not true",
+            "expected": "amount > 0",
+            "found": "a row of which this is not true",
+            "object": "a.gz",
+            "line": 7,
+            "offset": null,
+            "output": "purchases",
+            "expectation": "amount_is_positive",
+            "row": {"amount": -1},
+        });
+        assert_eq!(serde_json::to_value(record).unwrap(), expected);
+    }
+}

@@ -1,0 +1,35 @@
+//! Opens one object: reading, decompressing and framing in one.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::decompress::Decompressor;
+use super::frame::{FrameOptions, Framer};
+use super::list::SourceObject;
+use super::read::ObjectReader;
+use crate::error::Result;
+
+/// Starts to read `object` on `runtime`; the framer is for a blocking thread.
+///
+/// No data are read here: an object that cannot be read shows at the first [`Framer::next`].
+///
+/// # Errors
+/// [`crate::error::Error::Bug`] if `options` allow no line or no chunk.
+pub fn open_object(
+    store: Arc<dyn ObjectStore>,
+    object: &SourceObject,
+    options: FrameOptions,
+    runtime: Handle,
+    cancel: CancellationToken,
+) -> Result<Framer> {
+    let reader = ObjectReader::start(store, object, &runtime, cancel);
+    let read_bytes = reader.read_bytes();
+    Framer::new(Box::new(Decompressor::new(reader)), read_bytes, options)
+}
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;

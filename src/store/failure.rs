@@ -1,0 +1,128 @@
+//! What a store's error means to the caller.
+
+use std::error::Error as StdError;
+use std::io;
+
+use object_store::Error as Failure;
+
+use crate::error::Error;
+
+/// Turns a store's error into one of ours; `doing` says what was being done to which object, such
+/// as `reading s3://logs/a.gz`.
+///
+/// | what the store says | becomes | a retry |
+/// |---|---|---|
+/// | access denied, bad credentials | [`Error::Config`] | does not help |
+/// | no such bucket or container, unusable name | [`Error::Config`] | does not help |
+/// | the object is not there (any more) | [`Error::Unavailable`] | lists the source anew |
+/// | the object changed while it was read | [`Error::Unavailable`] | reads it anew |
+/// | anything else, as 5xx after the client's retries | [`Error::Unavailable`] | may help |
+pub fn store_error(doing: &str, error: &Failure) -> Error {
+    let said = in_one_line(&error.to_string());
+    match error {
+        Failure::PermissionDenied { .. } | Failure::Unauthenticated { .. } => {
+            access_denied(doing, &said)
+        }
+        _ if is_denied_by_the_system(error) => access_denied(doing, &said),
+        _ if is_missing_bucket(&said) => Error::config(format!(
+            "{doing}: there is no such bucket or container; check the location ({said})"
+        )),
+        Failure::NotFound { .. } => Error::Unavailable(format!(
+            "{doing}: expected an object, found none (any more); a retry lists the source anew"
+        )),
+        Failure::Precondition { .. } => Error::Unavailable(format!(
+            "{doing}: expected the object as it was listed, found another: it changed meanwhile; \
+             a retry lists the source anew"
+        )),
+        Failure::InvalidPath { .. }
+        | Failure::NotSupported { .. }
+        | Failure::NotImplemented { .. }
+        | Failure::UnknownConfigurationKey { .. } => Error::config(format!("{doing}: {said}")),
+        _ => Error::Unavailable(format!("{doing}: {said}; a retry may help")),
+    }
+}
+
+fn access_denied(doing: &str, said: &str) -> Error {
+    Error::config(format!(
+        "{doing}: access is denied; check the credentials and the permissions ({said})"
+    ))
+}
+
+/// Local files' errors keep the system's error inside.
+fn is_denied_by_the_system(error: &Failure) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(system) = inner.downcast_ref::<io::Error>() {
+            return system.kind() == io::ErrorKind::PermissionDenied;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// The codes of S3 and GCS (`NoSuchBucket`) and of Azure (`ContainerNotFound`).
+fn is_missing_bucket(said: &str) -> bool {
+    said.contains("NoSuchBucket") || said.contains("ContainerNotFound")
+}
+
+const SAID_CHARS_MAX: usize = 600;
+
+/// Stores answer in many lines of XML.
+fn in_one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SAID_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_code_of(error: &Failure) -> u8 {
+        store_error("reading s3://logs/a.gz", error).exit_code()
+    }
+
+    #[test]
+    fn denied_access_and_a_missing_bucket_are_for_the_author_of_the_configuration() {
+        let path = || "a.gz".to_owned();
+        assert_eq!(
+            exit_code_of(&Failure::PermissionDenied { path: path(), source: "no".into() }),
+            78
+        );
+        assert_eq!(
+            exit_code_of(&Failure::Unauthenticated { path: path(), source: "no".into() }),
+            78
+        );
+        let body = "<Error>\n <Code>NoSuchBucket</Code>\n</Error>";
+        let missing = Failure::NotFound { path: path(), source: body.into() };
+        let error = store_error("listing s3://logs", &missing);
+        assert_eq!(error.exit_code(), 78);
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(exit_code_of(&Failure::Generic { store: "x", source: denied.into() }), 78);
+    }
+
+    #[test]
+    fn what_may_pass_is_for_a_retry_and_names_the_object() {
+        let path = || "a.gz".to_owned();
+        let passing = [
+            Failure::NotFound { path: path(), source: "404".into() },
+            Failure::Precondition { path: path(), source: "412".into() },
+            Failure::Generic { store: "S3", source: "503".into() },
+        ];
+        for failure in passing {
+            let error = store_error("reading s3://logs/a.gz", &failure);
+            assert_eq!(error.exit_code(), 75, "{error}");
+            assert!(error.to_string().starts_with("reading s3://logs/a.gz: "), "{error}");
+            assert!(error.to_string().contains("retry"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_cut() {
+        let long = Failure::Generic { store: "S3", source: "é".repeat(5000).into() };
+        assert!(store_error("x", &long).to_string().chars().count() < 700);
+    }
+}

@@ -1,0 +1,294 @@
+//! Opens stores by path or URL.
+//!
+//! Cloud stores take credentials, region and endpoint from environment variables under the names
+//! that `object_store` knows: `AWS_…` (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT`,
+//! `AWS_ALLOW_HTTP`), `GOOGLE_…` (`GOOGLE_SERVICE_ACCOUNT`), `AZURE_…`
+//! (`AZURE_STORAGE_ACCOUNT_NAME`). Without credentials there, the machine's own are asked for
+//! (instance metadata); `~/.aws` is not read.
+//!
+//! The cloud clients try again by themselves, with growing random pauses: answers of 429 and 5xx,
+//! lost or refused connections, and time-outs of requests that only read; a read that breaks off
+//! goes on where it broke. They try ten times at most, and for a minute or as many seconds as
+//! `ASHIATO_RETRY_SECONDS` says. What still fails then is [`Error::Unavailable`], for the
+//! orchestrator to retry. Local files are read and written once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Component, Path as FilePath, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, RetryConfig};
+use url::Url;
+
+use super::meter::{MeteredStore, StoreMeter};
+use crate::error::{Error, Result};
+
+/// The environment's variables, taken once at the program's start. Never printed.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: Arc<BTreeMap<String, String>>,
+}
+
+impl Environment {
+    /// Takes variables; those that are not UTF-8 are left out.
+    pub fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let utf8 = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Environment { variables: Arc::new(variables.filter_map(utf8).collect()) }
+    }
+
+    /// A variable's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Environment({} variables)", self.variables.len())
+    }
+}
+
+/// A place in a store, as configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLocation {
+    /// Without `/` at the end, except for the root of the file system.
+    text: String,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Local(PathBuf),
+    Remote {
+        cloud: Cloud,
+        /// The URL of the bucket or container, without a path.
+        bucket: String,
+        prefix: Path,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cloud {
+    S3,
+    Google,
+    Azure,
+}
+
+/// URL schemes of cloud stores.
+const CLOUD_SCHEMES: [(&str, Cloud); 7] = [
+    ("s3", Cloud::S3),
+    ("s3a", Cloud::S3),
+    ("gs", Cloud::Google),
+    ("az", Cloud::Azure),
+    ("azure", Cloud::Azure),
+    ("abfs", Cloud::Azure),
+    ("abfss", Cloud::Azure),
+];
+
+/// An opened store and the place in it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The store; its requests are metered.
+    pub store: Arc<dyn ObjectStore>,
+    /// The place in it.
+    pub prefix: Path,
+    /// The place as configuration names it, without a `/` at its end.
+    pub display: String,
+    /// The place in the file system, if it is there.
+    pub local: Option<PathBuf>,
+    /// What was asked of the store.
+    pub meter: StoreMeter,
+}
+
+impl Store {
+    /// A place in a store that is open already, metered from here on.
+    pub fn of(store: Arc<dyn ObjectStore>, prefix: Path, display: impl Into<String>) -> Self {
+        let meter = StoreMeter::default();
+        let store = Arc::new(MeteredStore::new(store, meter.clone()));
+        Store { store, prefix, display: display.into(), local: None, meter }
+    }
+
+    /// An object's full name, as a person would paste it; `object` is the prefix or lies below it.
+    pub fn display_of(&self, object: &Path) -> String {
+        let below = object.as_ref().strip_prefix(self.prefix.as_ref()).unwrap_or(object.as_ref());
+        match below.trim_start_matches('/') {
+            "" => self.display.clone(),
+            below => format!("{}/{below}", self.display.trim_end_matches('/')),
+        }
+    }
+}
+
+impl StoreLocation {
+    /// Reads a local path (relative ones are relative to the working directory) or a URL:
+    ///
+    /// - `s3://`, `s3a://`, `gs://` with a bucket, `az://`, `azure://`, `abfs://`, `abfss://` with
+    ///   a container (or `container@account.dfs.core.windows.net`). What follows is the objects'
+    ///   name as it is: `%20` is no space, as for Hadoop and the clouds' own tools.
+    /// - `file:///`, in which `%20` is a space, as RFC 8089 has it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another scheme, a broken URL or an empty path.
+    pub fn parse(text: &str) -> Result<Self> {
+        let place = match text.split_once("://") {
+            None if text.is_empty() => return Err(refused(text, "expected a path or a URL")),
+            None => Place::Local(PathBuf::from(text)),
+            Some(("file", _)) => Place::Local(path_of_file_url(text)?),
+            Some((scheme, rest)) => parse_cloud_url(text, scheme, rest)?,
+        };
+        let text = match text.trim_end_matches('/') {
+            "" => "/",
+            trimmed => trimmed,
+        };
+        Ok(StoreLocation { text: text.to_owned(), place })
+    }
+
+    /// The place in the file system, absolute, if it is there.
+    pub fn local_path(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Local(path) => std::path::absolute(path).ok(),
+            Place::Remote { .. } => None,
+        }
+    }
+
+    /// Opens the store; nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL or the environment is not enough to reach it.
+    pub fn open(&self, environment: &Environment) -> Result<Store> {
+        let unusable = |error: &dyn std::fmt::Display| refused(&self.text, &error.to_string());
+        match &self.place {
+            Place::Local(path) => {
+                let absolute = std::path::absolute(path).map_err(|error| unusable(&error))?;
+                let prefix = name_in_local_store(&absolute).map_err(|error| unusable(&error))?;
+                let store = Store::of(Arc::new(LocalFileSystem::new()), prefix, &self.text);
+                Ok(Store { local: Some(absolute), ..store })
+            }
+            Place::Remote { cloud, bucket, prefix } => {
+                let retry = retry_config(environment)?;
+                let store = open_cloud(*cloud, bucket, retry, environment);
+                let store = store.map_err(|error| unusable(&error))?;
+                Ok(Store::of(store, prefix.clone(), &self.text))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn refused(text: &str, reason: &str) -> Error {
+    Error::config(format!("location `{text}`: {reason}"))
+}
+
+fn path_of_file_url(text: &str) -> Result<PathBuf> {
+    let url = Url::parse(text).map_err(|error| refused(text, &format!("no URL: {error}")))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        let reason = "found `?` or `#`, which do not name files in a URL; write a plain path";
+        return Err(refused(text, reason));
+    }
+    url.to_file_path().map_err(|()| {
+        refused(text, "expected `file:///` and an absolute path on this machine, or a plain path")
+    })
+}
+
+/// Cuts by hand: a URL's parser would escape names and take `#` and `?` out of them.
+fn parse_cloud_url(text: &str, scheme: &str, rest: &str) -> Result<Place> {
+    let Some((_, cloud)) = CLOUD_SCHEMES.iter().find(|(known, _)| *known == scheme) else {
+        let known = CLOUD_SCHEMES.map(|(known, _)| known).join(", ");
+        let reason = format!("unknown scheme `{scheme}`; expected a path or one of: file, {known}");
+        return Err(refused(text, &reason));
+    };
+    let (bucket, name) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(refused(text, &format!("expected `{scheme}://BUCKET/…`, found no bucket")));
+    }
+    let prefix = Path::parse(name).map_err(|error| refused(text, &error.to_string()))?;
+    Ok(Place::Remote { cloud: *cloud, bucket: format!("{scheme}://{bucket}"), prefix })
+}
+
+/// Opens a cloud store with its own variables of the environment.
+fn open_cloud(
+    cloud: Cloud,
+    bucket: &str,
+    retry: RetryConfig,
+    environment: &Environment,
+) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    Ok(match cloud {
+        Cloud::S3 => {
+            let builder = AmazonS3Builder::new().with_url(bucket).with_retry(retry);
+            let set = AmazonS3Builder::with_config;
+            Arc::new(configure(builder, "AWS_", environment, set).build()?)
+        }
+        Cloud::Google => {
+            let builder = GoogleCloudStorageBuilder::new().with_url(bucket).with_retry(retry);
+            let set = GoogleCloudStorageBuilder::with_config;
+            Arc::new(configure(builder, "GOOGLE_", environment, set).build()?)
+        }
+        Cloud::Azure => {
+            let builder = MicrosoftAzureBuilder::new().with_url(bucket).with_retry(retry);
+            let set = MicrosoftAzureBuilder::with_config;
+            Arc::new(configure(builder, "AZURE_", environment, set).build()?)
+        }
+    })
+}
+
+/// Hands every variable that names a key of the store's client to its builder. Only those with the
+/// cloud's prefix: the clients would also take `TOKEN`, `TIMEOUT` or `ENDPOINT` for themselves.
+fn configure<B, K: FromStr>(
+    builder: B,
+    prefix: &str,
+    environment: &Environment,
+    set: impl Fn(B, K, String) -> B,
+) -> B {
+    let own = environment.variables.iter().filter(|(name, _)| name.starts_with(prefix));
+    own.fold(builder, |builder, (name, value)| match name.to_ascii_lowercase().parse() {
+        Ok(key) => set(builder, key, value.clone()),
+        Err(_) => builder,
+    })
+}
+
+const RETRY_SECONDS: &str = "ASHIATO_RETRY_SECONDS";
+
+fn retry_config(environment: &Environment) -> Result<RetryConfig> {
+    let seconds = match environment.get(RETRY_SECONDS) {
+        None => 60,
+        Some(text) => text.parse().map_err(|_| {
+            Error::config(format!(
+                "environment variable {RETRY_SECONDS}: expected seconds, found `{text}`"
+            ))
+        })?,
+    };
+    Ok(RetryConfig { retry_timeout: Duration::from_secs(seconds), ..RetryConfig::default() })
+}
+
+/// A file's name in the local store, character by character (`object_store`'s own constructors
+/// would escape some); `.` and `..` are resolved, symbolic links are not.
+fn name_in_local_store(absolute: &FilePath) -> Result<Path, String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for component in absolute.components() {
+        match component {
+            Component::Normal(part) => {
+                parts.push(part.to_str().ok_or("expected a path in UTF-8")?);
+            }
+            Component::ParentDir => drop(parts.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    Path::parse(parts.join("/")).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;
