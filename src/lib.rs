@@ -8,6 +8,7 @@ pub mod enrich;
 pub mod error;
 pub mod interval;
 pub mod json;
+pub mod pipeline;
 pub mod quarantine;
 pub mod source;
 pub mod store;

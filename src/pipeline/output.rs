@@ -19,6 +19,8 @@ pub struct Output {
     pub exclude: Vec<String>,
     /// What must hold of the rows.
     pub expectations: Vec<Expectation>,
+    /// Where it stands in `pipeline.toml`: line and column from 1.
+    pub place: (usize, usize),
 }
 
 /// One format of an output, at its own root.
@@ -82,7 +84,7 @@ pub enum ParquetTarget {
     Trino,
     /// As `Spark`.
     DuckDb,
-    /// Hive 3: INT64 timestamps are read, decimals must be fixed-length byte arrays.
+    /// As `Hive2`: that Hive reads INT64 timestamps came with HIVE-21215, in Hive 4.
     Hive3,
     /// Hive 2: INT96 timestamps, decimals as fixed-length byte arrays.
     Hive2,
