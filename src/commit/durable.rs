@@ -1,0 +1,133 @@
+//! File-system steps that have reached the disk when they return.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes `bytes` under a temporary name, then renames: readers see the old file or the new one.
+///
+/// `temporary` is on the same file system as `path`; one that a crash left is overwritten.
+pub(super) fn write_atomically(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    for folder in [temporary.parent(), path.parent()].into_iter().flatten() {
+        create_folders(folder)?;
+    }
+    let write = || {
+        let mut file = File::create(temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(temporary, path)
+    };
+    write().map_err(|err| disk_error("writing", path, &err))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Creates a folder and those above it, and brings each new entry to the disk.
+pub(super) fn create_folders(folder: &Path) -> Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
+    // The empty path, above a relative one, is the working folder.
+    for folder in missing.into_iter().rev().filter(|path| !path.as_os_str().is_empty()) {
+        match fs::create_dir(folder) {
+            Err(err) if err.kind() != ErrorKind::AlreadyExists => {
+                return Err(disk_error("creating folder", folder, &err));
+            }
+            _ => folder.parent().map_or(Ok(()), sync_folder)?,
+        }
+    }
+    Ok(())
+}
+
+/// Brings a folder's entries to the disk.
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let synced = File::open(folder).and_then(|open| open.sync_all());
+    synced.map_err(|err| disk_error("syncing folder", folder, &err))
+}
+
+/// Renames a file; the caller syncs the folder.
+pub(super) fn move_file(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|err| match err.kind() {
+        ErrorKind::CrossesDevices => Error::config(format!(
+            "moving {} to {}: they are on different file systems, between which no rename is \
+             atomic; put the state folder on the file system of the table",
+            from.display(),
+            to.display()
+        )),
+        _ => disk_error("moving a file to", to, &err),
+    })
+}
+
+/// Removes a file; one that is gone is as good as removed.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() != ErrorKind::NotFound => Err(disk_error("removing", path, &err)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all that is in it; one that is gone is as good as removed.
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(err) if err.kind() != ErrorKind::NotFound => {
+            Err(disk_error("removing folder", path, &err))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder if it is empty; says whether it is gone.
+pub(super) fn remove_empty_folder(path: &Path) -> Result<bool> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(true),
+        Err(err) => match err.kind() {
+            ErrorKind::NotFound => Ok(true),
+            ErrorKind::DirectoryNotEmpty => Ok(false),
+            _ => Err(disk_error("removing empty folder", path, &err)),
+        },
+    }
+}
+
+/// The names in a folder, sorted; none if it is not there.
+pub(super) fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other,
+    };
+    let names = entries.and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    });
+    let mut names: Vec<String> = names.map_err(|err| disk_error("listing", folder, &err))?;
+    names.sort();
+    Ok(names)
+}
+
+/// The size of a file in bytes; none if it is not there.
+pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(disk_error("looking at", path, &err)),
+    }
+}
+
+/// The bytes of a file; none if it is not there.
+pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(disk_error("reading", path, &err)),
+    }
+}
+
+/// A failure of the disk: worth a retry once its cause is gone.
+pub(super) fn disk_error(doing: &str, path: &Path, err: &io::Error) -> Error {
+    let advice = match err.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, then retry",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "let this user write there, then retry"
+        }
+        _ => "check the disk, then retry",
+    };
+    Error::Unavailable(format!("{doing} {}: {err}; {advice}", path.display()))
+}

@@ -1,0 +1,227 @@
+//! Where tables, state and quarantine may lie.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Diagnostic, Error, Result};
+
+/// Characters that DistCp takes for a glob in a listed path.
+const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];
+
+/// A table's root and how to call it in a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRoot {
+    /// ``output `events`, parquet``.
+    pub label: String,
+    /// The folder that holds the table and nothing else.
+    pub root: PathBuf,
+}
+
+/// All that stands against these folders, a sentence each; looks at no disk.
+///
+/// Refused are: one root inside (or at) another; state or quarantine inside a root, or a root
+/// inside them (DistCp copies hidden files too); characters in a root that a line of a DistCp
+/// listing cannot carry. Paths are compared name by name, so pass all of them absolute; a
+/// quarantine on another store is `None`.
+pub fn check_layout(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>) -> Vec<String> {
+    let mut problems: Vec<String> = roots.iter().filter_map(check_characters).collect();
+    for (i, table) in roots.iter().enumerate() {
+        for other in &roots[..i] {
+            if overlap(&table.root, &other.root) {
+                problems.push(format!(
+                    "{}: its location {} and that of {} ({}) must not contain one another; give \
+                     each table a folder of its own",
+                    table.label,
+                    table.root.display(),
+                    other.label,
+                    other.root.display()
+                ));
+            }
+        }
+        let places = [("state", Some(state)), ("quarantine", quarantine)];
+        for (name, place) in places.into_iter().filter_map(|(n, p)| p.map(|p| (n, p))) {
+            if overlap(&table.root, place) {
+                problems.push(format!(
+                    "{}: its location {} and the {name} folder {} must not contain one another; \
+                     readers and DistCp would take one for the other",
+                    table.label,
+                    table.root.display(),
+                    place.display()
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// Checks on the disk that each root and the state folder can be written, and that a staged file
+/// can be renamed into each root; `Error::Config` with all that was found.
+///
+/// Folders that are not there yet are judged by the nearest one above them. Leaves nothing behind.
+pub fn check_places(roots: &[TableRoot], state: &Path) -> Result<()> {
+    let state_device = check_place("the state folder", state);
+    let mut problems: Vec<String> = state_device.as_ref().err().cloned().into_iter().collect();
+    for table in roots {
+        match (check_place(&table.label, &table.root), &state_device) {
+            (Err(problem), _) => problems.push(problem),
+            (Ok(device), Ok(state_device)) if device != *state_device => problems.push(format!(
+                "{}: its location {} and the state folder {} are on different file systems, \
+                 between which no rename is atomic; put the state on the table's file system",
+                table.label,
+                table.root.display(),
+                state.display()
+            )),
+            _ => {}
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Config(problems.into_iter().map(Diagnostic::new).collect()))
+}
+
+/// The device that a folder is on or will be on; or why it cannot be written.
+fn check_place(label: &str, place: &Path) -> Result<u64, String> {
+    let absolute = std::path::absolute(place)
+        .map_err(|err| format!("{label}: the path {} is of no use: {err}", place.display()))?;
+    for folder in absolute.ancestors() {
+        let refused = |what: &str| {
+            format!("{label}: {} cannot be written: {} {what}", place.display(), folder.display())
+        };
+        match fs::metadata(folder) {
+            Err(err) if err.kind() == ErrorKind::NotFound => {}
+            Err(err) => return Err(refused(&format!("cannot be looked at: {err}"))),
+            Ok(found) if !found.is_dir() => return Err(refused("is not a folder; move it away")),
+            Ok(found) => {
+                // A file without a name, which no reader can see.
+                let probe = tempfile::tempfile_in(folder);
+                probe.map_err(|err| refused(&format!("refuses new files: {err}")))?;
+                return Ok(found.dev());
+            }
+        }
+    }
+    Err(format!("{label}: no folder above {} is there", place.display()))
+}
+
+fn check_characters(table: &TableRoot) -> Option<String> {
+    let root = table.root.display();
+    let label = &table.label;
+    let Some(text) = table.root.to_str() else {
+        return Some(format!(
+            "{label}: its location {root} is not UTF-8, which copy listings must be; rename it"
+        ));
+    };
+    let refused = |c: &char| GLOB_CHARACTERS.contains(c) || *c == ':' || c.is_control();
+    if let Some(c) = text.chars().find(refused) {
+        return Some(format!(
+            "{label}: its location {root} holds {c:?}, which HDFS or DistCp's listings cannot \
+             carry; rename it"
+        ));
+    }
+    let padded = |name: &OsStr| name.to_str().is_some_and(|name| name != name.trim());
+    table.root.iter().any(padded).then(|| {
+        format!(
+            "{label}: a name in its location {root} begins or ends with white space, which \
+             DistCp's listings cannot carry; rename it"
+        )
+    })
+}
+
+fn overlap(a: &Path, b: &Path) -> bool {
+    let (a, b) = (resolved(a), resolved(b));
+    a.starts_with(&b) || b.starts_with(&a)
+}
+
+/// The path without `.` and `..`, by name only.
+fn resolved(path: &Path) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            other => resolved.push(other),
+        }
+    }
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(name: &str, path: &str) -> TableRoot {
+        TableRoot { label: format!("output `{name}`, tsv"), root: path.into() }
+    }
+
+    fn problems(roots: &[(&str, &str)], state: &str, quarantine: &str) -> Vec<String> {
+        let roots: Vec<_> = roots.iter().map(|(name, path)| root(name, path)).collect();
+        check_layout(&roots, Path::new(state), Some(Path::new(quarantine)))
+    }
+
+    #[test]
+    fn folders_side_by_side_are_fine() {
+        let roots = [("a", "/out/a"), ("ab", "/out/ab"), ("c", "/日本 語/c")];
+        assert_eq!(problems(&roots, "/out/_state", "/out/_quarantine"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn folders_inside_one_another_are_all_named() {
+        let roots = [("a", "/out/a"), ("b", "/out/./a/../a/b"), ("c", "/out")];
+        let problems = problems(&roots, "/out/a/_state", "/q");
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert!(problems[0].contains("/out/a and the state folder /out/a/_state"));
+        assert!(problems[1].starts_with("output `b`, tsv: its location /out/./a/../a/b and that"));
+    }
+
+    #[test]
+    fn a_root_at_the_quarantine_is_refused() {
+        let problems = problems(&[("a", "/out/a")], "/s", "/out/a");
+        assert!(problems[0].contains("the quarantine folder /out/a"), "{problems:?}");
+    }
+
+    #[test]
+    fn names_that_a_copy_listing_cannot_carry_are_refused() {
+        for bad in ["/a[b", "/a]b", "/{a", "/a}", "/a*", "/a?", "/a\\b", "/a:b", "/a\nb", "/a /b"] {
+            let problems = problems(&[("a", bad)], "/s", "/q");
+            assert_eq!(problems.len(), 1, "{bad}");
+        }
+        for good in ["/a b", "/a%3Ab", "/a=b", "/本"] {
+            assert_eq!(problems(&[("a", good)], "/s", "/q"), Vec::<String>::new(), "{good}");
+        }
+    }
+
+    #[test]
+    fn places_are_judged_by_the_nearest_folder_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = |path: PathBuf| [TableRoot { label: "t".into(), root: path }];
+        let deep = folder.path().join("a/b/c");
+        check_places(&table(deep), &folder.path().join("state")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        fs::write(folder.path().join("file"), "").unwrap();
+        let below_a_file = table(folder.path().join("file"));
+        let error = check_places(&below_a_file, folder.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 78);
+        assert!(error.to_string().contains("is not a folder"), "{error}");
+    }
+
+    #[test]
+    fn a_root_on_another_file_system_is_refused_before_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let shm = Path::new("/dev/shm");
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+        if device(shm).is_none() || device(shm) == device(folder.path()) {
+            // This system has one file system only: nothing to tell apart.
+            return;
+        }
+        let table = [TableRoot { label: "t".into(), root: shm.join("ashiato-nowhere") }];
+        let error = check_places(&table, folder.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 78);
+        assert!(error.to_string().contains("different file systems"), "{error}");
+    }
+}

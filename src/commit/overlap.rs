@@ -1,0 +1,126 @@
+//! Intervals that touch one another.
+//!
+//! ```text
+//! published    [------ day ------)
+//! the same     [------ day ------)        a rerun: replaces its own files
+//! wider     [---------- week ----------)  replaces the day: its files go, its manifest goes
+//! narrower        [ hour )                refused: the day's files hold these rows already
+//! across              [------ day ------) refused: some rows would be twice, some lost
+//! ```
+
+use std::path::Path;
+
+use crate::commit::durable::{file_bytes, names_in};
+use crate::error::{Error, Result};
+use crate::store::paths::RunPaths;
+
+/// The intervals that a publish of `paths.interval` replaces, because they lie inside of it.
+///
+/// An interval that overlaps it in another way is an `Error::Usage`, as no publish could keep each
+/// row exactly once. Interval ids are `20261121T000000Z-20261122T000000Z`.
+pub fn check_overlaps(state_root: &Path, paths: &RunPaths) -> Result<Vec<String>> {
+    let (start, end) = bounds(&paths.interval)
+        .ok_or_else(|| Error::Bug(format!("`{}` is not an interval's id", paths.interval)))?;
+    let mut replaced = Vec::new();
+    for other in names_in(&paths.manifests(state_root))? {
+        // A folder by another name is not ours; one without a manifest published nothing.
+        let Some((other_start, other_end)) = bounds(&other) else { continue };
+        let manifest = paths.of_interval(&other).manifest(state_root);
+        if file_bytes(&manifest)?.is_none() {
+            continue;
+        }
+        let apart = other_end <= start || end <= other_start;
+        if apart || other == paths.interval {
+            continue;
+        }
+        if start <= other_start && other_end <= end {
+            replaced.push(other);
+            continue;
+        }
+        let inside = other_start <= start && end <= other_end;
+        let how = if inside { "contains" } else { "overlaps" };
+        return Err(Error::Usage(format!(
+            "publishing interval {} of pipeline `{}`: the published interval {other} {how} it, and \
+             its rows would be twice or lost; run {other} again instead, or an interval that \
+             contains both (its manifest is {})",
+            paths.interval,
+            paths.pipeline,
+            manifest.display(),
+        )));
+    }
+    Ok(replaced)
+}
+
+/// The two halves of an interval's id, which sort as the instants that they are.
+fn bounds(interval: &str) -> Option<(&str, &str)> {
+    let is_instant = |text: &str| {
+        text.len() == 16
+            && text.bytes().enumerate().all(|(i, byte)| match i {
+                8 => byte == b'T',
+                15 => byte == b'Z',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    let (start, end) = interval.split_once('-')?;
+    (is_instant(start) && is_instant(end) && start < end).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const DAY: &str = "20261121T000000Z-20261122T000000Z";
+
+    fn check(published: &[&str], interval: &str) -> Result<Vec<String>> {
+        let state = tempfile::tempdir().unwrap();
+        let paths =
+            RunPaths { pipeline: "p".into(), interval: interval.into(), attempt: "a".into() };
+        for other in published {
+            let manifest = paths.of_interval(other).manifest(state.path());
+            fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+            fs::write(manifest, "{}").unwrap();
+        }
+        check_overlaps(state.path(), &paths)
+    }
+
+    #[test]
+    fn neighbours_and_reruns_replace_nothing_else() {
+        let before = "20261120T000000Z-20261121T000000Z";
+        let after = "20261122T000000Z-20261123T000000Z";
+        assert_eq!(check(&[before, DAY, after, "notes"], DAY).unwrap(), Vec::<String>::new());
+        assert_eq!(check(&[], DAY).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_folder_without_a_manifest_published_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let hour = "20261121T000000Z-20261121T010000Z";
+        let paths = RunPaths { pipeline: "p".into(), interval: hour.into(), attempt: "a".into() };
+        fs::create_dir_all(paths.of_interval(DAY).manifest_folder(state.path())).unwrap();
+        assert_eq!(check_overlaps(state.path(), &paths).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn intervals_inside_the_new_one_are_replaced() {
+        let first = "20261121T000000Z-20261121T010000Z";
+        let last = "20261121T230000Z-20261122T000000Z";
+        assert_eq!(check(&[first, last], DAY).unwrap(), [first, last]);
+    }
+
+    #[test]
+    fn an_interval_inside_a_published_one_is_refused() {
+        let error = check(&[DAY], "20261121T000000Z-20261121T010000Z").unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert!(error.to_string().contains(&format!("run {DAY} again")), "{error}");
+    }
+
+    #[test]
+    fn an_interval_across_a_published_one_is_refused() {
+        let error = check(&[DAY], "20261121T120000Z-20261122T120000Z").unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert!(error.to_string().contains("overlaps"), "{error}");
+        assert!(check(&[DAY], "20261120T120000Z-20261121T000001Z").is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! Rows → files: hive paths, rolling writers, Parquet, TSV.
+//!
+//! ```text
+//! a row of the view      dt: 2026-11-21, service: "a/b", at: 13:05:00+09:00, yen: 120.50
+//! stored (stored.rs)     every layout of a type becomes one: at → 04:05:00Z in µs, service → Utf8
+//! routed (route.rs)      hive path "dt=2026-11-21/service=a%2Fb" (hive_path.rs), at and yen stay
+//! encoded (tsv.rs)       "2026-11-21 04:05:00\t120.50\n", through gzip
+//! encoded (parquet.rs)   INT64 µs and INT32 decimal, or INT96 and fixed-length bytes for Hive
+//! staged (writers.rs)    <staging>/<output>.tsv/<hive path>/part-00000-<attempt>.tsv.gz, fsynced
+//! recorded               WrittenFile { rows: 1, bytes, sha256, … }
+//! ```
+//!
+//! What a table cannot hold is said before any row is read: [`check_output`].
+//! Nothing here knows where files end up: `commit` moves them.
+
+mod check;
+mod file;
+mod hive_path;
+mod int96;
+mod parquet;
+mod parquet_schema;
+mod route;
+mod stored;
+mod text;
+mod tsv;
+mod writers;
+
+pub use check::{check_output, check_tsv_schema};
+pub use hive_path::{DEFAULT_PARTITION, PartitionKey, escape_path_name};
+pub use stored::{stored_schema, stored_type};
+pub use writers::{OutputWriter, WriterOptions, WrittenFile};
