@@ -14,4 +14,5 @@ pub mod quarantine;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod transform;
 pub mod udf;

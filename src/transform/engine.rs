@@ -1,0 +1,218 @@
+//! The engine: a DataFusion context with the tables, views and functions of one pipeline.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::physical_plan::collect;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::logs_table::{LogsFeed, LogsTable};
+use super::memory::TwoPartPool;
+use super::outputs::{PlannedOutput, plan_output};
+use super::parameters::ParameterValues;
+use super::references::register_references;
+use super::scan::logs_schema;
+use super::sink_exec::{SinkPlace, SinkRecord, SinkSupplies, read_records};
+use super::views::register_views;
+use crate::enrich::Enrichment;
+use crate::error::{Diagnostic, Error, Result};
+use crate::pipeline::Pipeline;
+use crate::sink::WriterOptions;
+use crate::store::Environment;
+use crate::store::paths::RunPaths;
+use crate::udf;
+
+/// What an engine may take of the machine.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Threads of queries.
+    pub threads: usize,
+    /// Bytes that sorts, joins and aggregates of one output may hold before they spill.
+    pub pool_bytes: usize,
+    /// Where they spill; the system's temporary directory if absent.
+    pub spill: Option<PathBuf>,
+}
+
+/// A DataFusion context with the tables, views and functions of one pipeline.
+pub struct Engine {
+    context: SessionContext,
+    pool_bytes: usize,
+}
+
+impl Engine {
+    /// Registers functions, `logs`, reference tables and views.
+    ///
+    /// # Errors
+    /// `Error::Config` with everything that is wrong with any SQL file or reference table.
+    pub async fn build(
+        pipeline: &Pipeline,
+        settings: &EngineSettings,
+        enrichment: &Arc<Enrichment>,
+        values: &ParameterValues,
+        environment: &Environment,
+    ) -> Result<Engine> {
+        match Engine::assemble(pipeline, settings, enrichment, values, environment).await? {
+            (engine, found) if found.is_empty() => Ok(engine),
+            (_, found) => Err(Error::Config(found)),
+        }
+    }
+
+    /// The engine with what is right, and all that is wrong.
+    pub async fn assemble(
+        pipeline: &Pipeline,
+        settings: &EngineSettings,
+        enrichment: &Arc<Enrichment>,
+        values: &ParameterValues,
+        environment: &Environment,
+    ) -> Result<(Engine, Vec<Diagnostic>)> {
+        let context = new_context(settings, enrichment)?;
+        let schema = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
+        let logs = Arc::new(LogsTable::new(schema));
+        context.register_table(crate::pipeline::LOGS, logs).map_err(engine_error)?;
+        let mut found = register_references(&context, pipeline, environment).await;
+        found.extend(register_views(&context, &pipeline.views, values).await);
+        Ok((Engine { context, pool_bytes: settings.pool_bytes }, found))
+    }
+
+    /// Plans all outputs down to the sinks. Outputs whose view is broken are left out: the view's
+    /// own error is known already.
+    ///
+    /// # Errors
+    /// `Error::Config` with everything that is wrong with any output.
+    pub async fn plan_outputs(
+        &self,
+        pipeline: &Pipeline,
+        values: &ParameterValues,
+        run: &RunPaths,
+        options: &WriterOptions,
+    ) -> Result<Vec<PlannedOutput>> {
+        let mut planned = Vec::new();
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for output in &pipeline.outputs {
+            if !self.context.table_exist(output.view.as_str()).map_err(engine_error)? {
+                continue;
+            }
+            let staging = run.staging(&pipeline.state);
+            let place = SinkPlace { run: run.clone(), staging, options: options.clone() };
+            match plan_output(&self.context, pipeline, output, values, place).await {
+                Ok(output) => planned.push(output),
+                Err(errors) => found.extend(errors),
+            }
+        }
+        if found.is_empty() { Ok(planned) } else { Err(Error::Config(found)) }
+    }
+
+    /// Runs one output to its end: its rows go to the staging folder and the quarantine.
+    ///
+    /// # Errors
+    /// What stopped it: data, memory, a store, or the feed of logs.
+    pub async fn run_output(
+        &self,
+        output: &PlannedOutput,
+        feed: Arc<LogsFeed>,
+        supplies: Arc<SinkSupplies>,
+    ) -> Result<Vec<SinkRecord>> {
+        let config = self.context.copied_config().with_extension(feed).with_extension(supplies);
+        // Each output has a pool of its own, so that none starves another.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
+            .with_memory_pool(Arc::new(TwoPartPool::new(self.pool_bytes)))
+            .build_arc()
+            .map_err(engine_error)?;
+        let context = TaskContext::from(&self.context.state())
+            .with_session_config(config)
+            .with_runtime(runtime);
+        let batches = collect(Arc::clone(&output.sink), Arc::new(context)).await;
+        let batches = batches.map_err(engine_error)?;
+        let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;
+        Ok(records.into_iter().flatten().collect())
+    }
+}
+
+/// Rows of a batch; log records are wide, some KiB each.
+const BATCH_ROWS: usize = 2048;
+/// What each sort keeps back for its merge.
+const MERGE_BYTES: usize = 4 << 20;
+
+fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Result<SessionContext> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(settings.threads)
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_owned());
+    // The pool is divided among all sorts and aggregates of all outputs. Each must be able to hold
+    // some batches and what it keeps back for its merge, so both are small, and each output has
+    // one sort; reading and writing have threads of their own.
+    options.execution.sort_spill_reservation_bytes = MERGE_BYTES;
+    options.optimizer.enable_round_robin_repartition = false;
+    // Rows must come in the same order whenever the input is the same.
+    options.optimizer.prefer_existing_sort = true;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(new_runtime(settings)?)
+        .with_default_features()
+        .build();
+    let context = SessionContext::new_with_state(state);
+    udf::register(&context, enrichment);
+    Ok(context)
+}
+
+fn new_runtime(settings: &EngineSettings) -> Result<Arc<RuntimeEnv>> {
+    let mode = match &settings.spill {
+        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TwoPartPool::new(settings.pool_bytes)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .build_arc()
+        .map_err(engine_error)
+}
+
+/// What an error of the engine means to the caller.
+pub(super) fn engine_error(error: DataFusionError) -> Error {
+    let error = match own_error(error) {
+        Ok(own) => return own,
+        Err(error) => error,
+    };
+    let message = error.message().lines().next().unwrap_or_default().to_owned();
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(message) => Error::config(format!(
+            "the queries need more memory than they may take: {message}; raise `memory_limit` \
+             under `[resources]`, or lower `threads`"
+        )),
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+            Error::Unavailable(format!("running a query: {message}"))
+        }
+        DataFusionError::Internal(_) => Error::Bug(format!("running a query: {message}")),
+        _ => Error::Data(format!(
+            "running a query: {message}; nothing was published; mend the SQL or the contract so \
+             that such rows are rejected"
+        )),
+    }
+}
+
+/// Our own error, if one went through the engine.
+fn own_error(error: DataFusionError) -> Result<Error, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => {
+            inner.downcast::<Error>().map(|own| *own).map_err(DataFusionError::External)
+        }
+        DataFusionError::Context(text, inner) => {
+            own_error(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
+        }
+        DataFusionError::Shared(shared) => match shared.as_ref() {
+            DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
+                Some(own) => Ok(own.clone()),
+                None => Err(DataFusionError::Shared(shared)),
+            },
+            _ => Err(DataFusionError::Shared(shared)),
+        },
+        other => Err(other),
+    }
+}

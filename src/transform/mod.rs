@@ -1,0 +1,29 @@
+//! The engine: `logs` and reference tables → views from SQL files → expectations → sinks.
+//!
+//! One value carried through each step, for `sql/clicks.sql` = `SELECT at, url FROM logs`:
+//!
+//! 1. [`scan`] reads objects into batches of the contract's columns and `_source, _line, _offset`;
+//! 2. [`logs_table`] makes them the table `logs`;
+//! 3. `views` plans `clicks.sql` as the view `clicks`, `$name` bound to typed literals;
+//! 4. `outputs` plans the output that writes `clicks`, its expectations as columns behind it;
+//! 5. [`sink_exec`] runs that plan, splits the rows by the expectations and writes files.
+
+mod engine;
+mod expect;
+mod logs_table;
+mod memory;
+mod outputs;
+mod parameters;
+mod references;
+mod scan;
+mod sink_exec;
+mod sql_error;
+mod views;
+
+pub use engine::{Engine, EngineSettings};
+pub use expect::ExpectationCounts;
+pub use logs_table::{LogBatches, LogsFeed};
+pub use outputs::PlannedOutput;
+pub use parameters::ParameterValues;
+pub use scan::{LogScan, ObjectTally, ScanWitness};
+pub use sink_exec::{SinkRecord, SinkSupplies};

@@ -1,0 +1,130 @@
+//! Outputs: a view, its expectations, its order and its sink as one physical plan.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, SortExpr, col};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+
+use super::engine::engine_error;
+use super::expect::plan_expectation;
+use super::logs_table::count_logs_scans;
+use super::parameters::ParameterValues;
+use super::sink_exec::{SinkExec, SinkPlace};
+use crate::error::Diagnostic;
+use crate::pipeline::{OnFail, Output, Pipeline};
+use crate::sink::check_output;
+
+/// An output that is ready to run.
+#[derive(Debug, Clone)]
+pub struct PlannedOutput {
+    /// The output.
+    pub output: Output,
+    /// The columns of its tables, partition columns among them.
+    pub schema: SchemaRef,
+    /// How many times its query reads `logs`.
+    pub logs_scans: usize,
+    pub(super) sink: Arc<dyn ExecutionPlan>,
+}
+
+/// Plans one output down to its sink.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) async fn plan_output(
+    context: &SessionContext,
+    pipeline: &Pipeline,
+    output: &Output,
+    values: &ParameterValues,
+    place: SinkPlace,
+) -> Result<PlannedOutput, Vec<Diagnostic>> {
+    let at_output = |message: String| {
+        let (line, column) = output.place;
+        let message = format!("output `{}`: {message}", output.name);
+        Diagnostic::new(message).in_file(&pipeline.file.path).at(line, column)
+    };
+    let of_engine = |error| vec![at_output(engine_error(error).to_string())];
+    let view = context.table(output.view.as_str()).await.map_err(of_engine)?;
+    let view_schema = view.schema().clone();
+    let schema = written_schema(output, view_schema.as_arrow());
+    let faults = check_output(output, view_schema.as_arrow());
+    let faults = faults.into_iter().chain(check_origin(output, &view_schema));
+    let mut found: Vec<Diagnostic> = faults.map(&at_output).collect();
+    let (predicates, faults) = plan_expectations(context, pipeline, output, &view_schema, values);
+    found.extend(faults);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let ordered = add_predicates_and_order(view, output, predicates).map_err(of_engine)?;
+    let input = ordered.create_physical_plan().await.map_err(of_engine)?;
+    let logs_scans = count_logs_scans(&input);
+    let sink = Arc::new(SinkExec::new(input, output.clone(), place));
+    Ok(PlannedOutput { output: output.clone(), schema, logs_scans, sink })
+}
+
+fn written_schema(output: &Output, view: &Schema) -> SchemaRef {
+    let fields = view.fields().iter().filter(|field| !output.exclude.contains(field.name()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+/// Rows that are rejected must say where they come from.
+fn check_origin(output: &Output, view: &DFSchema) -> Option<String> {
+    let has = |name: &str| view.fields().iter().any(|field| field.name() == name);
+    let rejects = output.expectations.iter().find(|e| e.on_fail == OnFail::Reject)?;
+    if has("_source") && has("_line") {
+        return None;
+    }
+    Some(format!(
+        "expectation `{}` rejects rows, but view `{}` does not say where they come from; select \
+         `_source` and `_line` there (`exclude` keeps them out of the table), or use `warn` or \
+         `fail`",
+        rejects.name, output.view
+    ))
+}
+
+fn plan_expectations(
+    context: &SessionContext,
+    pipeline: &Pipeline,
+    output: &Output,
+    schema: &DFSchema,
+    values: &ParameterValues,
+) -> (Vec<Expr>, Vec<Diagnostic>) {
+    let (mut predicates, mut found) = (Vec::new(), Vec::new());
+    let state = context.state();
+    for (number, expectation) in output.expectations.iter().enumerate() {
+        match plan_expectation(&state, schema, number, expectation, values) {
+            Ok(predicate) => predicates.push(predicate),
+            Err(error) => {
+                let (line, column) = expectation.place;
+                let what = format!("expectation `{}` of `{}`", expectation.name, output.name);
+                let (message, help) = super::sql_error::message_and_help(&error);
+                let diagnostic = Diagnostic::new(format!("{what}: {message}"))
+                    .in_file(&pipeline.file.path)
+                    .at(line, column);
+                found.push(match help {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                });
+            }
+        }
+    }
+    (predicates, found)
+}
+
+/// The view's rows with the predicates behind them, ordered if the output wants an order.
+fn add_predicates_and_order(
+    view: DataFrame,
+    output: &Output,
+    predicates: Vec<Expr>,
+) -> datafusion::common::Result<DataFrame> {
+    let columns = view.schema().columns().into_iter().map(Expr::Column);
+    let view = view.clone().select(columns.chain(predicates))?;
+    if output.sort_by.is_empty() {
+        return Ok(view);
+    }
+    let keys = output.partition_by.iter().chain(&output.sort_by);
+    let by = |name: &String| -> SortExpr { col(format!("\"{name}\"")).sort(true, true) };
+    view.sort(keys.map(by).collect())
+}
