@@ -1,3 +1,7 @@
-//! The binary.
+//! The binary: parse, run, print the error to stderr, exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ashiato::cli::main(std::env::args_os())
+}

@@ -1,0 +1,56 @@
+-- What was bought, one row an item, with its tax.
+--
+-- Two lists side by side in one SELECT are unnested together: each item meets its number, so that
+-- (event_id, item_number) names a row.
+WITH bought_items AS (
+    SELECT
+        dt,
+        at,
+        event_id,
+        order_id,
+        service,
+        pseudonymize(user_id, 'visitor') AS user_pseudonym,
+        geoip_country(ip) AS country,
+        payment,
+        points,
+        shipping_fee,
+        deliver_on,
+        invoice_tax(items, at) AS order_tax_yen,
+        unnest(items) AS item,
+        unnest(range(1, CAST(cardinality(items) AS BIGINT) + 1)) AS item_number,
+        _source,
+        _line
+    FROM shop_logs
+    WHERE event = 'purchase'
+)
+
+SELECT
+    event_id,
+    item_number,
+    at,
+    order_id,
+    service,
+    user_pseudonym,
+    country,
+    payment,
+    points,
+    shipping_fee,
+    deliver_on,
+    item['sku'] AS sku,
+    item['name'] AS name,
+    item['category'] AS category,
+    item['price'] AS price_yen,
+    item['quantity'] AS quantity,
+    item['amount'] AS amount_yen,
+    -- The category's rate on that day in Tokyo; NULL for a category that the tax table lacks.
+    tax_rate(item['category'], at) AS tax_rate,
+    -- Rounded down for each item: for sums by item, service and category.
+    consumption_tax(item['amount'], item['category'], at) AS tax_yen,
+    -- The whole order's, as its invoice says it: rounded once per rate, and so up to some yen more
+    -- than the items' together. It stands in each row of the order: do not add it up.
+    order_tax_yen,
+    $currency AS currency,
+    dt,
+    _source,
+    _line
+FROM bought_items

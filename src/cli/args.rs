@@ -1,0 +1,115 @@
+//! The arguments of all subcommands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::generate::GenerateArgs;
+use crate::telemetry::LogFormat;
+
+/// Turns behaviour logs into tables.
+///
+/// JSON logs in object storage become partitioned Parquet and TSV that Hadoop takes as they are.
+#[derive(Debug, Parser)]
+#[command(name = "ashiato", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+   64  wrong usage: fix the command line
+   65  the data broke a threshold or an expectation: look at the quarantine
+   70  a bug in ashiato: report it
+   75  a passing failure: retry
+   78  wrong configuration: fix the pipeline's files
+   99  nothing to do for this interval: skip
+  130  stopped by SIGINT; nothing half-visible
+  143  stopped by SIGTERM; nothing half-visible";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a pipeline over one data interval
+    Run(Box<RunArgs>),
+    /// Check a pipeline without touching data: configuration, SQL, outputs, expectations
+    Check(CheckArgs),
+    /// Describe the SQL functions
+    Functions(FunctionsArgs),
+    /// Make synthetic action logs for trials and benchmarks
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    #[command(flatten)]
+    pub interval: IntervalArgs,
+
+    /// A value for a parameter of the pipeline; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
+
+    /// Print what the run would do, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Write the result to this file too, besides stdout
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IntervalArgs {
+    /// First instant of the interval, RFC 3339 with an offset
+    #[arg(long, value_name = "RFC3339", requires = "interval_end")]
+    pub interval_start: Option<String>,
+
+    /// First instant behind the interval, RFC 3339 with an offset
+    #[arg(long, value_name = "RFC3339", requires = "interval_start")]
+    pub interval_end: Option<String>,
+
+    /// A local day in the pipeline's time zone, such as 2026-11-21
+    #[arg(long, conflicts_with_all = ["interval_start", "interval_end", "hour"])]
+    pub date: Option<String>,
+
+    /// A local hour in the pipeline's time zone, such as 2026-11-21T13
+    #[arg(long, conflicts_with_all = ["interval_start", "interval_end"])]
+    pub hour: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// How log lines on stderr look
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// No progress, only warnings and errors on stderr
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FunctionsArgs {
+    /// Only functions whose name contains this
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,29 @@
+//! `ashiato functions`: what the SQL functions are.
+
+use std::io::Write;
+
+use super::args::FunctionsArgs;
+use super::output;
+use crate::error::{Error, Result};
+use crate::udf;
+
+/// Prints the functions' documentation as text or JSON.
+///
+/// # Errors
+/// `Error::Usage` if no function has such a name.
+pub(super) fn functions(args: &FunctionsArgs) -> Result<()> {
+    let all = udf::docs();
+    let wanted = args.name.as_deref().unwrap_or_default();
+    let found: Vec<_> = all.iter().filter(|doc| doc.name.contains(wanted)).collect();
+    if found.is_empty() {
+        let names = all.iter().map(|doc| doc.name);
+        let help = crate::config::suggestion(wanted, names);
+        return Err(Error::Usage(format!("no function `{wanted}`; {help}")));
+    }
+    if args.json {
+        return output::print_json(&found);
+    }
+    let text: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let printed = writeln!(std::io::stdout().lock(), "{}", text.join("\n\n"));
+    printed.map_err(|error| Error::Unavailable(format!("writing to stdout: {error}")))
+}

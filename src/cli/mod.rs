@@ -1,0 +1,64 @@
+//! The command line: arguments, exit codes, one file a subcommand.
+//!
+//! stdout is for machines: the run's result is its last line. Everything else goes to stderr.
+
+mod args;
+mod check;
+mod functions;
+pub mod generate;
+mod output;
+mod run;
+mod signals;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::error::{Error, Result};
+use crate::store::Environment;
+
+use args::{Cli, Command};
+
+/// Parses the arguments, does what they say, and gives the exit code; a panic is a bug.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return print_usage(&error),
+    };
+    let done = std::panic::catch_unwind(|| do_command(cli.command)).unwrap_or_else(|_| {
+        Err(Error::Bug("the program panicked; its message stands above".to_owned()))
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::print_error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn do_command(command: Command) -> Result<u8> {
+    let environment = Environment::new(std::env::vars_os());
+    match command {
+        Command::Run(args) => run::run(&args, &environment),
+        Command::Check(args) => check::check(&args, &environment).map(|()| 0),
+        Command::Functions(args) => functions::functions(&args).map(|()| 0),
+        Command::Generate(args) => print_generated(&args).map(|()| 0),
+    }
+}
+
+/// Help and version are no errors; everything else is wrong usage.
+fn print_usage(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do if the terminal is gone.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Error::Usage(String::new()).exit_code()),
+    }
+}
+
+fn print_generated(args: &generate::GenerateArgs) -> Result<()> {
+    output::print_json(&generate::generate(args)?)
+}

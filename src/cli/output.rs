@@ -1,0 +1,27 @@
+//! What is printed: errors to stderr, one line of JSON to stdout.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Prints an error and what to do about it.
+pub(super) fn print_error(error: &Error) {
+    eprintln!("ashiato: {error}");
+    eprintln!("ashiato: {}", error.advice());
+}
+
+/// Prints one line of JSON, the last of all output.
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let line = to_json(value)?;
+    let mut stdout = io::stdout().lock();
+    let printed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    printed.map_err(|error| Error::Unavailable(format!("writing the result to stdout: {error}")))
+}
+
+/// One line of JSON.
+pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::Bug(format!("writing a result as JSON: {error}")))
+}

@@ -1,0 +1,148 @@
+//! `ashiato run`: a pipeline over one data interval.
+
+use std::fs;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use indicatif::MultiProgress;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{IntervalArgs, LogArgs, RunArgs};
+use super::output;
+use super::signals::Stop;
+use crate::error::{EXIT_NOTHING_TO_DO, Error, Result};
+use crate::interval::Interval;
+use crate::pipeline::Pipeline;
+use crate::run::{RunPlan, RunResult, RunSupplies, Status, execute, load_pipeline, plan_run};
+use crate::store::Environment;
+use crate::telemetry::{Progress, ProgressReporter, start_logs};
+
+/// What a blocked thread may still take once the run has ended.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs a pipeline and gives the exit code.
+///
+/// # Errors
+/// What is wrong before the run begins; later errors are printed with the run's result.
+pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
+    let started = Instant::now();
+    let bars = MultiProgress::new();
+    start_logging(&args.logs, environment, &bars);
+    let plan = plan(args, environment)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(plan.engine.threads)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Unavailable(format!("starting threads: {error}")))?;
+    let mut result = new_result(&plan);
+    let done = runtime.block_on(run_plan(args, &plan, environment, &bars, &mut result));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    result.duration_ms = started.elapsed().as_millis() as u64;
+    result.peak_memory_bytes = peak_memory_bytes();
+    if let Err(error) = &done {
+        result.set_error(error);
+        output::print_error(error);
+    }
+    if let Some(path) = &args.report {
+        let line = output::to_json(&result)? + "\n";
+        let written = fs::write(path, line);
+        written.map_err(|e| Error::Unavailable(format!("writing {}: {e}", path.display())))?;
+    }
+    output::print_json(&result)?;
+    Ok(match done {
+        Err(error) => error.exit_code(),
+        Ok(()) if result.status == Status::NothingToDo => EXIT_NOTHING_TO_DO,
+        Ok(()) => 0,
+    })
+}
+
+fn start_logging(args: &LogArgs, environment: &Environment, bars: &MultiProgress) {
+    let default = if args.quiet { "warn" } else { "info" };
+    let filter = environment.get("ASHIATO_LOG").unwrap_or(default);
+    let color = std::io::stderr().is_terminal() && environment.get("NO_COLOR").is_none();
+    start_logs(args.log_format, filter, color, bars);
+}
+
+fn plan(args: &RunArgs, environment: &Environment) -> Result<RunPlan> {
+    let pipeline = Arc::new(load_pipeline(&args.pipeline, environment)?);
+    let interval = resolve_interval(&args.interval, &pipeline)?;
+    let attempt = uuid::Uuid::now_v7().simple().to_string();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    plan_run(pipeline, interval, &args.parameters, attempt, cores)
+}
+
+fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Result<Interval> {
+    match args {
+        IntervalArgs { interval_start: Some(start), interval_end: Some(end), .. } => {
+            Interval::parse(start, end)
+        }
+        IntervalArgs { date: Some(date), .. } => Interval::of_date(date, pipeline.time_zone),
+        IntervalArgs { hour: Some(hour), .. } => Interval::of_hour(hour, pipeline.time_zone),
+        _ => Err(Error::Usage(
+            "no interval: expected --interval-start and --interval-end, --date or --hour"
+                .to_owned(),
+        )),
+    }
+}
+
+fn new_result(plan: &RunPlan) -> RunResult {
+    RunResult {
+        pipeline: plan.paths.pipeline.clone(),
+        run_id: plan.run_id(),
+        attempt: plan.paths.attempt.clone(),
+        interval_start: plan.interval.start_rfc3339(),
+        interval_end: plan.interval.end_rfc3339(),
+        ..RunResult::default()
+    }
+}
+
+/// Runs until the end or a signal, with progress.
+async fn run_plan(
+    args: &RunArgs,
+    plan: &RunPlan,
+    environment: &Environment,
+    bars: &MultiProgress,
+    result: &mut RunResult,
+) -> Result<()> {
+    let cancel = CancellationToken::new();
+    let stop = Stop::watch(cancel.clone())?;
+    let progress = Arc::new(Progress::default());
+    let supplies = RunSupplies {
+        environment: environment.clone(),
+        progress: Arc::clone(&progress),
+        cancel,
+        now: Utc::now(),
+    };
+    if args.dry_run {
+        result.plan = Some(crate::run::describe_plan(plan, &supplies).await?);
+        result.status = Status::Planned;
+        return Ok(());
+    }
+    tracing::info!(run = plan.run_id(), attempt = plan.paths.attempt, "run starts");
+    let terminal = std::io::stderr().is_terminal() && !args.logs.quiet;
+    let reporter = ProgressReporter::start(progress, bars, terminal);
+    let done = execute(plan, &supplies, result).await;
+    reporter.stop();
+    match (done, stop.signal()) {
+        (Err(_), Some(signal)) => Err(Error::Stopped(signal)),
+        (done, _) => {
+            tracing::info!(
+                run = plan.run_id(),
+                lines = result.lines,
+                decoded = result.decoded,
+                rejected = result.rejected,
+                ok = done.is_ok(),
+                "run ends"
+            );
+            done
+        }
+    }
+}
+
+/// The largest resident set of this process, from getrusage(2), which counts KiB on Linux.
+fn peak_memory_bytes() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss().max(0) as u64 * 1024)
+}

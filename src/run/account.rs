@@ -1,0 +1,67 @@
+//! Fills the run's result and holds it against the thresholds.
+
+use super::plan::RunPlan;
+use super::report::{OutputResult, QuarantineResult, RunResult};
+use super::witness::RunWitness;
+use crate::error::{Error, Result};
+use crate::quarantine::QuarantineFile;
+use crate::transform::SinkRecord;
+
+/// What the scan met.
+pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
+    let account = witness.account();
+    result.add_tallies(account.tallies.values());
+    result.rejects_by_reason =
+        account.rejects_by_reason.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
+    result.unknown_fields.clone_from(&account.unknown_fields);
+}
+
+/// Where the rejects are.
+pub(super) fn fill_quarantine(result: &mut RunResult, plan: &RunPlan, files: &[QuarantineFile]) {
+    let location = plan.pipeline.quarantine.location.trim_end_matches('/');
+    result.quarantine = QuarantineResult {
+        location: format!("{location}/{}", plan.paths.quarantine()),
+        rejects: files.iter().map(|file| file.rejects).sum(),
+        files: files.iter().map(|file| file.location.clone()).collect(),
+    };
+}
+
+/// What was written.
+pub(super) fn fill_outputs(result: &mut RunResult, plan: &RunPlan, records: &[SinkRecord]) {
+    for output in &plan.pipeline.outputs {
+        let locations = output
+            .tables
+            .iter()
+            .map(|table| (table.format.name().to_owned(), table.root.display().to_string()));
+        let empty = OutputResult { locations: locations.collect(), ..Default::default() };
+        result.outputs.insert(output.name.clone(), empty);
+    }
+    for record in records {
+        result.add_record(record);
+    }
+}
+
+/// Fails a run that rejected too much: lines of its input, or rows of an output.
+///
+/// # Errors
+/// `Error::Data` that says how many, how many may be, and where they lie.
+pub(super) fn check_thresholds(
+    plan: &RunPlan,
+    result: &RunResult,
+    records: &[SinkRecord],
+) -> Result<()> {
+    let thresholds = plan.thresholds();
+    let at = &result.quarantine.location;
+    if let Some(breach) = thresholds.check(result.rejected, result.lines) {
+        return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
+    }
+    for record in records {
+        let rejected = record.expectations.rejected.values().sum();
+        if let Some(breach) = thresholds.check(rejected, record.rows_seen) {
+            let output = &record.output;
+            let message = format!("output {output}, rows: {breach}; the rejects lie at {at}");
+            return Err(Error::Data(message));
+        }
+    }
+    Ok(())
+}

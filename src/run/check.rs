@@ -1,0 +1,108 @@
+//! Checks a pipeline without touching data, or says what a run would do.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::execute::RunSupplies;
+use super::load::read_pipeline;
+use super::lookups::load_lookups;
+use super::plan::{RunPlan, example_parameters, resource_shares};
+use super::publish::check_layout;
+use super::stages::list_source;
+use crate::error::{Diagnostic, Error, Result};
+use crate::pipeline::Pipeline;
+use crate::store::Environment;
+use crate::store::paths::RunPaths;
+use crate::transform::{Engine, PlannedOutput};
+
+/// Reads, resolves and plans a pipeline: configuration, contract, SQL, outputs, expectations.
+///
+/// # Errors
+/// `Error::Config` with everything found wrong.
+pub async fn check_pipeline(folder: &Path, environment: &Environment) -> Result<Pipeline> {
+    let (pipeline, mut found) = read_pipeline(folder, environment);
+    let Some(pipeline) = pipeline else { return Err(Error::Config(found)) };
+    found.extend(check_layout(&pipeline));
+    match check_queries(&pipeline, environment).await {
+        Ok(more) => found.extend(more),
+        Err(Error::Config(more)) => found.extend(more),
+        Err(error) => return Err(error),
+    }
+    if found.is_empty() { Ok(pipeline) } else { Err(Error::Config(found)) }
+}
+
+/// Plans every SQL file and every output.
+async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result<Vec<Diagnostic>> {
+    let lookups = load_lookups(&pipeline.enrichment)?;
+    let values = example_parameters(pipeline);
+    let paths = RunPaths {
+        pipeline: pipeline.name.clone(),
+        interval: "check".to_owned(),
+        attempt: "check".to_owned(),
+    };
+    let (settings, writer) = resource_shares(pipeline, &paths, 1);
+    let (engine, mut found) =
+        Engine::assemble(pipeline, &settings, &lookups, &values, environment).await?;
+    match engine.plan_outputs(pipeline, &values, &paths, &writer).await {
+        Ok(_) => {}
+        Err(Error::Config(more)) => found.extend(more),
+        Err(error) => return Err(error),
+    }
+    Ok(found)
+}
+
+/// What a run would do, as JSON: objects, outputs with their columns, where everything goes.
+///
+/// # Errors
+/// What would stop the run before it reads data.
+pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Value> {
+    let pipeline = &plan.pipeline;
+    let lookups = load_lookups(&pipeline.enrichment)?;
+    let (parameters, environment) = (&plan.parameters, &supplies.environment);
+    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, environment).await?;
+    let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
+    let (_, objects) = list_source(plan, supplies).await?;
+    let listed: Vec<Value> = objects
+        .iter()
+        .map(|object| json!({ "location": object.location, "bytes": object.size }))
+        .collect();
+    Ok(json!({
+        "source": {
+            "location": pipeline.source.location,
+            "objects": listed,
+            "bytes": objects.iter().map(|object| object.size).sum::<u64>(),
+        },
+        "outputs": outputs.iter().map(describe_output).collect::<Vec<_>>(),
+        "quarantine": pipeline.quarantine.location,
+        "state": pipeline.state.display().to_string(),
+        "parameters": plan.parameters.keys().collect::<Vec<_>>(),
+        "threads": plan.engine.threads,
+        "memory_limit_bytes": pipeline.resources.memory_limit_bytes,
+    }))
+}
+
+fn describe_output(planned: &PlannedOutput) -> Value {
+    let output = &planned.output;
+    let columns: Vec<Value> = planned
+        .schema
+        .fields()
+        .iter()
+        .map(|field| json!({ "name": field.name(), "type": field.data_type().to_string() }))
+        .collect();
+    let tables: Vec<Value> = output
+        .tables
+        .iter()
+        .map(|table| json!({ "format": table.format.name(), "root": table.root }))
+        .collect();
+    json!({
+        "name": output.name,
+        "view": output.view,
+        "tables": tables,
+        "columns": columns,
+        "partition_by": output.partition_by,
+        "sort_by": output.sort_by,
+        "expectations": output.expectations.iter().map(|e| &e.name).collect::<Vec<_>>(),
+        "shares_scan": planned.logs_scans == 1,
+    })
+}

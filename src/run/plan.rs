@@ -1,0 +1,151 @@
+//! What a run will do: pure, from the pipeline and the interval alone.
+
+use std::sync::Arc;
+
+use crate::config::suggestion;
+use crate::error::{Error, Result};
+use crate::interval::Interval;
+use crate::pipeline::{BUILT_IN_PARAMETERS, ParameterValue, Pipeline};
+use crate::quarantine::Thresholds;
+use crate::sink::WriterOptions;
+use crate::store::paths::RunPaths;
+use crate::transform::{EngineSettings, ParameterValues};
+
+/// What a run will do, computed without touching data.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// The definition.
+    pub pipeline: Arc<Pipeline>,
+    /// The data interval.
+    pub interval: Interval,
+    /// Names of everything that is written.
+    pub paths: RunPaths,
+    /// The values of `$name` in SQL, the interval's bounds among them.
+    pub parameters: ParameterValues,
+    /// What the engine may take.
+    pub engine: EngineSettings,
+    /// What each output's writer may take.
+    pub writer: WriterOptions,
+}
+
+impl RunPlan {
+    /// The run's name: the same for each attempt at the same interval.
+    pub fn run_id(&self) -> String {
+        format!("{}/{}", self.paths.pipeline, self.paths.interval)
+    }
+
+    /// How many rejects are too many.
+    pub(super) fn thresholds(&self) -> Thresholds {
+        let quarantine = &self.pipeline.quarantine;
+        let (rejects_max, reject_ratio_max) = (quarantine.rejects_max, quarantine.reject_ratio_max);
+        Thresholds { rejects_max, reject_ratio_max }
+    }
+}
+
+/// Plans a run of `pipeline` over `interval`.
+///
+/// `given` are `NAME=VALUE` texts; `attempt` is unique for each attempt; `cores` is what the
+/// machine has.
+///
+/// # Errors
+/// `Error::Usage` for parameters that are unknown, of the wrong type or missing.
+pub fn plan_run(
+    pipeline: Arc<Pipeline>,
+    interval: Interval,
+    given: &[String],
+    attempt: String,
+    cores: usize,
+) -> Result<RunPlan> {
+    let mut parameters = resolve_parameters(&pipeline, given)?;
+    let bounds = [interval.start(), interval.end()];
+    for (name, bound) in BUILT_IN_PARAMETERS.iter().zip(bounds) {
+        parameters.insert((*name).to_owned(), ParameterValue::Timestamp(bound));
+    }
+    let paths = RunPaths { pipeline: pipeline.name.clone(), interval: interval.id(), attempt };
+    let (engine, writer) = resource_shares(&pipeline, &paths, cores);
+    Ok(RunPlan { pipeline, interval, paths, parameters, engine, writer })
+}
+
+/// What the program itself, look-up tables, reading ahead and batches on their way take.
+const FIXED_BYTES: u64 = 160 << 20;
+/// Share of the rest for sorts, joins and aggregates, which spill.
+const POOL_PERCENT: u64 = 45;
+/// Share of the rest for encoded data that waits to become a row group, all outputs together.
+/// What is left is for what the engine does not count, such as a sort's merge.
+const WRITERS_PERCENT: u64 = 30;
+
+/// Divides what a run may take between the engine and the writers.
+pub(super) fn resource_shares(
+    pipeline: &Pipeline,
+    paths: &RunPaths,
+    cores: usize,
+) -> (EngineSettings, WriterOptions) {
+    let resources = &pipeline.resources;
+    let shared_bytes = resources.memory_limit_bytes.saturating_sub(FIXED_BYTES);
+    let outputs = pipeline.outputs.len().max(1) as u64;
+    let engine = EngineSettings {
+        threads: resources.threads.unwrap_or(cores),
+        pool_bytes: (shared_bytes / 100 * POOL_PERCENT / outputs) as usize,
+        spill: resources.spill.clone(),
+    };
+    let writers = shared_bytes / 100 * WRITERS_PERCENT;
+    let writer = WriterOptions {
+        open_writers_max: resources.open_writers_max,
+        buffered_bytes_max: writers / outputs,
+        footer: vec![
+            ("ashiato.run".to_owned(), format!("{}/{}", paths.pipeline, paths.interval)),
+            ("ashiato.attempt".to_owned(), paths.attempt.clone()),
+        ],
+    };
+    (engine, writer)
+}
+
+/// Typed values of all parameters, from `NAME=VALUE` texts and defaults.
+fn resolve_parameters(pipeline: &Pipeline, given: &[String]) -> Result<ParameterValues> {
+    let mut values = ParameterValues::new();
+    let declared = &pipeline.parameters;
+    for text in given {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Error::Usage(format!("--param {text}: expected NAME=VALUE")))?;
+        let Some(parameter) = declared.get(name) else {
+            let help = if declared.is_empty() {
+                "the pipeline declares none under `[parameters]`".to_owned()
+            } else {
+                suggestion(name, declared.keys().map(String::as_str))
+            };
+            return Err(Error::Usage(format!("--param {text}: no parameter `{name}`; {help}")));
+        };
+        let value = parameter.parameter_type.parse(value);
+        let value = value.map_err(|m| Error::Usage(format!("--param {text}: {m}")))?;
+        if values.insert(name.to_owned(), value).is_some() {
+            return Err(Error::Usage(format!("--param {name} is given twice")));
+        }
+    }
+    for (name, parameter) in declared {
+        if values.contains_key(name) {
+            continue;
+        }
+        let Some(default) = &parameter.default else {
+            let expected = parameter.parameter_type;
+            let message = format!("parameter `{name}` ({expected}) has no default");
+            return Err(Error::Usage(format!("{message}; give it as --param {name}=VALUE")));
+        };
+        values.insert(name.clone(), default.clone());
+    }
+    Ok(values)
+}
+
+/// Values that stand in for missing ones where SQL is only checked, not run.
+pub fn example_parameters(pipeline: &Pipeline) -> ParameterValues {
+    let epoch = chrono::DateTime::UNIX_EPOCH;
+    let mut values: ParameterValues = BUILT_IN_PARAMETERS
+        .iter()
+        .map(|name| ((*name).to_owned(), ParameterValue::Timestamp(epoch)))
+        .collect();
+    for (name, parameter) in &pipeline.parameters {
+        let value = parameter.default.clone().unwrap_or_else(|| parameter.parameter_type.example());
+        values.insert(name.clone(), value);
+    }
+    values
+}

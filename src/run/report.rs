@@ -1,0 +1,243 @@
+//! What became of a run: the one line of JSON on stdout.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::transform::{ObjectTally, SinkRecord};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Its tables are published.
+    Published,
+    /// The interval has no objects.
+    NothingToDo,
+    /// Only what it would do was asked for.
+    Planned,
+    /// An error stopped it; nothing new is visible.
+    #[default]
+    Failed,
+    /// A signal stopped it; nothing new is visible.
+    Stopped,
+}
+
+/// The run's result. Counts are of lines unless a name says otherwise; sizes are in bytes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RunResult {
+    /// How it ended.
+    pub status: Status,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The same for each attempt at the same interval.
+    pub run_id: String,
+    /// Unique for each attempt.
+    pub attempt: String,
+    /// First instant of the interval, RFC 3339 in UTC.
+    pub interval_start: String,
+    /// First instant behind the interval, RFC 3339 in UTC.
+    pub interval_end: String,
+    /// Lines read: `decoded + rejected + blank`.
+    pub lines: u64,
+    /// Lines that became rows of `logs`.
+    pub decoded: u64,
+    /// Lines that went to the quarantine.
+    pub rejected: u64,
+    /// Empty lines.
+    pub blank: u64,
+    /// Rejected lines by reason.
+    pub rejects_by_reason: BTreeMap<String, u64>,
+    /// How often a field that no column names was met, by path.
+    pub unknown_fields: BTreeMap<String, u64>,
+    /// What was read.
+    pub sources: Sources,
+    /// What was written, by output.
+    pub outputs: BTreeMap<String, OutputResult>,
+    /// What the rejects' files are.
+    pub quarantine: QuarantineResult,
+    /// What SQL functions looked things up in, and what they did not find.
+    pub enrichment: EnrichmentResult,
+    /// Smaller intervals, published earlier, that this run replaced.
+    pub replaced_intervals: Vec<String>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: u64,
+    /// The largest resident set of the process.
+    pub peak_memory_bytes: u64,
+    /// What the run would do, with `--dry-run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<serde_json::Value>,
+    /// What stopped the run, if something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorResult>,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Sources {
+    /// Objects read to their end.
+    pub objects: u64,
+    /// Decompressed bytes.
+    pub bytes: u64,
+    /// Bytes as stored.
+    pub compressed_bytes: u64,
+}
+
+/// What was written for one output, over all its formats.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OutputResult {
+    /// Rows of the output; each of its tables holds all of them.
+    pub rows: u64,
+    /// Files, over all formats.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// Distinct hive paths.
+    pub partitions: u64,
+    /// Rows that expectations sent to the quarantine, by expectation.
+    pub rejected: BTreeMap<String, u64>,
+    /// Rows that broke an expectation and were written, by expectation.
+    pub warned: BTreeMap<String, u64>,
+    /// The root of each table, by format.
+    pub locations: BTreeMap<String, String>,
+}
+
+/// What the rejects' files are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct QuarantineResult {
+    /// The folder of this attempt's rejects.
+    pub location: String,
+    /// Rejects, of lines and of rows.
+    pub rejects: u64,
+    /// Their files.
+    pub files: Vec<String>,
+}
+
+/// What SQL functions looked things up in, and what they did not find.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EnrichmentResult {
+    /// The geographic databases, in the order of their precedence.
+    pub geoip: Vec<GeoDatabase>,
+    /// The tax table: `japan` or the pipeline's own file.
+    pub tax_table: String,
+    /// Counted warnings of the functions.
+    pub warnings: BTreeMap<String, u64>,
+}
+
+/// One geographic database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GeoDatabase {
+    /// Its file.
+    pub path: String,
+    /// Its type as it says itself.
+    pub database_type: String,
+    /// The day it was built.
+    pub build_date: String,
+}
+
+/// What stopped a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorResult {
+    /// The exit code.
+    pub exit_code: u8,
+    /// The message.
+    pub message: String,
+    /// What to do.
+    pub advice: String,
+}
+
+impl RunResult {
+    /// Adds the tallies of all objects.
+    pub fn add_tallies<'t>(&mut self, tallies: impl Iterator<Item = &'t ObjectTally>) {
+        for tally in tallies {
+            self.lines += tally.lines;
+            self.decoded += tally.decoded;
+            self.rejected += tally.rejected;
+            self.blank += tally.blank;
+            self.sources.objects += 1;
+            self.sources.bytes += tally.bytes;
+            self.sources.compressed_bytes += tally.compressed_bytes;
+        }
+    }
+
+    /// Adds what a sink task left behind.
+    pub fn add_record(&mut self, record: &SinkRecord) {
+        let output = self.outputs.entry(record.output.clone()).or_default();
+        output.rows += record.rows;
+        output.files += record.files.len() as u64;
+        output.bytes += record.files.iter().map(|file| file.bytes).sum::<u64>();
+        let hive_paths: std::collections::BTreeSet<&str> =
+            record.files.iter().map(|file| file.hive_path.as_str()).collect();
+        output.partitions += hive_paths.len() as u64;
+        for (name, rows) in &record.expectations.rejected {
+            *output.rejected.entry(name.clone()).or_default() += rows;
+        }
+        for (name, rows) in &record.expectations.warned {
+            *output.warned.entry(name.clone()).or_default() += rows;
+        }
+    }
+
+    /// Proves that nothing was lost, over all `objects` together.
+    ///
+    /// # Errors
+    /// `Error::Bug` if an object was not read, the lines do not balance, or reasons and rejects
+    /// differ.
+    pub fn check_balance(&self, objects: usize) -> Result<()> {
+        if self.sources.objects != objects as u64 {
+            return Err(Error::Bug(format!(
+                "{objects} objects were listed, but {} were read to their end; nothing was \
+                 published",
+                self.sources.objects
+            )));
+        }
+        let sum = self.decoded + self.rejected + self.blank;
+        if self.lines != sum {
+            return Err(Error::Bug(format!(
+                "{} lines were read, but decoded + rejected + blank make {sum}; nothing was \
+                 published",
+                self.lines
+            )));
+        }
+        let reasons: u64 = self.rejects_by_reason.values().sum();
+        if reasons != self.rejected {
+            return Err(Error::Bug(format!(
+                "{} lines were rejected, but {reasons} stand in the quarantine; nothing was \
+                 published",
+                self.rejected
+            )));
+        }
+        Ok(())
+    }
+
+    /// Notes what stopped the run.
+    pub fn set_error(&mut self, error: &Error) {
+        self.status =
+            if matches!(error, Error::Stopped(_)) { Status::Stopped } else { Status::Failed };
+        self.error = Some(ErrorResult {
+            exit_code: error.exit_code(),
+            message: error.to_string(),
+            advice: error.advice().to_owned(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_does_not_balance_is_a_bug() {
+        let tally =
+            ObjectTally { lines: 4, decoded: 2, rejected: 1, blank: 1, ..Default::default() };
+        let mut result = RunResult::default();
+        result.add_tallies([tally.clone()].iter());
+        assert!(result.check_balance(1).is_err(), "no reason was counted for the reject");
+        result.rejects_by_reason.insert("invalid_json".to_owned(), 1);
+        assert!(result.check_balance(1).is_ok());
+        result.lines += 1;
+        assert!(matches!(result.check_balance(1), Err(Error::Bug(_))));
+        let lost = ObjectTally { decoded: 1, ..tally };
+        assert!(lost.check("a.gz").unwrap_err().to_string().contains("a.gz: 4 lines"));
+    }
+}

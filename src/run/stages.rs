@@ -1,0 +1,107 @@
+//! The stages of a run that need a hand: listing, reading and writing together, quarantine.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use futures::future::try_join_all;
+use tokio::sync::mpsc;
+
+use super::execute::RunSupplies;
+use super::plan::RunPlan;
+use super::witness::RunWitness;
+use crate::error::Result;
+use crate::quarantine::{Quarantine, QuarantineSender};
+use crate::source::{SourceObject, SourceSpec, list_objects};
+use crate::store::{Store, StoreLocation};
+use crate::transform::{
+    Engine, LogScan, LogsFeed, PlannedOutput, ScanWitness, SinkRecord, SinkSupplies,
+};
+
+/// Batches of logs that may wait for a query.
+const BATCHES_AHEAD: usize = 2;
+
+/// Finds the interval's objects.
+pub(super) async fn list_source(
+    plan: &RunPlan,
+    supplies: &RunSupplies,
+) -> Result<(Store, Vec<SourceObject>)> {
+    let source = &plan.pipeline.source;
+    let store = StoreLocation::parse(&source.location)?.open(&supplies.environment)?;
+    let spec = SourceSpec { path: source.path.clone(), glob: source.glob.clone() };
+    let objects = list_objects(&store, &spec, &plan.interval, plan.pipeline.time_zone).await?;
+    let bytes = objects.iter().map(|object| object.size).sum();
+    supplies.progress.set_total(objects.len() as u64, bytes);
+    tracing::info!(objects = objects.len(), bytes, location = source.location, "source listed");
+    Ok((store, objects))
+}
+
+/// Opens the quarantine; it stays empty until the first reject.
+pub(super) fn start_quarantine(plan: &RunPlan, supplies: &RunSupplies) -> Result<Quarantine> {
+    let location = StoreLocation::parse(&plan.pipeline.quarantine.location)?;
+    let store = location.open(&supplies.environment)?;
+    Quarantine::start(store, &plan.paths.quarantine())
+}
+
+/// What the run reads, in which order.
+pub(super) fn new_scan(
+    plan: &RunPlan,
+    supplies: &RunSupplies,
+    store: Store,
+    objects: Vec<SourceObject>,
+) -> Arc<LogScan> {
+    Arc::new(LogScan {
+        store: store.store,
+        objects,
+        contract: Arc::new(plan.pipeline.contract.clone()),
+        partition_columns: plan.pipeline.source.partition_columns.clone(),
+        readers_max: plan.engine.threads,
+        cancel: supplies.cancel.child_token(),
+    })
+}
+
+/// Reads all logs once and runs all outputs at the same time.
+///
+/// Outputs whose query reads `logs` once share the one scan; the others read for themselves.
+pub(super) async fn read_and_write(
+    engine: &Engine,
+    outputs: &[PlannedOutput],
+    scan: &Arc<LogScan>,
+    witness: &Arc<RunWitness>,
+    quarantine: QuarantineSender,
+) -> Result<Vec<SinkRecord>> {
+    let mut readers = Vec::new();
+    let mut runs = Vec::new();
+    for output in outputs {
+        let shared = (output.logs_scans == 1).then(|| {
+            let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+            readers.push(sender);
+            receiver
+        });
+        let feed = Arc::new(LogsFeed::new(shared, Arc::clone(scan)));
+        let supplies = Arc::new(SinkSupplies { quarantine: quarantine.clone() });
+        runs.push(engine.run_output(output, feed, supplies));
+    }
+    let witness = Arc::clone(witness) as Arc<dyn ScanWitness>;
+    let batches = scan.start(Some(witness));
+    let (records, ()) = tokio::try_join!(try_join_all(runs), share(batches, readers))?;
+    Ok(records.into_iter().flatten().collect())
+}
+
+/// Gives every batch to every reader that still wants it. Goes on without readers, so that every
+/// line is accounted for.
+async fn share(
+    mut batches: mpsc::Receiver<Result<RecordBatch>>,
+    mut readers: Vec<mpsc::Sender<Result<RecordBatch>>>,
+) -> Result<()> {
+    while let Some(batch) = batches.recv().await {
+        let batch = batch?;
+        let mut gone = Vec::new();
+        for (index, reader) in readers.iter().enumerate() {
+            if reader.send(Ok(batch.clone())).await.is_err() {
+                gone.push(index);
+            }
+        }
+        gone.into_iter().rev().for_each(|index| drop(readers.remove(index)));
+    }
+    Ok(())
+}

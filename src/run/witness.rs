@@ -1,0 +1,82 @@
+//! Keeps account of a scan: every reject to the quarantine, every line in a tally.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::execute::RunSupplies;
+use super::plan::RunPlan;
+use crate::decode::{Reject, RejectReason, count_unknown_field};
+use crate::error::{Error, Result};
+use crate::quarantine::{QuarantineRecord, QuarantineSender, Thresholds};
+use crate::source::SourceObject;
+use crate::telemetry::Progress;
+use crate::transform::{ObjectTally, ScanWitness};
+
+/// Keeps account of one run's scan.
+#[derive(Debug)]
+pub(super) struct RunWitness {
+    quarantine: QuarantineSender,
+    progress: Arc<Progress>,
+    thresholds: Thresholds,
+    rejected: AtomicU64,
+    account: Mutex<Account>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub tallies: BTreeMap<String, ObjectTally>,
+    pub rejects_by_reason: BTreeMap<RejectReason, u64>,
+    pub unknown_fields: BTreeMap<String, u64>,
+}
+
+impl RunWitness {
+    pub fn new(plan: &RunPlan, supplies: &RunSupplies, quarantine: QuarantineSender) -> Self {
+        RunWitness {
+            quarantine,
+            progress: Arc::clone(&supplies.progress),
+            thresholds: plan.thresholds(),
+            rejected: AtomicU64::new(0),
+            account: Mutex::default(),
+        }
+    }
+
+    /// What was seen so far.
+    pub fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl ScanWitness for RunWitness {
+    fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()> {
+        *self.account().rejects_by_reason.entry(reject.reason).or_default() += 1;
+        let rejected = self.rejected.fetch_add(1, Relaxed) + 1;
+        self.quarantine.blocking_send(QuarantineRecord::of_line(&object.location, reject))?;
+        match self.thresholds.check_early(rejected) {
+            Some(breach) => Err(Error::Data(format!(
+                "{breach}, the last in {}; nothing was published",
+                object.location
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn progress(&self, rows: u64, compressed_bytes: u64) {
+        self.progress.add(rows, compressed_bytes);
+    }
+
+    fn object_done(
+        &self,
+        object: &SourceObject,
+        tally: ObjectTally,
+        unknown_fields: BTreeMap<String, u64>,
+    ) {
+        self.progress.add_object();
+        let mut account = self.account();
+        account.tallies.insert(object.location.clone(), tally);
+        for (path, count) in unknown_fields {
+            count_unknown_field(&mut account.unknown_fields, &path, count);
+        }
+    }
+}
