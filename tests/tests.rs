@@ -1,3 +1,15 @@
 //! The only integration binary: each further one would link DataFusion again.
+//!
+//! `promises_*` say what users may rely on, each through the real binary.
 
+mod architecture;
+mod promises_check;
+mod promises_examples;
+mod promises_exit_codes;
+mod promises_output;
+mod promises_quarantine;
+mod promises_source;
+mod promises_sql;
+mod promises_stop;
 mod slt;
+mod support;

@@ -1,0 +1,47 @@
+# `make help` lists the targets.
+VENV := target/venv
+PYTHON := $(VENV)/bin/python
+BINARY := target/debug/ashiato
+
+.PHONY: help setup build run test interop check format release
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is needed beyond cargo: a C compiler, Python with pinned readers
+	./.ci/setup
+	$(MAKE) $(VENV)/.ready
+
+$(VENV)/.ready: tests/interop/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
+	touch $@
+
+build: ## Build the binary for development
+	cargo build
+
+run: build ## Run the main job on the bundled example: tables appear below out/
+	$(BINARY) run sql/action_log --date 2026-11-21
+
+test: $(VENV)/.ready ## All tests: the crate's, then the tables read by other tools
+	cargo test
+	$(MAKE) interop
+
+interop: build $(VENV)/.ready ## Run both examples and compare every table with DuckDB and pyarrow
+	rm -rf target/interop
+	ASHIATO_OUT=target/interop $(BINARY) run --quiet sql/action_log --date 2026-11-21
+	ASHIATO_OUT=target/interop $(BINARY) run --quiet sql/access_log --date 2026-11-21
+	$(PYTHON) tests/interop/compare.py --fixture fixtures/action_log \
+		--access-log fixtures/access_log --out target/interop
+	$(PYTHON) tests/interop/s3.py $(BINARY)
+
+check: ## What CI runs: format, lints with warnings denied, all tests
+	cargo fmt --check
+	cargo clippy --all-targets -- --deny warnings
+	$(MAKE) test
+
+format: ## Format the code
+	cargo fmt
+
+release: ## Build the binary for production (takes about 20 minutes the first time)
+	cargo build --release

@@ -1,0 +1,137 @@
+//! `ashiato check` finds all errors, each with its file and line, and touches no data.
+
+use crate::support::{OUTPUT, Project};
+
+#[test]
+fn a_sound_pipeline_is_ok_without_its_source() {
+    let project = Project::new();
+    std::fs::remove_dir_all(project.path("logs")).unwrap();
+    let finished = project.ashiato("check", &[]);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    assert_eq!(finished.result()["status"], "ok");
+}
+
+#[test]
+fn all_errors_are_found_at_once_each_with_its_place() {
+    let pipeline = OUTPUT
+        .replace("formats = [\"tsv\"]", "formats = [\"tvs\"]\npartition_by = [\"nam\"]")
+        + "[resources]\nthreds = 2\n[enrichment]\ntax_unknown = \"nul\"\n";
+    let project = Project::new().pipeline(&pipeline);
+    project.write(
+        "shop/contract.toml",
+        "[[column]]\nname = \"id\"\ntype = \"int46\"\n[[column]]\nname = \"b\"\ntyp = \"bool\"\n",
+    );
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(
+        78,
+        &[
+            "pipeline.toml:15:13",
+            "unknown format `tvs`; did you mean `tsv`?",
+            "unknown key `threds`; did you mean `threads`?",
+            "unknown tax_unknown `nul`; did you mean `null`?",
+            "contract.toml:3:",
+            "int46",
+            "did you mean `int64`?",
+            "unknown key `typ`; did you mean `type`?",
+        ],
+    );
+}
+
+#[test]
+fn sql_errors_name_file_line_and_column_and_near_names() {
+    let project = Project::new();
+    project.write("shop/a.sql", "SELECT id,\n       amonut\nFROM logs\n");
+    project.write("shop/b.sql", "SELECT id\nFROM lugs\n");
+    project.write("shop/c.sql", "SELECT id FROM WHERE\n");
+    project.write("shop/d.sql", "SELECT $leest AS x FROM logs\n");
+    project.write("shop/e.sql", "DELETE FROM logs\n");
+    project.write("shop/f.sql", "SELECT consumption_tex(1, 'x', now()) AS t FROM logs\n");
+    project.write("shop/g.sql", "SELECT * FROM h\n");
+    project.write("shop/h.sql", "SELECT * FROM g\n");
+    project.write("shop/i.sql", "SELECT id, name AS id FROM logs\n");
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(
+        78,
+        &[
+            "a.sql:2:8: no column `amonut`; did you mean `amount`?",
+            "b.sql:2:6: no table or view `lugs`; did you mean `logs`?",
+            "c.sql:1:",
+            "d.sql:1:8: no parameter `$leest`",
+            "e.sql:1:1: expected one SELECT",
+            "f.sql:1:",
+            "consumption_tax",
+            "g.sql:1:15: view `g` reads itself through `h`",
+            "i.sql:1:",
+        ],
+    );
+}
+
+#[test]
+fn outputs_and_expectations_are_type_checked() {
+    let wrong = r#"
+[[output]]
+name = "rows"
+location = "${OUT}/rows"
+formats = ["tsv"]
+partition_by = ["nmae"]
+[[output.expectation]]
+name = "a number"
+predicate = "amount + 1"
+[[output.expectation]]
+name = "a typo"
+predicate = "amuont > 1"
+on_fail = "warn"
+"#;
+    let project = Project::new().pipeline(wrong);
+    project.ashiato("check", &[]).fails_with(
+        78,
+        &[
+            "view `rows` has no column `nmae`; did you mean `name`?",
+            "expectation `a number`",
+            "expected a predicate (true or false), found Int64",
+            "expectation `a typo`",
+            "did you mean `amount`?",
+        ],
+    );
+}
+
+#[test]
+fn rejecting_rows_needs_to_know_where_they_come_from() {
+    let output = OUTPUT.replace("exclude = [\"_source\", \"_line\"]\n", "")
+        + "[[output.expectation]]\nname = \"e\"\npredicate = \"id > 0\"\n";
+    let project = Project::new().pipeline(&output);
+    project.write("shop/rows.sql", "SELECT id FROM logs\n");
+    project.ashiato("check", &[]).fails_with(78, &["select `_source` and `_line`"]);
+}
+
+#[test]
+fn state_and_quarantine_must_lie_outside_of_every_table() {
+    let output = OUTPUT.replace("${OUT}/rows", "${OUT}");
+    let project = Project::new().pipeline(&output);
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(78, &["quarantine", "state"]);
+}
+
+#[test]
+fn an_undefined_variable_is_an_error_that_names_it_and_its_place() {
+    let project = Project::new().pipeline(&OUTPUT.replace("${OUT}/rows", "${NOWHERE}/rows"));
+    project.ashiato("check", &[]).fails_with(78, &["pipeline.toml:", "NOWHERE is not set"]);
+}
+
+#[test]
+fn a_missing_folder_or_file_is_named() {
+    let project = Project::new();
+    std::fs::remove_file(project.path("shop/contract.toml")).unwrap();
+    project.ashiato("check", &[]).fails_with(78, &["contract.toml", "cannot read"]);
+    std::fs::remove_dir_all(project.path("shop")).unwrap();
+    project.ashiato("check", &[]).fails_with(78, &["no such directory"]);
+}
+
+#[test]
+fn a_corrupt_database_of_places_is_an_error_at_start() {
+    let geoip = format!("{OUTPUT}[enrichment]\ngeoip = [\"${{PIPELINE_DIR}}/broken.mmdb\"]\n");
+    let project = Project::new().pipeline(&geoip).logs("a.ndjson", "{\"id\":1}\n");
+    project.write("shop/broken.mmdb", b"this is no database");
+    project.ashiato("check", &[]).fails_with(78, &["broken.mmdb"]);
+    project.run().fails_with(78, &["broken.mmdb"]);
+}
