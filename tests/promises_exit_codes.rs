@@ -83,6 +83,7 @@ fn max_rejects_stops_a_run_early_with_exit_65() {
     let finished = project.run();
     finished.fails_with(65, &["at most 10 rejects (`max_rejects`)", "a.ndjson"]);
     assert!(project.quarantine().len() >= 10);
+    assert!(finished.result()["rejected"].as_u64().unwrap() > 10, "{finished:#?}");
     assert!(project.rows().is_empty());
 }
 
@@ -137,6 +138,24 @@ fn a_report_file_holds_the_same_line_as_stdout() {
     let arguments = ["--date", "2026-11-21", "--report", report.to_str().unwrap()];
     let finished = project.ashiato("run", &arguments);
     assert_eq!(std::fs::read_to_string(report).unwrap(), finished.stdout);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_found_before_the_run() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
+    let arguments = ["--date", "2026-11-21", "--report", "/no/such/folder/x.json"];
+    project.ashiato("run", &arguments).fails_with(64, &["/no/such/folder/x.json"]);
+    assert!(project.rows().is_empty());
+}
+
+#[test]
+fn a_full_or_closed_stderr_changes_nothing_about_the_run() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\nbad\n");
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = project.command("run", &crate::support::DAY);
+    assert_eq!(command.stderr(full()).output().unwrap().status.code(), Some(0));
+    let mut command = project.command("run", &["--date", "yesterday"]);
+    assert_eq!(command.stderr(full()).output().unwrap().status.code(), Some(64));
 }
 
 #[test]

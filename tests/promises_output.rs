@@ -100,19 +100,23 @@ fn no_file_name_is_used_again_for_other_bytes() {
 }
 
 #[test]
-fn a_day_replaces_its_hours_and_an_hour_within_a_published_day_is_refused() {
+fn a_longer_interval_replaces_the_shorter_ones_in_it_which_are_then_refused() {
     let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
-    for hour in ["2026-11-21T00", "2026-11-21T01"] {
-        project.ashiato("run", &["--hour", hour]).published();
+    project.write("logs/dt=2026-11-22/b.ndjson", "{\"id\":2}\n");
+    for day in ["2026-11-21", "2026-11-22"] {
+        project.ashiato("run", &["--date", day]).published();
     }
-    assert_eq!(project.rows().len(), 2, "each hour read the day's directory");
-    let result = project.run().published();
+    let both = [
+        "--interval-start",
+        "2026-11-21T00:00:00+09:00",
+        "--interval-end",
+        "2026-11-23T00:00:00+09:00",
+    ];
+    let result = project.ashiato("run", &both).published();
     assert_eq!(result["replaced_intervals"].as_array().unwrap().len(), 2);
-    assert_eq!(project.rows().len(), 1);
-    let hour = project.ashiato("run", &["--hour", "2026-11-21T01"]);
-    assert!([Some(64), Some(78)].contains(&hour.code), "{hour:#?}");
-    assert!(hour.stderr.contains("20261120T150000Z-20261121T150000Z"), "{hour:#?}");
-    assert_eq!(project.rows().len(), 1);
+    assert_eq!(project.rows().len(), 2, "no row stands twice");
+    project.run().fails_with(64, &["20261120T150000Z-20261122T150000Z"]);
+    assert_eq!(project.rows().len(), 2);
 }
 
 #[test]

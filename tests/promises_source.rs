@@ -49,10 +49,25 @@ fn only_the_intervals_objects_are_read() {
         "--interval-start",
         "2026-11-21T00:00:00+09:00",
         "--interval-end",
-        "2026-11-22T00:00:01+09:00",
+        "2026-11-23T00:00:00+09:00",
     ];
     let result = project.ashiato("run", &both).published();
     assert_eq!(result["sources"]["objects"], 2);
+}
+
+#[test]
+fn an_interval_that_cuts_a_directory_is_refused_since_its_neighbour_would_read_it_again() {
+    let project = Project::new().logs("a.ndjson", TWO);
+    let hour = project.ashiato("run", &["--hour", "2026-11-21T13"]);
+    hour.fails_with(64, &["only a part", "`dt=2026-11-21/`"]);
+    assert!(project.rows().is_empty());
+}
+
+#[test]
+fn nothing_is_written_into_the_source() {
+    let output = OUTPUT.replace("${OUT}/rows", "${SOURCE}/rows");
+    let project = Project::new().logs("a.ndjson", TWO).pipeline(&output);
+    project.run().fails_with(78, &["must not contain one another", "the source"]);
 }
 
 #[test]

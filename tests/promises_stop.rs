@@ -60,6 +60,25 @@ fn sigterm_stops_within_five_seconds_exits_143_and_leaves_nothing_visible() {
 }
 
 #[test]
+fn a_query_that_heeds_nothing_is_stopped_all_the_same() {
+    let lines: String = (0..60_000).map(|id| format!("{{\"id\":{id},\"amount\":1}}\n")).collect();
+    let project = Project::new().logs("a.ndjson", format!("bad\n{lines}"));
+    project.write(
+        "shop/rows.sql",
+        "SELECT count(*) AS id, sum((x.id * y.id) % 7) AS amount, '' AS _source, 1 AS _line \
+         FROM logs x, logs y WHERE (x.id + y.id) % 3 <> 1\n",
+    );
+    let mut child =
+        project.command("run", &DAY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let sent = Instant::now();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(sent.elapsed() < Duration::from_secs(5), "stopping took {:?}", sent.elapsed());
+    assert_eq!(files_below(&project.path("out/rows")).len(), 0, "nothing is visible");
+}
+
+#[test]
 fn sigint_stops_within_five_seconds_exits_130_and_leaves_nothing_visible() {
     stops_with(Signal::SIGINT, 130);
 }

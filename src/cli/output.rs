@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 /// Prints an error and what to do about it.
 pub(super) fn print_error(error: &Error) {
-    eprintln!("ashiato: {error}");
-    eprintln!("ashiato: {}", error.advice());
+    // Nobody is left to tell if stderr is gone; the exit code still says it.
+    let _ = writeln!(io::stderr(), "ashiato: {error}\nashiato: {}", error.advice());
 }
 
 /// Prints one line of JSON, the last of all output.

@@ -1,8 +1,10 @@
 //! `ashiato run`: a pipeline over one data interval.
 
-use std::fs;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -17,10 +19,12 @@ use crate::interval::Interval;
 use crate::pipeline::Pipeline;
 use crate::run::{RunPlan, RunResult, RunSupplies, Status, execute, load_pipeline, plan_run};
 use crate::store::Environment;
-use crate::telemetry::{Progress, ProgressReporter, start_logs};
+use crate::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 
+/// What work may still take to heed a signal.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a blocked thread may still take once the run has ended.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs a pipeline and gives the exit code.
 ///
@@ -30,7 +34,16 @@ pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
     let started = Instant::now();
     let bars = MultiProgress::new();
     start_logging(&args.logs, environment, &bars);
-    let plan = plan(args, environment)?;
+    let report = args.report.as_deref().map(open_report).transpose()?;
+    let plan = match plan(args, environment) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let mut result = RunResult::default();
+            result.set_error(&error);
+            print_result(args, report, &result, Some(&error))?;
+            return Ok(error.exit_code());
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(plan.engine.threads)
         .enable_all()
@@ -43,19 +56,40 @@ pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
     result.peak_memory_bytes = peak_memory_bytes();
     if let Err(error) = &done {
         result.set_error(error);
-        output::print_error(error);
     }
-    if let Some(path) = &args.report {
-        let line = output::to_json(&result)? + "\n";
-        let written = fs::write(path, line);
-        written.map_err(|e| Error::Unavailable(format!("writing {}: {e}", path.display())))?;
-    }
-    output::print_json(&result)?;
+    print_result(args, report, &result, done.as_ref().err())?;
     Ok(match done {
         Err(error) => error.exit_code(),
         Ok(()) if result.status == Status::NothingToDo => EXIT_NOTHING_TO_DO,
         Ok(()) => 0,
     })
+}
+
+/// Opens the report before any work, so that a wrong path is found in time.
+fn open_report(path: &Path) -> Result<File> {
+    File::create(path)
+        .map_err(|error| Error::Usage(format!("--report {}: {error}", path.display())))
+}
+
+/// Prints what went wrong, then the result, the very last line.
+fn print_result(
+    args: &RunArgs,
+    report: Option<File>,
+    result: &RunResult,
+    error: Option<&Error>,
+) -> Result<()> {
+    match error {
+        Some(error) if args.logs.log_format == LogFormat::Json => {
+            tracing::error!(advice = error.advice(), "{error}");
+        }
+        Some(error) => output::print_error(error),
+        None => {}
+    }
+    let line = output::to_json(result)? + "\n";
+    let reported = report.map(|mut file| file.write_all(line.as_bytes())).transpose();
+    output::print_json(result)?;
+    reported.map_err(|error| Error::Unavailable(format!("writing the report: {error}")))?;
+    Ok(())
 }
 
 fn start_logging(args: &LogArgs, environment: &Environment, bars: &MultiProgress) {
@@ -113,6 +147,7 @@ async fn run_plan(
         environment: environment.clone(),
         progress: Arc::clone(&progress),
         cancel,
+        publishing: Arc::default(),
         now: Utc::now(),
     };
     if args.dry_run {
@@ -121,9 +156,13 @@ async fn run_plan(
         return Ok(());
     }
     tracing::info!(run = plan.run_id(), attempt = plan.paths.attempt, "run starts");
-    let terminal = std::io::stderr().is_terminal() && !args.logs.quiet;
+    let is_text = args.logs.log_format == LogFormat::Text;
+    let terminal = std::io::stderr().is_terminal() && !args.logs.quiet && is_text;
     let reporter = ProgressReporter::start(progress, bars, terminal);
-    let done = execute(plan, &supplies, result).await;
+    let done = tokio::select! {
+        done = execute(plan, &supplies, result) => done,
+        () = out_of_patience(&supplies) => Err(Error::Unavailable("the run was stopped".into())),
+    };
     reporter.stop();
     match (done, stop.signal()) {
         (Err(_), Some(signal)) => Err(Error::Stopped(signal)),
@@ -138,6 +177,15 @@ async fn run_plan(
             );
             done
         }
+    }
+}
+
+/// Comes some time after a signal, for work that does not heed it, but never while publishing.
+async fn out_of_patience(supplies: &RunSupplies) {
+    supplies.cancel.cancelled().await;
+    tokio::time::sleep(STOP_TIMEOUT).await;
+    if supplies.publishing.load(Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

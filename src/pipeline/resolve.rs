@@ -174,6 +174,9 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
     {
         found.at(glob.span, format!("`glob`: {error}"));
     }
+    if glob.as_ref().is_some_and(|glob| glob.value.is_empty()) {
+        found.at(section.span, "`glob` is empty and would match nothing");
+    }
     let declared = section.texts("partition_columns");
     let path = path?;
     let mut partition_columns = path.hive_keys();

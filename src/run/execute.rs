@@ -1,6 +1,7 @@
 //! The story of a run, from listing to publishing.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub struct RunSupplies {
     pub progress: Arc<Progress>,
     /// Stops the run, up to the moment at which it publishes.
     pub cancel: CancellationToken,
+    /// Set when the run begins to publish, from where it must come to its end.
+    pub publishing: Arc<AtomicBool>,
     /// The time of publishing.
     pub now: DateTime<Utc>,
 }

@@ -1,6 +1,7 @@
 //! The ends of a run that touch the tables: holding the interval, publishing.
 
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 
 use chrono::SecondsFormat;
 
@@ -22,9 +23,10 @@ pub(super) struct HeldInterval {
 
 impl Drop for HeldInterval {
     fn drop(&mut self) {
-        // After a publish nothing is left to remove; the next attempt removes what stays.
+        // After a publish nothing is left to remove. Where a writer is still at work, something
+        // may stay; the next attempt removes it.
         if let Err(error) = commit::discard_staging(&self.lock) {
-            tracing::warn!("removing what was staged: {error}");
+            tracing::debug!("what was staged stays until the next attempt: {error}");
         }
     }
 }
@@ -35,6 +37,10 @@ impl Drop for HeldInterval {
 /// `Error::Unavailable` if another attempt holds it, `Error::Config` if the folders are of no use,
 /// `Error::Usage` if the interval overlaps a published one.
 pub(super) fn hold_interval(plan: &RunPlan) -> Result<HeldInterval> {
+    let faults = check_layout(&plan.pipeline);
+    if !faults.is_empty() {
+        return Err(Error::Config(faults));
+    }
     let state = &plan.pipeline.state;
     commit::check_places(&table_roots(&plan.pipeline), state)?;
     let lock = IntervalLock::acquire(state, &plan.paths)?;
@@ -64,6 +70,7 @@ pub(super) async fn publish_tables(
         published_at: supplies.now.to_rfc3339_opts(SecondsFormat::Secs, true),
         tables,
     };
+    supplies.publishing.store(true, Relaxed);
     let publish =
         tokio::task::spawn_blocking(move || match commit::publish_run(&held.lock, &request)? {
             PublishOutcome::Published { replaced_intervals, .. } => Ok(replaced_intervals),
@@ -105,12 +112,39 @@ fn table_roots(pipeline: &Pipeline) -> Vec<TableRoot> {
     tables.map(|(o, table)| root(&o.name, table.format.name(), &table.root)).collect()
 }
 
-/// Folders that must not lie within one another.
+/// Folders that must not lie within one another: the source, the quarantine, the state and every
+/// table. A run would else read what an earlier one wrote.
 pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
     let quarantine = StoreLocation::parse(&pipeline.quarantine.location);
     let quarantine = quarantine.ok().and_then(|location| location.local_path());
     let faults =
         commit::check_layout(&table_roots(pipeline), &pipeline.state, quarantine.as_deref());
     let in_file = |fault| Diagnostic::new(fault).in_file(&pipeline.file.path);
-    faults.into_iter().map(in_file).collect()
+    let faults = faults.into_iter().chain(check_source(pipeline, quarantine.as_deref()));
+    faults.map(in_file).collect()
+}
+
+/// What is written must not lie in the source's directory, nor the source in what is written.
+fn check_source(pipeline: &Pipeline, quarantine: Option<&Path>) -> Vec<String> {
+    let source = StoreLocation::parse(&pipeline.source.location).ok().and_then(|s| s.local_path());
+    let Some(source) = source else { return Vec::new() };
+    let roots = table_roots(pipeline);
+    let tables = roots.iter().map(|table| (table.label.as_str(), table.root.as_path()));
+    let places = [("the state", Some(pipeline.state.as_path())), ("the quarantine", quarantine)];
+    let places = places.into_iter().filter_map(|(label, path)| Some((label, path?)));
+    let inside = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.starts_with(&source) || source.starts_with(&path)
+    };
+    let found = tables.chain(places).filter(|(_, path)| inside(path));
+    found
+        .map(|(label, path)| {
+            format!(
+                "{label} at {} and the source {} must not contain one another; give each a folder \
+                 of its own",
+                path.display(),
+                source.display()
+            )
+        })
+        .collect()
 }

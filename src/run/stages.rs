@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
 use super::witness::RunWitness;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::interval::Interval;
 use crate::quarantine::{Quarantine, QuarantineSender};
 use crate::source::{SourceObject, SourceSpec, list_objects};
 use crate::store::{Store, StoreLocation};
@@ -27,12 +28,36 @@ pub(super) async fn list_source(
 ) -> Result<(Store, Vec<SourceObject>)> {
     let source = &plan.pipeline.source;
     let store = StoreLocation::parse(&source.location)?.open(&supplies.environment)?;
+    check_alignment(plan)?;
     let spec = SourceSpec { path: source.path.clone(), glob: source.glob.clone() };
     let objects = list_objects(&store, &spec, &plan.interval, plan.pipeline.time_zone).await?;
     let bytes = objects.iter().map(|object| object.size).sum();
     supplies.progress.set_total(objects.len() as u64, bytes);
     tracing::info!(objects = objects.len(), bytes, location = source.location, "source listed");
     Ok((store, objects))
+}
+
+/// An interval must not share a directory of the source with its neighbours: each would read it.
+fn check_alignment(plan: &RunPlan) -> Result<()> {
+    let (path, zone) = (&plan.pipeline.source.path, plan.pipeline.time_zone);
+    let (start, end) = (plan.interval.start(), plan.interval.end());
+    let second = chrono::Duration::seconds(1);
+    let own = path.expand(&plan.interval, zone)?;
+    for (from, to) in [(start - second, start), (end, end + second)] {
+        let outside = path.expand(&Interval::new(from, to)?, zone)?;
+        if let Some(shared) = outside.iter().find(|prefix| own.contains(prefix))
+            && !shared.is_empty()
+        {
+            return Err(Error::Usage(format!(
+                "the interval [{}, {}) holds only a part of the source's directory `{shared}`, \
+                 which a neighbouring interval would read again; give bounds that do not cut the \
+                 path template's directories (--date, --hour)",
+                plan.interval.start_rfc3339(),
+                plan.interval.end_rfc3339(),
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Opens the quarantine; it stays empty until the first reject.

@@ -29,6 +29,8 @@ pub(super) struct Account {
     pub tallies: BTreeMap<String, ObjectTally>,
     pub rejects_by_reason: BTreeMap<RejectReason, u64>,
     pub unknown_fields: BTreeMap<String, u64>,
+    /// Of objects that were not read to their end; only failed runs have such.
+    pub cut_short: Vec<ObjectTally>,
 }
 
 impl RunWitness {
@@ -64,6 +66,10 @@ impl ScanWitness for RunWitness {
 
     fn progress(&self, rows: u64, compressed_bytes: u64) {
         self.progress.add(rows, compressed_bytes);
+    }
+
+    fn object_cut_short(&self, tally: ObjectTally) {
+        self.account().cut_short.push(tally);
     }
 
     fn object_done(

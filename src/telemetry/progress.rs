@@ -84,7 +84,9 @@ impl ProgressReporter {
                 tokio::time::sleep(interval).await;
                 let text = progress.describe(started.elapsed());
                 match &shown {
+                    Some(_) if progress.objects_total.load(Relaxed) == 0 => {}
                     Some(bar) => {
+                        bar.set_style(bar_style());
                         bar.set_length(progress.bytes_total.load(Relaxed));
                         bar.set_position(progress.bytes.load(Relaxed));
                         bar.set_message(text);
@@ -105,9 +107,16 @@ impl ProgressReporter {
     }
 }
 
+/// Until the source is listed there is nothing to measure against.
 fn new_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_msg}");
+    let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| bar_style()));
+    bar.with_message("listing the source")
+}
+
+fn bar_style() -> ProgressStyle {
     let style = ProgressStyle::with_template("{bar:8} {percent:>3} % {wide_msg}");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]

@@ -90,6 +90,8 @@ pub trait ScanWitness: Send + Sync + std::fmt::Debug {
         tally: ObjectTally,
         unknown_fields: BTreeMap<String, u64>,
     );
+    /// An object could not be read to its end; the tally says how far.
+    fn object_cut_short(&self, tally: ObjectTally);
 }
 
 /// The columns of the table `logs`: the contract's, directories' keys, then where a row is from.
@@ -173,7 +175,7 @@ async fn forward_in_order(
     }
 }
 
-/// Reads one object to its end.
+/// Reads one object to its end; where that fails, tells how far it came.
 fn read_object(
     scan: &LogScan,
     object: &SourceObject,
@@ -181,13 +183,29 @@ fn read_object(
     witness: Option<&dyn ScanWitness>,
     sender: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
+    let mut tally = ObjectTally::default();
+    let read = read_lines(scan, object, handle, witness, sender, &mut tally);
+    if let (Err(_), Some(witness)) = (&read, witness) {
+        tally.lines = tally.decoded + tally.rejected + tally.blank;
+        witness.object_cut_short(tally);
+    }
+    read
+}
+
+fn read_lines(
+    scan: &LogScan,
+    object: &SourceObject,
+    handle: Handle,
+    witness: Option<&dyn ScanWitness>,
+    sender: &mpsc::Sender<Result<RecordBatch>>,
+    tally: &mut ObjectTally,
+) -> Result<()> {
     let options =
         FrameOptions { line_bytes_max: scan.contract.line_bytes_max, ..Default::default() };
     let store = Arc::clone(&scan.store);
     let mut framer = open_object(store, object, options, handle, scan.cancel.clone())?;
     let mut decoder = Decoder::new(Arc::clone(&scan.contract));
     let origin = OriginColumns::of(scan, object);
-    let mut tally = ObjectTally::default();
     let mut unknown_fields = BTreeMap::new();
     while let Some(framed) = framer.next_framed()? {
         let rows = match framed {
@@ -244,7 +262,7 @@ fn pass_on(
 fn finish_object(
     object: &SourceObject,
     framer: &Framer,
-    mut tally: ObjectTally,
+    tally: &mut ObjectTally,
     unknown_fields: BTreeMap<String, u64>,
     witness: Option<&dyn ScanWitness>,
 ) -> Result<()> {
@@ -255,7 +273,7 @@ fn finish_object(
         let read = framer.compressed_bytes();
         witness.progress(0, read - tally.compressed_bytes);
         tally.compressed_bytes = read;
-        witness.object_done(object, tally, unknown_fields);
+        witness.object_done(object, tally.clone(), unknown_fields);
     }
     Ok(())
 }
