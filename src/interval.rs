@@ -283,6 +283,11 @@ impl PathTemplate {
         &self.text
     }
 
+    /// Whether it has a field of time; without one every interval has the same directory.
+    pub fn has_time_field(&self) -> bool {
+        self.unit.is_some()
+    }
+
     /// The distinct prefixes of all local times in an interval, in the order of time. An hour that
     /// the clock shows twice comes once, one that it skips not at all; an interval that covers
     /// half an hour has that hour.

@@ -132,6 +132,15 @@ fn a_corrupt_database_of_places_is_an_error_at_start() {
     let geoip = format!("{OUTPUT}[enrichment]\ngeoip = [\"${{PIPELINE_DIR}}/broken.mmdb\"]\n");
     let project = Project::new().pipeline(&geoip).logs("a.ndjson", "{\"id\":1}\n");
     project.write("shop/broken.mmdb", b"this is no database");
-    project.ashiato("check", &[]).fails_with(78, &["broken.mmdb"]);
+    project.write("shop/rows.sql", "SELECT idd FROM logs");
+    // Named where it is named, and it does not hide what else is wrong.
+    project.ashiato("check", &[]).fails_with(
+        78,
+        &[
+            "pipeline.toml:20:11: ",
+            "broken.mmdb: the GeoIP database cannot be used",
+            "rows.sql:1:8",
+        ],
+    );
     project.run().fails_with(78, &["broken.mmdb"]);
 }

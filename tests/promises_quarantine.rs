@@ -98,6 +98,8 @@ fn a_damaged_stream_keeps_the_lines_before_the_damage_and_rejects_the_rest_as_on
     let project = Project::new().logs("a.gz", half).logs("b.gz", gzip(b"{\"id\":-1}\n"));
     let result = project.run().published();
     assert_eq!(result["rejects_by_reason"]["damaged_stream"], 1);
+    let damaged = result["sources"]["damaged"].as_array().unwrap();
+    assert!(damaged.len() == 1 && damaged[0].as_str().unwrap().contains("logs/"), "{damaged:?}");
     let decoded = result["decoded"].as_u64().unwrap();
     assert!((1000..5000).contains(&decoded), "{decoded} lines before the damage");
     assert_eq!(result["lines"], decoded + 1);

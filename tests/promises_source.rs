@@ -1,6 +1,6 @@
 //! What a run makes of its input, whatever form that has.
 
-use crate::support::{OUTPUT, Project, gzip};
+use crate::support::{OUTPUT, Project, finish, gzip};
 
 const TWO: &[u8] =
     b"{\"id\":1,\"name\":\"a\",\"amount\":10}\n{\"id\":2,\"name\":\"b\",\"amount\":20}\n";
@@ -96,6 +96,38 @@ fn a_source_may_be_one_object_or_a_glob() {
         let result = crate::support::finish(&mut command).published();
         assert_eq!(result["outputs"]["rows"]["rows"], rows, "{pattern}");
     }
+}
+
+#[test]
+fn what_one_interval_published_another_one_does_not_publish_again() {
+    let one_line = "{\"id\":1}\n";
+    let project = Project::new().logs("a.ndjson", one_line);
+    let run = |date| {
+        let source = project.path("logs/*/a.ndjson");
+        finish(project.command("run", &["--date", date]).env("SOURCE", source))
+    };
+    run("2026-11-21").published();
+    run("2026-11-22").fails_with(64, &["a.ndjson", "20261120T150000Z-20261121T150000Z already"]);
+    run("2026-11-21").published();
+    assert_eq!(project.rows().len(), 1);
+    let both_days = [
+        "--interval-start",
+        "2026-11-21T00:00:00+09:00",
+        "--interval-end",
+        "2026-11-23T00:00:00+09:00",
+    ];
+    let source = project.path("logs/*/a.ndjson");
+    finish(project.command("run", &both_days).env("SOURCE", source)).published();
+    assert_eq!(project.rows().len(), 1);
+}
+
+#[test]
+fn an_interval_whose_objects_vanished_keeps_its_rows_and_says_so() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
+    project.run().published();
+    std::fs::remove_file(project.path("logs/dt=2026-11-21/a.ndjson")).unwrap();
+    project.run().fails_with(99, &["its rows stay", "manifest.json"]);
+    assert_eq!(project.rows().len(), 1);
 }
 
 #[test]

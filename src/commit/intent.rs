@@ -95,6 +95,7 @@ pub(super) fn plan_publish(
             interval_end: request.interval_end.clone(),
             attempt: paths.attempt.clone(),
             published_at: request.published_at.clone(),
+            inputs: request.inputs.clone(),
             replaced_intervals: replaced,
             tables,
         },

@@ -18,39 +18,52 @@ pub struct TableRoot {
     pub label: String,
     /// The folder that holds the table and nothing else.
     pub root: PathBuf,
+    /// Where `pipeline.toml` defines it: line and column from 1.
+    pub place: (usize, usize),
 }
 
-/// All that stands against these folders, a sentence each; looks at no disk.
+impl TableRoot {
+    fn problem(&self, message: String) -> Diagnostic {
+        Diagnostic::new(message).at(self.place.0, self.place.1)
+    }
+}
+
+/// All that stands against these folders, each with its place; looks at no disk.
 ///
 /// Refused are: one root inside (or at) another; state or quarantine inside a root, or a root
 /// inside them (DistCp copies hidden files too); characters in a root that a line of a DistCp
 /// listing cannot carry. Paths are compared name by name, so pass all of them absolute; a
 /// quarantine on another store is `None`.
-pub fn check_layout(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>) -> Vec<String> {
-    let mut problems: Vec<String> = roots.iter().filter_map(check_characters).collect();
+pub fn check_layout(
+    roots: &[TableRoot],
+    state: &Path,
+    quarantine: Option<&Path>,
+) -> Vec<Diagnostic> {
+    let characters = |table: &TableRoot| Some(table.problem(check_characters(table)?));
+    let mut problems: Vec<Diagnostic> = roots.iter().filter_map(characters).collect();
     for (i, table) in roots.iter().enumerate() {
         for other in &roots[..i] {
             if overlap(&table.root, &other.root) {
-                problems.push(format!(
+                problems.push(table.problem(format!(
                     "{}: its location {} and that of {} ({}) must not contain one another; give \
                      each table a folder of its own",
                     table.label,
                     table.root.display(),
                     other.label,
                     other.root.display()
-                ));
+                )));
             }
         }
         let places = [("state", Some(state)), ("quarantine", quarantine)];
         for (name, place) in places.into_iter().filter_map(|(n, p)| p.map(|p| (n, p))) {
             if overlap(&table.root, place) {
-                problems.push(format!(
+                problems.push(table.problem(format!(
                     "{}: its location {} and the {name} folder {} must not contain one another; \
                      readers and DistCp would take one for the other",
                     table.label,
                     table.root.display(),
                     place.display()
-                ));
+                )));
             }
         }
     }
@@ -60,8 +73,9 @@ pub fn check_layout(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>
 /// Checks on the disk that each root and the state folder can be written, and that a staged file
 /// can be renamed into each root; `Error::Config` with all that was found.
 ///
-/// Folders that are not there yet are judged by the nearest one above them. Leaves nothing behind.
-pub fn check_places(roots: &[TableRoot], state: &Path) -> Result<()> {
+/// Folders that are not there yet are judged by the nearest one above them. Folders that only
+/// symbolic links bring into one another are found here. Leaves nothing behind.
+pub fn check_places(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>) -> Result<()> {
     let state_device = check_place("the state folder", state);
     let mut problems: Vec<String> = state_device.as_ref().err().cloned().into_iter().collect();
     for table in roots {
@@ -78,9 +92,46 @@ pub fn check_places(roots: &[TableRoot], state: &Path) -> Result<()> {
         }
     }
     if problems.is_empty() {
+        problems.extend(linked_overlaps(roots, state, quarantine));
+    }
+    if problems.is_empty() {
         return Ok(());
     }
     Err(Error::Config(problems.into_iter().map(Diagnostic::new).collect()))
+}
+
+/// Folders that lie within one another on the disk, whatever their names are.
+fn linked_overlaps(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>) -> Vec<String> {
+    let tables = roots.iter().map(|table| (table.label.as_str(), table.root.as_path()));
+    let others = [("the state folder", Some(state)), ("the quarantine", quarantine)];
+    let others = others.into_iter().filter_map(|(label, place)| Some((label, place?)));
+    let places: Vec<_> = tables.chain(others).map(|(l, place)| (l, place, real(place))).collect();
+    let mut problems = Vec::new();
+    for (i, (label, place, own)) in places.iter().enumerate().take(roots.len()) {
+        for (other_label, other, others) in &places[i + 1..] {
+            if own.starts_with(others) || others.starts_with(own) {
+                problems.push(format!(
+                    "{label}: {} is {}, and {other_label}: {} is {}, by symbolic links; they must \
+                     not contain one another",
+                    place.display(),
+                    own.display(),
+                    other.display(),
+                    others.display()
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// The path with its symbolic links followed, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = absolute.ancestors().find_map(|ancestor| {
+        let below = absolute.strip_prefix(ancestor).ok()?;
+        Some(fs::canonicalize(ancestor).ok()?.join(below))
+    });
+    found.unwrap_or(absolute)
 }
 
 /// The device that a folder is on or will be on; or why it cannot be written.
@@ -155,12 +206,14 @@ mod tests {
     use super::*;
 
     fn root(name: &str, path: &str) -> TableRoot {
-        TableRoot { label: format!("output `{name}`, tsv"), root: path.into() }
+        TableRoot { label: format!("output `{name}`, tsv"), root: path.into(), place: (3, 1) }
     }
 
     fn problems(roots: &[(&str, &str)], state: &str, quarantine: &str) -> Vec<String> {
         let roots: Vec<_> = roots.iter().map(|(name, path)| root(name, path)).collect();
-        check_layout(&roots, Path::new(state), Some(Path::new(quarantine)))
+        let found = check_layout(&roots, Path::new(state), Some(Path::new(quarantine)));
+        assert!(found.iter().all(|problem| problem.place == Some((3, 1))), "{found:?}");
+        found.into_iter().map(|problem| problem.message).collect()
     }
 
     #[test]
@@ -198,16 +251,28 @@ mod tests {
     #[test]
     fn places_are_judged_by_the_nearest_folder_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let table = |path: PathBuf| [TableRoot { label: "t".into(), root: path }];
+        let table = |path: PathBuf| [TableRoot { label: "t".into(), root: path, place: (1, 1) }];
         let deep = folder.path().join("a/b/c");
-        check_places(&table(deep), &folder.path().join("state")).unwrap();
+        check_places(&table(deep), &folder.path().join("state"), None).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
         fs::write(folder.path().join("file"), "").unwrap();
         let below_a_file = table(folder.path().join("file"));
-        let error = check_places(&below_a_file, folder.path()).unwrap_err();
+        let error = check_places(&below_a_file, folder.path(), None).unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("is not a folder"), "{error}");
+    }
+
+    #[test]
+    fn folders_inside_one_another_by_links_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("real")).unwrap();
+        std::os::unix::fs::symlink(path("real"), path("link")).unwrap();
+        let roots = [root("a", path("real/a").to_str().unwrap())];
+        check_places(&roots, &path("state"), Some(&path("real/q"))).unwrap();
+        let error = check_places(&roots, &path("state"), Some(&path("link/a/q"))).unwrap_err();
+        assert!(error.to_string().contains("by symbolic links"), "{error}");
     }
 
     #[test]
@@ -219,8 +284,9 @@ mod tests {
             // This system has one file system only: nothing to tell apart.
             return;
         }
-        let table = [TableRoot { label: "t".into(), root: shm.join("ashiato-nowhere") }];
-        let error = check_places(&table, folder.path()).unwrap_err();
+        let table =
+            [TableRoot { label: "t".into(), root: shm.join("ashiato-nowhere"), place: (1, 1) }];
+        let error = check_places(&table, folder.path(), None).unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("different file systems"), "{error}");
     }

@@ -28,11 +28,25 @@ pub struct Manifest {
     pub attempt: String,
     /// When it did.
     pub published_at: String,
+    /// The objects that were read.
+    #[serde(default)]
+    pub inputs: Vec<ManifestInput>,
     /// Intervals inside this one whose files this publish removed.
     pub replaced_intervals: Vec<String>,
     /// The tables: first those of this publish, then those that earlier ones of the interval wrote
     /// at roots that are no longer in the pipeline.
     pub tables: Vec<ManifestTable>,
+}
+
+/// One object that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestInput {
+    /// Its full name, as a person would paste it.
+    pub location: String,
+    /// Bytes as stored.
+    pub bytes: u64,
+    /// What changes if the object does; not all stores have it.
+    pub e_tag: Option<String>,
 }
 
 /// The files of one table that belong to the interval.

@@ -8,9 +8,11 @@
 //! across              [------ day ------) refused: some rows would be twice, some lost
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::commit::durable::{file_bytes, names_in};
+use crate::commit::manifest::{ManifestInput, read_manifest};
 use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 
@@ -49,6 +51,40 @@ pub fn check_overlaps(state_root: &Path, paths: &RunPaths) -> Result<Vec<String>
         )));
     }
     Ok(replaced)
+}
+
+/// Refuses objects whose rows another interval has published, if that interval stays.
+///
+/// For sources that do not tell intervals apart: one object, a glob, a directory without a template
+/// of time. The next interval would read the same lines again.
+pub fn check_inputs(
+    state_root: &Path,
+    paths: &RunPaths,
+    inputs: &[ManifestInput],
+    replaced: &[String],
+) -> Result<()> {
+    let own: BTreeSet<&str> = inputs.iter().map(|input| input.location.as_str()).collect();
+    for other in names_in(&paths.manifests(state_root))? {
+        if other == paths.interval || replaced.contains(&other) || bounds(&other).is_none() {
+            continue;
+        }
+        let place = paths.of_interval(&other).manifest(state_root);
+        let Some(manifest) = read_manifest(&place)? else { continue };
+        let twice = manifest.inputs.iter().find(|input| own.contains(input.location.as_str()));
+        if let Some(input) = twice {
+            return Err(Error::Usage(format!(
+                "publishing interval {} of pipeline `{}`: the rows of {} are published by interval \
+                 {other} already and would be twice, for every interval reads all of this source; \
+                 run {other} again instead, or an interval that contains it, or give the source a \
+                 `path` with fields of time (the manifest is {})",
+                paths.interval,
+                paths.pipeline,
+                input.location,
+                place.display(),
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The two halves of an interval's id, which sort as the instants that they are.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::commit::durable::write_atomically;
 use crate::commit::intent::{Intent, plan_publish};
 use crate::commit::lock::{IntervalLock, PublishLock};
-use crate::commit::manifest::{read_manifest, to_json};
-use crate::commit::overlap::check_overlaps;
+use crate::commit::manifest::{ManifestInput, read_manifest, to_json};
+use crate::commit::overlap::{check_inputs, check_overlaps};
 use crate::commit::recover::{Recovered, settle_intents};
 use crate::commit::steps::{Publish, remove_staging};
 use crate::error::Result;
@@ -21,6 +21,11 @@ pub struct PublishRequest {
     pub interval_end: String,
     /// The time of the publish, as the manifest shall show it.
     pub published_at: String,
+    /// The objects that were read.
+    pub inputs: Vec<ManifestInput>,
+    /// Whether the interval alone says which objects are read. Where it does not, an object that
+    /// another interval published is refused.
+    pub is_listed_by_time: bool,
     /// All tables of the run, those without a file too: an earlier publish may have had some.
     pub tables: Vec<StagedTable>,
 }
@@ -77,6 +82,9 @@ pub fn publish_run(lock: &IntervalLock, request: &PublishRequest) -> Result<Publ
         return Ok(PublishOutcome::AlreadyPublished { manifest });
     }
     let replaced = check_overlaps(lock.state_root(), lock.paths())?;
+    if !request.is_listed_by_time {
+        check_inputs(lock.state_root(), lock.paths(), &request.inputs, &replaced)?;
+    }
     let intent = plan_publish(lock, request, replaced)?;
     write_intent(lock, &intent)?;
     let publish = Publish::new(lock.state_root(), &intent);

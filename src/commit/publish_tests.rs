@@ -73,6 +73,8 @@ impl House {
             interval_start: "start".into(),
             interval_end: "end".into(),
             published_at: "now".into(),
+            inputs: vec![],
+            is_listed_by_time: true,
             tables: vec![table("events", "parquet", events), table("sales", "tsv", sales)],
         }
     }

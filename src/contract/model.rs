@@ -109,6 +109,7 @@ impl Column {
             }
             ColumnType::List(_) => "an array of objects".to_owned(),
             ColumnType::Json => "any JSON value but null".to_owned(),
+            ColumnType::Float64 => format!("a number within float64's range{in_string}"),
             number => format!("a number that {number} holds exactly{in_string}"),
         }
     }

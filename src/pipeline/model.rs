@@ -56,6 +56,8 @@ pub struct Source {
     pub glob: Option<String>,
     /// Keys of `key=value` directories that are columns of `logs`, as text.
     pub partition_columns: Vec<String>,
+    /// Where it stands in `pipeline.toml`: line and column from 1.
+    pub place: (usize, usize),
 }
 
 /// Where rejects go, and how many are too many.
@@ -73,13 +75,22 @@ pub struct Quarantine {
 #[derive(Debug, Clone, Default)]
 pub struct EnrichmentSettings {
     /// MaxMind database files; for each field the first that knows it wins.
-    pub geoip: Vec<PathBuf>,
+    pub geoip: Vec<NamedFile>,
     /// A tax table of the pipeline's own instead of Japan's.
-    pub tax_table: Option<PathBuf>,
+    pub tax_table: Option<NamedFile>,
     /// What an unknown category or rate does.
     pub tax_unknown: TaxUnknown,
     /// Keys of `pseudonymize`, by name.
     pub keys: BTreeMap<String, Secret>,
+}
+
+/// A file that `pipeline.toml` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Where `pipeline.toml` names it: line and column from 1.
+    pub place: (usize, usize),
 }
 
 /// A text that is never printed.

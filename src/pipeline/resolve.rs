@@ -9,8 +9,8 @@ use super::resolve_output::resolve_output;
 use super::section::{Findings, Section};
 use super::variables::{Lookup, substitute_variables};
 use super::{
-    EnrichmentSettings, Output, Parameter, ParameterType, Pipeline, Quarantine, Reference,
-    ReferenceFormat, Resources, Secret, Source, View, parameters,
+    EnrichmentSettings, NamedFile, Output, Parameter, ParameterType, Pipeline, Quarantine,
+    Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
 use crate::config::{ConfigFile, line_and_column};
 use crate::contract::{Column, Contract, parse_contract};
@@ -185,8 +185,14 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
             partition_columns.push(column.value);
         }
     }
-    let location = location?.value;
-    Some(Source { location, path, glob: glob.map(|glob| glob.value), partition_columns })
+    let location = location?;
+    Some(Source {
+        place: line_and_column(&found.file.text, location.span.start),
+        location: location.value,
+        path,
+        glob: glob.map(|glob| glob.value),
+        partition_columns,
+    })
 }
 
 fn resolve_quarantine(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Quarantine> {
@@ -210,8 +216,12 @@ fn resolve_enrichment(
     section: &mut Section<'_>,
     found: &mut Findings<'_>,
 ) -> Option<EnrichmentSettings> {
-    let geoip = section.texts("geoip").into_iter().map(|path| PathBuf::from(path.value)).collect();
-    let tax_table = section.text("tax_table").map(|path| PathBuf::from(path.value));
+    let named = |path: Spanned<String>| NamedFile {
+        place: line_and_column(&found.file.text, path.span.start),
+        path: PathBuf::from(path.value),
+    };
+    let geoip = section.texts("geoip").into_iter().map(named).collect();
+    let tax_table = section.text("tax_table").map(named);
     let unknown = [("null", TaxUnknown::Null), ("error", TaxUnknown::Error)];
     let tax_unknown = section.choice("tax_unknown", &unknown, found);
     let mut keys = BTreeMap::new();
@@ -355,7 +365,7 @@ fn check_partition_columns(pipeline: &Pipeline, found: &mut Findings<'_>) {
         let same = |known: &Column| known.name.eq_ignore_ascii_case(column);
         if pipeline.contract.columns.iter().any(same) {
             let message = format!("`{column}` is both a directory's key and a contract's column");
-            let diagnostic = Diagnostic::new(message).in_file(&pipeline.file.path);
+            let diagnostic = in_pipeline(found.file, pipeline.source.place, message);
             found.diagnostics.push(diagnostic.help("give the contract's column another name"));
         }
     }

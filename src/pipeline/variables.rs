@@ -18,13 +18,13 @@ pub fn substitute_variables(
 ) {
     let span = value.span;
     let replaced = match value.take() {
-        ValueInner::String(text) if text.contains('$') => match expand(&text, lookup) {
-            Ok(expanded) => ValueInner::String(expanded.into()),
-            Err(message) => {
-                errors.push(error_at(span, message));
-                ValueInner::String(text)
-            }
-        },
+        ValueInner::String(text) if text.contains('$') => {
+            let mut faults = Vec::new();
+            let expanded = expand(&text, lookup, &mut faults);
+            let is_good = faults.is_empty();
+            errors.extend(faults.into_iter().map(|message| error_at(span, message)));
+            ValueInner::String(if is_good { expanded.into() } else { text })
+        }
         ValueInner::Array(mut items) => {
             items.iter_mut().for_each(|item| substitute_variables(item, lookup, errors));
             ValueInner::Array(items)
@@ -38,8 +38,8 @@ pub fn substitute_variables(
     value.set(replaced);
 }
 
-/// Expands one text.
-fn expand(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
+/// Expands one text; what is wrong with any of its variables goes to `faults`.
+fn expand(text: &str, lookup: Lookup<'_>, faults: &mut Vec<String>) -> String {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -49,34 +49,41 @@ fn expand(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
             expanded.push('$');
             rest = after;
         } else if let Some(inside) = rest.strip_prefix('{') {
-            let end = closing_brace(inside)
-                .ok_or_else(|| format!("`${{` without its `}}` in `{text}`"))?;
-            expanded.push_str(&expand_variable(&inside[..end], lookup)?);
+            let Some(end) = closing_brace(inside) else {
+                faults.push(format!("`${{` without its `}}` in `{text}`"));
+                return expanded;
+            };
+            expanded.push_str(&expand_variable(&inside[..end], lookup, faults));
             rest = &inside[end + 1..];
         } else {
             expanded.push('$');
         }
     }
     expanded.push_str(rest);
-    Ok(expanded)
+    expanded
 }
 
-fn expand_variable(inside: &str, lookup: Lookup<'_>) -> Result<String, String> {
+fn expand_variable(inside: &str, lookup: Lookup<'_>, faults: &mut Vec<String>) -> String {
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(is_name) {
-        return Err(format!("`{name}` is no name of an environment variable"));
+        faults.push(format!("`{name}` is no name of an environment variable"));
+        return String::new();
     }
     match (lookup(name), default) {
-        (Some(value), None) => Ok(value),
-        (Some(value), Some(_)) if !value.is_empty() => Ok(value),
-        (_, Some(default)) => expand(default, lookup),
-        (None, None) => Err(format!(
-            "environment variable {name} is not set; set it, or give a default as ${{{name}:-…}}"
-        )),
+        (Some(value), None) => value,
+        (Some(value), Some(_)) if !value.is_empty() => value,
+        (_, Some(default)) => expand(default, lookup, faults),
+        (None, None) => {
+            faults.push(format!(
+                "environment variable {name} is not set; set it, or give a default as \
+                 ${{{name}:-…}}"
+            ));
+            String::new()
+        }
     }
 }
 
@@ -99,11 +106,14 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str) -> Result<String, String> {
-        expand(text, &|name| match name {
+        let mut faults = Vec::new();
+        let lookup = |name: &str| match name {
             "OUT" => Some("/data".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
-        })
+        };
+        let expanded = expand(text, &lookup, &mut faults);
+        if faults.is_empty() { Ok(expanded) } else { Err(faults.join("\n")) }
     }
 
     #[test]
@@ -122,6 +132,8 @@ mod tests {
     #[test]
     fn an_undefined_variable_is_an_error_that_names_it() {
         assert!(expanded("a/${NONE}").unwrap_err().contains("NONE is not set"));
+        let both = expanded("${NONE}/${OUT}/${EMPTY:-${OTHER}}").unwrap_err();
+        assert!(both.contains("NONE is not set") && both.contains("OTHER is not set"), "{both}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
     let account = witness.account();
     result.add_tallies(account.tallies.values().chain(&account.cut_short));
     result.sources.objects = account.tallies.len() as u64;
+    result.sources.damaged = account.damaged.iter().cloned().collect();
     result.rejects_by_reason =
         account.rejects_by_reason.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
     result.unknown_fields.clone_from(&account.unknown_fields);

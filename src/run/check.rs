@@ -1,6 +1,7 @@
 //! Checks a pipeline without touching data, or says what a run would do.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,11 @@ pub async fn check_pipeline(folder: &Path, environment: &Environment) -> Result<
 
 /// Plans every SQL file and every output.
 async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result<Vec<Diagnostic>> {
-    let lookups = load_lookups(&pipeline.enrichment)?;
+    let (lookups, mut found) = match load_lookups(pipeline) {
+        Ok(lookups) => (lookups, Vec::new()),
+        Err(Error::Config(found)) => (Arc::default(), found),
+        Err(error) => return Err(error),
+    };
     let values = example_parameters(pipeline);
     let paths = RunPaths {
         pipeline: pipeline.name.clone(),
@@ -42,8 +47,9 @@ async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result
         attempt: "check".to_owned(),
     };
     let (settings, writer) = resource_shares(pipeline, &paths, 1);
-    let (engine, mut found) =
+    let (engine, more) =
         Engine::assemble(pipeline, &settings, &lookups, &values, environment).await?;
+    found.extend(more);
     match engine.plan_outputs(pipeline, &values, &paths, &writer).await {
         Ok(_) => {}
         Err(Error::Config(more)) => found.extend(more),
@@ -58,11 +64,11 @@ async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result
 /// What would stop the run before it reads data.
 pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Value> {
     let pipeline = &plan.pipeline;
-    let lookups = load_lookups(&pipeline.enrichment)?;
+    let lookups = load_lookups(pipeline)?;
     let (parameters, environment) = (&plan.parameters, &supplies.environment);
     let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, environment).await?;
     let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
-    let (_, objects) = list_source(plan, supplies).await?;
+    let objects = list_source(plan, supplies).await?.objects;
     let listed: Vec<Value> = objects
         .iter()
         .map(|object| json!({ "location": object.location, "bytes": object.size }))

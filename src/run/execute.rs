@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::account::{check_thresholds, fill_account, fill_outputs, fill_quarantine};
 use super::lookups::{describe_lookups, load_lookups};
 use super::plan::RunPlan;
-use super::publish::{hold_interval, publish_tables};
+use super::publish::{hold_interval, publish_tables, warn_if_published};
 use super::report::{RunResult, Status};
 use super::stages::{list_source, new_scan, read_and_write, start_quarantine};
 use super::witness::RunWitness;
@@ -39,20 +39,21 @@ pub struct RunSupplies {
 /// Whatever stopped the run. Nothing is visible then but the quarantine.
 pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunResult) -> Result<()> {
     let pipeline = &plan.pipeline;
-    let lookups = load_lookups(&pipeline.enrichment)?;
+    let lookups = load_lookups(pipeline)?;
     let (parameters, environment) = (&plan.parameters, &supplies.environment);
     let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, environment).await?;
     let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
 
-    let (store, objects) = list_source(plan, supplies).await?;
-    if objects.is_empty() {
+    let source = list_source(plan, supplies).await?;
+    if source.objects.is_empty() {
+        warn_if_published(plan)?;
         result.status = Status::NothingToDo;
         return Ok(());
     }
 
-    let hold = hold_interval(plan)?;
+    let hold = hold_interval(plan, &source)?;
     let quarantine = start_quarantine(plan, supplies)?;
-    let scan = new_scan(plan, supplies, store, objects);
+    let scan = new_scan(plan, supplies, source);
     let witness = Arc::new(RunWitness::new(plan, supplies, quarantine.sender()));
     let work = read_and_write(&engine, &outputs, &scan, &witness, quarantine.sender());
     let written = tokio::select! {

@@ -1,39 +1,77 @@
 //! Opens what SQL functions look things up in, and says what it was.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::report::{EnrichmentResult, GeoDatabase};
 use crate::enrich::{Enrichment, GeoDatabases, Keys, TaxTable};
 use crate::error::{Diagnostic, Error, Result};
-use crate::pipeline::EnrichmentSettings;
+use crate::pipeline::{NamedFile, Pipeline};
 
 /// Opens databases and tables.
 ///
 /// # Errors
-/// `Error::Config` if one cannot be read or is damaged.
-pub(super) fn load_lookups(settings: &EnrichmentSettings) -> Result<Arc<Enrichment>> {
-    let tax = match &settings.tax_table {
-        None => TaxTable::bundled(),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| {
-                let message = format!("tax table: cannot read: {error}");
-                Error::Config(vec![Diagnostic::new(message).in_file(path)])
-            })?;
-            TaxTable::from_csv(path, &text)?
-        }
-    };
+/// `Error::Config` with everything that cannot be read or is damaged, and where it is named.
+pub(super) fn load_lookups(pipeline: &Pipeline) -> Result<Arc<Enrichment>> {
+    let settings = &pipeline.enrichment;
+    let mut findings = Vec::new();
+    let tax = settings.tax_table.as_ref().map_or_else(|| Ok(TaxTable::bundled()), read_tax_table);
+    let tax = keep(tax, &mut findings);
+    let paths: Vec<PathBuf> = settings.geoip.iter().map(|file| file.path.clone()).collect();
+    let geoip = keep(GeoDatabases::open(&paths), &mut findings);
     let mut keys = Keys::default();
     for (name, key) in &settings.keys {
-        keys.insert(name, key.expose().as_bytes())?;
+        keep(keys.insert(name, key.expose().as_bytes()), &mut findings);
     }
-    Ok(Arc::new(Enrichment {
-        tax,
-        tax_unknown: settings.tax_unknown,
-        geoip: GeoDatabases::open(&settings.geoip)?,
-        keys,
-        ..Enrichment::default()
-    }))
+    match (tax, geoip) {
+        (Some(tax), Some(geoip)) if findings.is_empty() => Ok(Arc::new(Enrichment {
+            tax,
+            tax_unknown: settings.tax_unknown,
+            geoip,
+            keys,
+            ..Enrichment::default()
+        })),
+        _ => Err(Error::Config(findings.into_iter().map(|f| at_its_name(f, pipeline)).collect())),
+    }
+}
+
+fn read_tax_table(file: &NamedFile) -> Result<TaxTable> {
+    let text = fs::read_to_string(&file.path).map_err(|error| {
+        let message = format!("tax table: cannot read: {error}");
+        Error::Config(vec![Diagnostic::new(message).in_file(&file.path)])
+    })?;
+    TaxTable::from_csv(&file.path, &text)
+}
+
+fn keep<T>(result: Result<T>, findings: &mut Vec<Diagnostic>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::Config(found)) => {
+            findings.extend(found);
+            None
+        }
+        Err(error) => {
+            findings.push(Diagnostic::new(error.to_string()));
+            None
+        }
+    }
+}
+
+/// A finding about a whole file goes to where `pipeline.toml` names the file.
+fn at_its_name(finding: Diagnostic, pipeline: &Pipeline) -> Diagnostic {
+    let settings = &pipeline.enrichment;
+    let named = settings.geoip.iter().chain(&settings.tax_table);
+    let named = named.into_iter().find(|named| Some(&named.path) == finding.file.as_ref());
+    match named {
+        Some(NamedFile { path, place: (line, column) }) if finding.place.is_none() => Diagnostic {
+            message: format!("{}: {}", path.display(), finding.message),
+            file: Some(pipeline.file.path.clone()),
+            place: Some((*line, *column)),
+            help: finding.help,
+        },
+        _ => finding,
+    }
 }
 
 /// What was looked up in, and what was not found.

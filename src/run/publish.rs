@@ -1,17 +1,20 @@
 //! The ends of a run that touch the tables: holding the interval, publishing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use chrono::SecondsFormat;
 
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
+use super::stages::ListedSource;
 use crate::commit::{
-    self, IntervalLock, PublishOutcome, PublishRequest, StagedTable, TableRoot, create_table_sql,
+    self, IntervalLock, ManifestInput, PublishOutcome, PublishRequest, StagedTable, TableRoot,
+    create_table_sql,
 };
 use crate::error::{Diagnostic, Error, Result};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Output, Pipeline, Table};
+use crate::source::SourceObject;
 use crate::store::StoreLocation;
 use crate::transform::{PlannedOutput, SinkRecord};
 
@@ -19,6 +22,8 @@ use crate::transform::{PlannedOutput, SinkRecord};
 #[derive(Debug)]
 pub(super) struct HeldInterval {
     lock: IntervalLock,
+    inputs: Vec<ManifestInput>,
+    is_listed_by_time: bool,
 }
 
 impl Drop for HeldInterval {
@@ -35,20 +40,47 @@ impl Drop for HeldInterval {
 ///
 /// # Errors
 /// `Error::Unavailable` if another attempt holds it, `Error::Config` if the folders are of no use,
-/// `Error::Usage` if the interval overlaps a published one.
-pub(super) fn hold_interval(plan: &RunPlan) -> Result<HeldInterval> {
+/// `Error::Usage` if the interval overlaps a published one, or another one published these objects.
+pub(super) fn hold_interval(plan: &RunPlan, source: &ListedSource) -> Result<HeldInterval> {
     let faults = check_layout(&plan.pipeline);
     if !faults.is_empty() {
         return Err(Error::Config(faults));
     }
     let state = &plan.pipeline.state;
-    commit::check_places(&table_roots(&plan.pipeline), state)?;
+    let quarantine = local_quarantine(&plan.pipeline);
+    commit::check_places(&table_roots(&plan.pipeline), state, quarantine.as_deref())?;
     let lock = IntervalLock::acquire(state, &plan.paths)?;
     for recovered in commit::recover(&lock)? {
         tracing::warn!("an earlier attempt ended early: {recovered:?}");
     }
-    commit::check_overlaps(state, &plan.paths)?;
-    Ok(HeldInterval { lock })
+    let replaced = commit::check_overlaps(state, &plan.paths)?;
+    let inputs: Vec<_> = source.objects.iter().map(manifest_input).collect();
+    if !source.is_by_time {
+        commit::check_inputs(state, &plan.paths, &inputs, &replaced)?;
+    }
+    Ok(HeldInterval { lock, inputs, is_listed_by_time: source.is_by_time })
+}
+
+fn manifest_input(object: &SourceObject) -> ManifestInput {
+    ManifestInput {
+        location: object.location.clone(),
+        bytes: object.size,
+        e_tag: object.e_tag.clone(),
+    }
+}
+
+/// Says that the rows of an interval stay which has no objects any more.
+pub(super) fn warn_if_published(plan: &RunPlan) -> Result<()> {
+    let path = plan.paths.manifest(&plan.pipeline.state);
+    if let Some(manifest) = commit::read_manifest(&path)? {
+        tracing::warn!(
+            objects_then = manifest.inputs.len(),
+            manifest = %path.display(),
+            "the source has no objects now, but this interval was published before: its rows stay \
+             as they are",
+        );
+    }
+    Ok(())
 }
 
 /// Makes the staged files visible; gives the smaller intervals that they replace.
@@ -58,7 +90,7 @@ pub(super) fn hold_interval(plan: &RunPlan) -> Result<HeldInterval> {
 pub(super) async fn publish_tables(
     plan: &RunPlan,
     supplies: &RunSupplies,
-    held: HeldInterval,
+    mut held: HeldInterval,
     outputs: &[PlannedOutput],
     records: Vec<SinkRecord>,
 ) -> Result<Vec<String>> {
@@ -68,6 +100,8 @@ pub(super) async fn publish_tables(
         interval_start: plan.interval.start_rfc3339(),
         interval_end: plan.interval.end_rfc3339(),
         published_at: supplies.now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        inputs: std::mem::take(&mut held.inputs),
+        is_listed_by_time: held.is_listed_by_time,
         tables,
     };
     supplies.publishing.store(true, Relaxed);
@@ -103,29 +137,33 @@ fn staged_tables(planned: &PlannedOutput, records: &[SinkRecord]) -> Result<Vec<
 }
 
 fn table_roots(pipeline: &Pipeline) -> Vec<TableRoot> {
-    let root = |name: &str, format: &str, root: &Path| TableRoot {
-        label: format!("output `{name}`, {format}"),
-        root: root.to_owned(),
-    };
     let outputs = pipeline.outputs.iter();
-    let tables = outputs.flat_map(|o| o.tables.iter().map(move |table| (o, table)));
-    tables.map(|(o, table)| root(&o.name, table.format.name(), &table.root)).collect()
+    let tables = outputs.flat_map(|output| output.tables.iter().map(move |table| (output, table)));
+    let root = |(output, table): (&Output, &Table)| TableRoot {
+        label: format!("output `{}`, {}", output.name, table.format.name()),
+        root: table.root.clone(),
+        place: output.place,
+    };
+    tables.map(root).collect()
+}
+
+/// The quarantine's folder, if it is on disk.
+fn local_quarantine(pipeline: &Pipeline) -> Option<PathBuf> {
+    StoreLocation::parse(&pipeline.quarantine.location).ok()?.local_path()
 }
 
 /// Folders that must not lie within one another: the source, the quarantine, the state and every
 /// table. A run would else read what an earlier one wrote.
 pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
-    let quarantine = StoreLocation::parse(&pipeline.quarantine.location);
-    let quarantine = quarantine.ok().and_then(|location| location.local_path());
-    let faults =
-        commit::check_layout(&table_roots(pipeline), &pipeline.state, quarantine.as_deref());
-    let in_file = |fault| Diagnostic::new(fault).in_file(&pipeline.file.path);
+    let quarantine = local_quarantine(pipeline);
+    let (roots, state) = (table_roots(pipeline), &pipeline.state);
+    let faults = commit::check_layout(&roots, state, quarantine.as_deref());
     let faults = faults.into_iter().chain(check_source(pipeline, quarantine.as_deref()));
-    faults.map(in_file).collect()
+    faults.map(|fault| fault.in_file(&pipeline.file.path)).collect()
 }
 
 /// What is written must not lie in the source's directory, nor the source in what is written.
-fn check_source(pipeline: &Pipeline, quarantine: Option<&Path>) -> Vec<String> {
+fn check_source(pipeline: &Pipeline, quarantine: Option<&Path>) -> Vec<Diagnostic> {
     let source = StoreLocation::parse(&pipeline.source.location).ok().and_then(|s| s.local_path());
     let Some(source) = source else { return Vec::new() };
     let roots = table_roots(pipeline);
@@ -137,14 +175,16 @@ fn check_source(pipeline: &Pipeline, quarantine: Option<&Path>) -> Vec<String> {
         path.starts_with(&source) || source.starts_with(&path)
     };
     let found = tables.chain(places).filter(|(_, path)| inside(path));
+    let (line, column) = pipeline.source.place;
     found
         .map(|(label, path)| {
-            format!(
+            let message = format!(
                 "{label} at {} and the source {} must not contain one another; give each a folder \
                  of its own",
                 path.display(),
                 source.display()
-            )
+            );
+            Diagnostic::new(message).at(line, column)
         })
         .collect()
 }

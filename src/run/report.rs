@@ -82,6 +82,8 @@ pub struct Sources {
     pub bytes: u64,
     /// Bytes as stored.
     pub compressed_bytes: u64,
+    /// Objects whose compressed stream is damaged: the lines before the damage are in the tables.
+    pub damaged: Vec<String>,
 }
 
 /// What was written for one output, over all its formats.

@@ -12,7 +12,7 @@ use super::witness::RunWitness;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::quarantine::{Quarantine, QuarantineSender};
-use crate::source::{SourceObject, SourceSpec, list_objects};
+use crate::source::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
 use crate::store::{Store, StoreLocation};
 use crate::transform::{
     Engine, LogScan, LogsFeed, PlannedOutput, ScanWitness, SinkRecord, SinkSupplies,
@@ -21,11 +21,19 @@ use crate::transform::{
 /// Batches of logs that may wait for a query.
 const BATCHES_AHEAD: usize = 2;
 
+/// What a run reads.
+#[derive(Debug)]
+pub(super) struct ListedSource {
+    /// Where the objects lie.
+    pub store: Store,
+    /// They, in the order of their names.
+    pub objects: Vec<SourceObject>,
+    /// Whether another interval would have other ones.
+    pub is_by_time: bool,
+}
+
 /// Finds the interval's objects.
-pub(super) async fn list_source(
-    plan: &RunPlan,
-    supplies: &RunSupplies,
-) -> Result<(Store, Vec<SourceObject>)> {
+pub(super) async fn list_source(plan: &RunPlan, supplies: &RunSupplies) -> Result<ListedSource> {
     let source = &plan.pipeline.source;
     let store = StoreLocation::parse(&source.location)?.open(&supplies.environment)?;
     check_alignment(plan)?;
@@ -34,7 +42,8 @@ pub(super) async fn list_source(
     let bytes = objects.iter().map(|object| object.size).sum();
     supplies.progress.set_total(objects.len() as u64, bytes);
     tracing::info!(objects = objects.len(), bytes, location = source.location, "source listed");
-    Ok((store, objects))
+    let is_by_time = is_listed_by_time(&store, &spec, &objects);
+    Ok(ListedSource { store, objects, is_by_time })
 }
 
 /// An interval must not share a directory of the source with its neighbours: each would read it.
@@ -71,12 +80,11 @@ pub(super) fn start_quarantine(plan: &RunPlan, supplies: &RunSupplies) -> Result
 pub(super) fn new_scan(
     plan: &RunPlan,
     supplies: &RunSupplies,
-    store: Store,
-    objects: Vec<SourceObject>,
+    source: ListedSource,
 ) -> Arc<LogScan> {
     Arc::new(LogScan {
-        store: store.store,
-        objects,
+        store: source.store.store,
+        objects: source.objects,
         contract: Arc::new(plan.pipeline.contract.clone()),
         partition_columns: plan.pipeline.source.partition_columns.clone(),
         readers_max: plan.engine.threads,

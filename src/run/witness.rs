@@ -1,6 +1,6 @@
 //! Keeps account of a scan: every reject to the quarantine, every line in a tally.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -29,6 +29,8 @@ pub(super) struct Account {
     pub tallies: BTreeMap<String, ObjectTally>,
     pub rejects_by_reason: BTreeMap<RejectReason, u64>,
     pub unknown_fields: BTreeMap<String, u64>,
+    /// Objects whose stream breaks off or is not what its checksum says.
+    pub damaged: BTreeSet<String>,
     /// Of objects that were not read to their end; only failed runs have such.
     pub cut_short: Vec<ObjectTally>,
 }
@@ -53,6 +55,15 @@ impl RunWitness {
 impl ScanWitness for RunWitness {
     fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()> {
         *self.account().rejects_by_reason.entry(reject.reason).or_default() += 1;
+        if reject.reason == RejectReason::DamagedStream {
+            tracing::warn!(
+                object = object.location,
+                line = reject.line,
+                found = reject.found,
+                "the object is damaged; the lines before the damage are kept",
+            );
+            self.account().damaged.insert(object.location.clone());
+        }
         let rejected = self.rejected.fetch_add(1, Relaxed) + 1;
         self.quarantine.blocking_send(QuarantineRecord::of_line(&object.location, reject))?;
         match self.thresholds.check_early(rejected) {

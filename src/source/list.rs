@@ -94,6 +94,12 @@ pub async fn list_objects(
     Ok(objects)
 }
 
+/// Whether what was listed depends on the interval. If not, each interval reads all of it.
+pub fn is_listed_by_time(store: &Store, spec: &SourceSpec, objects: &[SourceObject]) -> bool {
+    let is_root = |object: &SourceObject| object.path == store.prefix;
+    spec.path.has_time_field() && !is_glob(store) && !objects.iter().any(is_root)
+}
+
 const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
 
 fn is_glob(store: &Store) -> bool {

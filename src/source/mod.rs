@@ -19,5 +19,5 @@ mod open;
 mod read;
 
 pub use frame::{FrameOptions, Framed, Framer};
-pub use list::{SourceObject, SourceSpec, list_objects};
+pub use list::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
 pub use open::open_object;
