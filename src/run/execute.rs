@@ -53,7 +53,7 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
 
     let hold = hold_interval(plan, &source)?;
     let quarantine = start_quarantine(plan, supplies)?;
-    let scan = new_scan(plan, supplies, source);
+    let scan = new_scan(plan, supplies, source, &outputs);
     let witness = Arc::new(RunWitness::new(plan, supplies, quarantine.sender()));
     let work = read_and_write(&engine, &outputs, &scan, &witness, quarantine.sender());
     let written = tokio::select! {

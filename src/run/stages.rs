@@ -1,5 +1,6 @@
 //! The stages of a run that need a hand: listing, reading and writing together, quarantine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -76,18 +77,21 @@ pub(super) fn start_quarantine(plan: &RunPlan, supplies: &RunSupplies) -> Result
     Quarantine::start(store, &plan.paths.quarantine())
 }
 
-/// What the run reads, in which order.
+/// What the run reads, in which order: the columns that any output uses.
 pub(super) fn new_scan(
     plan: &RunPlan,
     supplies: &RunSupplies,
     source: ListedSource,
+    outputs: &[PlannedOutput],
 ) -> Arc<LogScan> {
+    let columns: BTreeSet<usize> = outputs.iter().flat_map(|o| o.logs_columns.clone()).collect();
     Arc::new(LogScan {
         store: source.store.store,
         objects: source.objects,
         contract: Arc::new(plan.pipeline.contract.clone()),
         partition_columns: plan.pipeline.source.partition_columns.clone(),
-        readers_max: plan.engine.threads,
+        columns: columns.into_iter().collect(),
+        threads: plan.engine.threads,
         cancel: supplies.cancel.child_token(),
     })
 }

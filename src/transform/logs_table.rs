@@ -45,6 +45,13 @@ impl LogsFeed {
         LogsFeed { shared: Mutex::new(shared), scan }
     }
 
+    /// Where columns of the table `logs` stand in the feed's batches.
+    fn places_of(&self, columns: &[usize]) -> Result<Vec<usize>> {
+        let place = |column| self.scan.columns.binary_search(column);
+        let places: Result<Vec<_>, _> = columns.iter().map(place).collect();
+        places.map_err(|_| DataFusionError::Internal("a column of logs is not built".to_owned()))
+    }
+
     fn take(&self) -> LogBatches {
         let shared = self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         shared.unwrap_or_else(|| self.scan.start(None))
@@ -107,10 +114,11 @@ impl LogsScanExec {
     }
 }
 
-/// How many times a plan reads `logs`.
-pub(super) fn count_logs_scans(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let here = usize::from(plan.name() == LogsScanExec::NAME);
-    here + plan.children().into_iter().map(count_logs_scans).sum::<usize>()
+/// The columns of each scan of `logs` in a plan.
+pub(super) fn logs_scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Vec<usize>> {
+    let own = plan.downcast_ref::<LogsScanExec>().map(|scan| scan.projection.clone());
+    let below = plan.children().into_iter().flat_map(logs_scans);
+    own.into_iter().chain(below).collect()
 }
 
 impl LogsScanExec {
@@ -164,7 +172,7 @@ impl ExecutionPlan for LogsScanExec {
         let feed = context.session_config().get_extension::<LogsFeed>().ok_or_else(|| {
             DataFusionError::Internal("the task's context holds no feed of logs".to_owned())
         })?;
-        let projection = self.projection.clone();
+        let projection = feed.places_of(&self.projection)?;
         let mut received = feed.take();
         let received = futures::stream::poll_fn(move |task| received.poll_recv(task));
         let batches = received.map(move |batch| match batch {

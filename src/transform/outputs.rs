@@ -1,5 +1,6 @@
 //! Outputs: a view, its expectations, its order and its sink as one physical plan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
@@ -10,7 +11,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::engine::engine_error;
 use super::expect::plan_expectation;
-use super::logs_table::count_logs_scans;
+use super::logs_table::logs_scans;
 use super::parameters::ParameterValues;
 use super::sink_exec::{SinkExec, SinkPlace};
 use crate::error::Diagnostic;
@@ -26,6 +27,8 @@ pub struct PlannedOutput {
     pub schema: SchemaRef,
     /// How many times its query reads `logs`.
     pub logs_scans: usize,
+    /// The columns of `logs` that it reads, by number.
+    pub logs_columns: BTreeSet<usize>,
     pub(super) sink: Arc<dyn ExecutionPlan>,
 }
 
@@ -59,9 +62,10 @@ pub(super) async fn plan_output(
     }
     let ordered = add_predicates_and_order(view, output, predicates).map_err(of_engine)?;
     let input = ordered.create_physical_plan().await.map_err(of_engine)?;
-    let logs_scans = count_logs_scans(&input);
+    let logs = logs_scans(&input);
+    let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
     let sink = Arc::new(SinkExec::new(input, output.clone(), place));
-    Ok(PlannedOutput { output: output.clone(), schema, logs_scans, sink })
+    Ok(PlannedOutput { output: output.clone(), schema, logs_scans, logs_columns, sink })
 }
 
 fn written_schema(output: &Output, view: &Schema) -> SchemaRef {

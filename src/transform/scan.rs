@@ -1,28 +1,34 @@
-//! Reading logs: objects → batches, in the order of the objects, several objects at a time.
+//! Reading logs: objects → batches, in the order of the objects and lines.
 //!
-//! Objects are read, decompressed, framed and decoded each on a thread of its own, a bounded
-//! number of them ahead; their batches leave in the order of the objects and lines, so that the
-//! same run twice gives the same rows in the same order.
+//! ```text
+//! part-0.gz  ─ thread: read, decompress, frame ─► [lines 1…] [lines 2…] ─┐
+//! part-1.gz  ─ thread, ahead of its turn ───────► [lines 3…]             ├─► in order
+//!                                                                        │
+//!              decode on several threads, in order again  ◄──────────────┘
+//!              account: every line to the witness, batches to the queries
+//! ```
+//!
+//! So one large object keeps all cores busy, and so do many small ones; and the same run twice
+//! gives the same rows in the same order. (`read_ahead` has the threads.)
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
-};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use futures::StreamExt;
 use object_store::ObjectStore;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::read_ahead::{Step, read_ahead};
 use crate::contract::Contract;
-use crate::decode::{Decoded, Decoder, Reject, count_unknown_field};
+use crate::decode::{Decoded, Reject, count_unknown_field};
 use crate::error::{Error, Result};
-use crate::source::{FrameOptions, Framed, Framer, SourceObject, open_object};
+use crate::source::SourceObject;
 
-/// Batches of one object that may wait for their turn.
+/// Batches that may wait for the queries.
 const BATCHES_AHEAD: usize = 2;
 
 /// What a scan of logs reads.
@@ -36,8 +42,10 @@ pub struct LogScan {
     pub contract: Arc<Contract>,
     /// Keys of `key=value` directories that are columns.
     pub partition_columns: Vec<String>,
-    /// Objects that are read at a time.
-    pub readers_max: usize,
+    /// The columns of the table `logs` that are built, by number, ascending.
+    pub columns: Vec<usize>,
+    /// Objects that are read, and blocks of lines that are decoded, at a time.
+    pub threads: usize,
     /// Stops the reading.
     pub cancel: CancellationToken,
 }
@@ -77,7 +85,7 @@ impl ObjectTally {
     }
 }
 
-/// Hears of everything that a scan meets besides rows. Called from the reading threads.
+/// Hears of everything that a scan meets besides rows. Called from a blocking thread.
 pub trait ScanWitness: Send + Sync + std::fmt::Debug {
     /// A line that did not become a row; an error stops the scan.
     fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()>;
@@ -110,212 +118,132 @@ fn text_field(name: &str, nullable: bool) -> Arc<Field> {
 }
 
 impl LogScan {
-    /// Starts reading; batches have [`logs_schema`]. With a witness every line is accounted for
+    /// The columns of every batch.
+    pub fn schema(&self) -> Result<SchemaRef> {
+        let all = logs_schema(&self.contract, &self.partition_columns);
+        let projected = all.project(&self.columns);
+        Ok(Arc::new(projected.map_err(|error| Error::Bug(format!("projecting logs: {error}")))?))
+    }
+
+    /// Starts reading; batches have [`LogScan::schema`]. With a witness every line is accounted for
     /// even if nobody wants the batches any more; without one the scan then ends.
     pub fn start(
         self: &Arc<Self>,
         witness: Option<Arc<dyn ScanWitness>>,
     ) -> mpsc::Receiver<Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        tokio::spawn(forward_in_order(Arc::clone(self), witness, sender));
-        receiver
-    }
-
-    fn start_object(
-        self: &Arc<Self>,
-        index: usize,
-        witness: Option<Arc<dyn ScanWitness>>,
-    ) -> RunningObject {
-        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let (scan, handle) = (Arc::clone(self), Handle::current());
-        let thread = tokio::task::spawn_blocking(move || {
-            let object = &scan.objects[index];
-            if let Err(error) = read_object(&scan, object, handle, witness.as_deref(), &sender) {
-                // Without a receiver nobody is left to hear of the error.
-                let _ = sender.blocking_send(Err(error));
+        let (scan, runtime) = (Arc::clone(self), Handle::current());
+        tokio::task::spawn_blocking(move || {
+            let mut account = ScanAccount::new(&scan, witness, sender);
+            let mut steps = std::pin::pin!(read_ahead(Arc::clone(&scan), runtime.clone()));
+            while let Some(step) = runtime.block_on(steps.next()) {
+                if !account.take(step) {
+                    return;
+                }
             }
         });
-        RunningObject { batches, thread }
+        receiver
     }
 }
 
-/// An object that is being read on a thread of its own.
-struct RunningObject {
-    batches: mpsc::Receiver<Result<RecordBatch>>,
-    thread: JoinHandle<()>,
-}
-
-/// Keeps `readers_max` objects in work and passes their batches on, object by object.
-async fn forward_in_order(
-    scan: Arc<LogScan>,
+/// Keeps account of a scan's steps, which come in order.
+struct ScanAccount<'s> {
+    scan: &'s LogScan,
     witness: Option<Arc<dyn ScanWitness>>,
-    sender: mpsc::Sender<Result<RecordBatch>>,
-) {
-    let mut waiting = 0..scan.objects.len();
-    let mut working = VecDeque::new();
-    loop {
-        while working.len() < scan.readers_max
-            && let Some(index) = waiting.next()
-        {
-            working.push_back(scan.start_object(index, witness.clone()));
-        }
-        let Some(mut object) = working.pop_front() else { return };
-        while let Some(batch) = object.batches.recv().await {
-            let failed = batch.is_err();
-            let unwanted = sender.send(batch).await.is_err();
-            if failed || (unwanted && witness.is_none()) {
-                return;
-            }
-        }
-        // A thread that panicked has ended its batches early: they must not pass for all of them.
-        if let Err(error) = object.thread.await {
-            let _ = sender.send(Err(Error::Bug(format!("reading an object: {error}")))).await;
-            return;
-        }
-    }
-}
-
-/// Reads one object to its end; where that fails, tells how far it came.
-fn read_object(
-    scan: &LogScan,
-    object: &SourceObject,
-    handle: Handle,
-    witness: Option<&dyn ScanWitness>,
-    sender: &mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
-    let mut tally = ObjectTally::default();
-    let read = read_lines(scan, object, handle, witness, sender, &mut tally);
-    if let (Err(_), Some(witness)) = (&read, witness) {
-        tally.lines = tally.decoded + tally.rejected + tally.blank;
-        witness.object_cut_short(tally);
-    }
-    read
-}
-
-fn read_lines(
-    scan: &LogScan,
-    object: &SourceObject,
-    handle: Handle,
-    witness: Option<&dyn ScanWitness>,
-    sender: &mpsc::Sender<Result<RecordBatch>>,
-    tally: &mut ObjectTally,
-) -> Result<()> {
-    let options =
-        FrameOptions { line_bytes_max: scan.contract.line_bytes_max, ..Default::default() };
-    let store = Arc::clone(&scan.store);
-    let mut framer = open_object(store, object, options, handle, scan.cancel.clone())?;
-    let mut decoder = Decoder::new(Arc::clone(&scan.contract));
-    let origin = OriginColumns::of(scan, object);
-    let mut unknown_fields = BTreeMap::new();
-    while let Some(framed) = framer.next_framed()? {
-        let rows = match framed {
-            Framed::Reject(reject) => {
-                tally.rejected += 1;
-                witness.map_or(Ok(()), |witness| witness.reject(object, reject))?;
-                0
-            }
-            Framed::Lines(lines) => {
-                let decoded = decoder.decode(&lines);
-                let rows = decoded.batch.num_rows() as u64;
-                tally.decoded += rows;
-                tally.blank += decoded.blank;
-                tally.rejected += decoded.rejects.len() as u64;
-                for (path, times) in &decoded.unknown_fields {
-                    count_unknown_field(&mut unknown_fields, path, *times);
-                }
-                if !pass_on(decoded, object, &origin, witness, sender)? {
-                    return Ok(());
-                }
-                rows
-            }
-        };
-        let read = framer.compressed_bytes();
-        if let Some(witness) = witness {
-            witness.progress(rows, read - tally.compressed_bytes);
-        }
-        tally.compressed_bytes = read;
-    }
-    finish_object(object, &framer, tally, unknown_fields, witness)
-}
-
-/// Sends rows and rejects on their ways; false if nobody wants any more.
-fn pass_on(
-    decoded: Decoded,
-    object: &SourceObject,
-    origin: &OriginColumns,
-    witness: Option<&dyn ScanWitness>,
-    sender: &mpsc::Sender<Result<RecordBatch>>,
-) -> Result<bool> {
-    if let Some(witness) = witness {
-        for reject in decoded.rejects {
-            witness.reject(object, reject)?;
-        }
-    }
-    if decoded.batch.num_rows() == 0 {
-        return Ok(true);
-    }
-    let batch = origin.add_to(&decoded.batch)?;
-    let sent = sender.blocking_send(Ok(batch)).is_ok();
-    Ok(sent || witness.is_some())
-}
-
-fn finish_object(
-    object: &SourceObject,
-    framer: &Framer,
-    tally: &mut ObjectTally,
+    batches: mpsc::Sender<Result<RecordBatch>>,
+    /// Of the object whose turn it is.
+    tally: ObjectTally,
     unknown_fields: BTreeMap<String, u64>,
-    witness: Option<&dyn ScanWitness>,
-) -> Result<()> {
-    tally.lines = framer.lines();
-    tally.bytes = framer.bytes();
-    tally.check(&object.location)?;
-    if let Some(witness) = witness {
-        let read = framer.compressed_bytes();
-        witness.progress(0, read - tally.compressed_bytes);
-        tally.compressed_bytes = read;
-        witness.object_done(object, tally.clone(), unknown_fields);
+}
+
+impl<'s> ScanAccount<'s> {
+    fn new(
+        scan: &'s LogScan,
+        witness: Option<Arc<dyn ScanWitness>>,
+        batches: mpsc::Sender<Result<RecordBatch>>,
+    ) -> Self {
+        let (tally, unknown_fields) = (ObjectTally::default(), BTreeMap::new());
+        ScanAccount { scan, witness, batches, tally, unknown_fields }
     }
-    Ok(())
-}
 
-/// The columns that are the same in all rows of an object.
-struct OriginColumns {
-    schema: SchemaRef,
-    partition_values: Vec<Option<String>>,
-    source: String,
-}
-
-impl OriginColumns {
-    fn of(scan: &LogScan, object: &SourceObject) -> Self {
-        let value_of = |key: &String| {
-            let found = object.partition_values.iter().find(|(known, _)| known == key);
-            found.and_then(|(_, value)| value.clone())
-        };
-        OriginColumns {
-            schema: logs_schema(&scan.contract, &scan.partition_columns),
-            partition_values: scan.partition_columns.iter().map(value_of).collect(),
-            source: object.location.clone(),
+    /// Takes one step; false if the scan is over. An error is the last thing that is sent; the
+    /// witness hears how far its object was read.
+    fn take(&mut self, step: Step) -> bool {
+        match self.account_for(step) {
+            Ok(goes_on) => goes_on,
+            Err(error) => {
+                if let Some(witness) = &self.witness {
+                    let tally = std::mem::take(&mut self.tally);
+                    let lines = tally.decoded + tally.rejected + tally.blank;
+                    witness.object_cut_short(ObjectTally { lines, ..tally });
+                }
+                // Without a receiver nobody is left to hear of the error.
+                let _ = self.batches.blocking_send(Err(error));
+                false
+            }
         }
     }
 
-    fn add_to(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
-        let (columns, origin) = batch.columns().split_at(batch.num_columns() - 2);
-        let mut all: Vec<ArrayRef> = columns.to_vec();
-        for value in &self.partition_values {
-            all.push(match value {
-                Some(value) => repeated(value, rows),
-                None => new_null_array(&DataType::Utf8, rows),
-            });
+    fn account_for(&mut self, step: Step) -> Result<bool> {
+        match step {
+            Step::Lines { object, decoded, compressed_bytes } => {
+                self.take_lines(object, decoded, compressed_bytes)
+            }
+            Step::Unfit { object, reject, compressed_bytes } => {
+                self.tally.rejected += 1;
+                self.reject(object, reject)?;
+                self.progress(0, compressed_bytes);
+                Ok(true)
+            }
+            Step::End { object, lines, bytes, compressed_bytes } => {
+                self.progress(0, compressed_bytes);
+                let tally = ObjectTally { lines, bytes, ..std::mem::take(&mut self.tally) };
+                let unknown_fields = std::mem::take(&mut self.unknown_fields);
+                let object = &self.scan.objects[object];
+                tally.check(&object.location)?;
+                if let Some(witness) = &self.witness {
+                    witness.object_done(object, tally, unknown_fields);
+                }
+                Ok(true)
+            }
+            Step::Failed(error) => Err(error),
         }
-        all.push(repeated(&self.source, rows));
-        all.extend(origin.iter().cloned());
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), all, &options)
-            .map_err(|error| Error::Bug(format!("a decoded batch has another schema: {error}")))
     }
-}
 
-fn repeated(text: &str, rows: usize) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
+    fn take_lines(
+        &mut self,
+        object: usize,
+        decoded: Decoded,
+        compressed_bytes: u64,
+    ) -> Result<bool> {
+        let rows = decoded.batch.num_rows() as u64;
+        self.tally.decoded += rows;
+        self.tally.blank += decoded.blank;
+        self.tally.rejected += decoded.rejects.len() as u64;
+        for (path, times) in &decoded.unknown_fields {
+            count_unknown_field(&mut self.unknown_fields, path, *times);
+        }
+        for reject in decoded.rejects {
+            self.reject(object, reject)?;
+        }
+        self.progress(rows, compressed_bytes);
+        if rows == 0 {
+            return Ok(true);
+        }
+        let sent = self.batches.blocking_send(Ok(decoded.batch)).is_ok();
+        Ok(sent || self.witness.is_some())
+    }
+
+    fn reject(&self, object: usize, reject: Reject) -> Result<()> {
+        let object = &self.scan.objects[object];
+        self.witness.as_ref().map_or(Ok(()), |witness| witness.reject(object, reject))
+    }
+
+    /// `compressed_bytes` counts from the object's start.
+    fn progress(&mut self, rows: u64, compressed_bytes: u64) {
+        if let Some(witness) = &self.witness {
+            witness.progress(rows, compressed_bytes - self.tally.compressed_bytes);
+        }
+        self.tally.compressed_bytes = compressed_bytes;
+    }
 }

@@ -1,0 +1,151 @@
+//! The threads of a scan: framing ahead, decoding side by side, all in order.
+
+use std::future::ready;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::stream::{self, Stream, StreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::origin::OriginColumns;
+use super::scan::LogScan;
+use crate::decode::{Decoded, Decoder, Lines, Reject};
+use crate::error::{Error, Result};
+use crate::source::{FrameOptions, Framed, open_object};
+
+/// Blocks of lines of one object that may wait to be decoded, besides the one being framed.
+const BLOCKS_AHEAD: usize = 2;
+
+/// What came of a part of an object; `object` is its number in the scan, `compressed_bytes` counts
+/// from the object's start.
+pub(super) enum Step {
+    /// Lines were decoded.
+    Lines { object: usize, decoded: Decoded, compressed_bytes: u64 },
+    /// A line could not be decoded: too long, or broken off by a damage.
+    Unfit { object: usize, reject: Reject, compressed_bytes: u64 },
+    /// The object was read to its end.
+    End { object: usize, lines: u64, bytes: u64, compressed_bytes: u64 },
+    /// Reading cannot go on.
+    Failed(Error),
+}
+
+/// Reads the scan's objects; steps come in the order of objects and lines.
+///
+/// Memory: for each of `threads` objects some blocks of lines, and `threads + 1` decoded ones.
+pub(super) fn read_ahead(scan: Arc<LogScan>, runtime: Handle) -> impl Stream<Item = Step> + Send {
+    let threads = scan.threads;
+    let decoders = Arc::new(Decoders { scan: Arc::clone(&scan), idle: Mutex::default() });
+    let framing = runtime.clone();
+    stream::iter(0..scan.objects.len())
+        .map(move |object| ready(start_framing(Arc::clone(&scan), object, framing.clone())))
+        .buffered(threads)
+        .flat_map(parts_of)
+        .map(move |part| {
+            let decoders = Arc::clone(&decoders);
+            let decoded = runtime.spawn_blocking(move || decoders.decode(part));
+            async move {
+                decoded.await.unwrap_or_else(|error| {
+                    Step::Failed(Error::Bug(format!("decoding a block of lines: {error}")))
+                })
+            }
+        })
+        .buffered(threads + 1)
+}
+
+/// A part of an object on its way to a decoder.
+enum Part {
+    Lines {
+        object: usize,
+        lines: Lines,
+        compressed_bytes: u64,
+    },
+    /// Nothing is left to decode.
+    Step(Step),
+}
+
+/// Frames one object on a thread of its own. The last part is `End` or `Failed`.
+fn start_framing(scan: Arc<LogScan>, object: usize, runtime: Handle) -> mpsc::Receiver<Part> {
+    let (sender, parts) = mpsc::channel(BLOCKS_AHEAD);
+    let reading = runtime.clone();
+    runtime.spawn_blocking(move || {
+        if let Err(error) = frame_object(&scan, object, reading, &sender) {
+            // Without a receiver nobody is left to hear of the error.
+            let _ = sender.blocking_send(Part::Step(Step::Failed(error)));
+        }
+    });
+    parts
+}
+
+fn frame_object(
+    scan: &LogScan,
+    object: usize,
+    runtime: Handle,
+    parts: &mpsc::Sender<Part>,
+) -> Result<()> {
+    let options =
+        FrameOptions { line_bytes_max: scan.contract.line_bytes_max, ..Default::default() };
+    let (store, cancel) = (Arc::clone(&scan.store), scan.cancel.clone());
+    let mut framer = open_object(store, &scan.objects[object], options, runtime, cancel)?;
+    while let Some(framed) = framer.next_framed()? {
+        let compressed_bytes = framer.compressed_bytes();
+        let part = match framed {
+            Framed::Lines(lines) => Part::Lines { object, lines, compressed_bytes },
+            Framed::Reject(reject) => Part::Step(Step::Unfit { object, reject, compressed_bytes }),
+        };
+        if parts.blocking_send(part).is_err() {
+            return Ok(()); // nobody wants any more
+        }
+    }
+    let (lines, bytes, compressed_bytes) =
+        (framer.lines(), framer.bytes(), framer.compressed_bytes());
+    let end = Part::Step(Step::End { object, lines, bytes, compressed_bytes });
+    // Without a receiver nobody wants to hear of the end.
+    let _ = parts.blocking_send(end);
+    Ok(())
+}
+
+/// The parts of one object. A thread that panicked has ended them early: they must not pass for
+/// all of them.
+fn parts_of(parts: mpsc::Receiver<Part>) -> impl Stream<Item = Part> + Send {
+    stream::unfold(Some(parts), |parts| async {
+        let mut parts = parts?;
+        match parts.recv().await {
+            Some(last @ Part::Step(Step::End { .. } | Step::Failed(_))) => Some((last, None)),
+            Some(part) => Some((part, Some(parts))),
+            None => {
+                let error = Error::Bug("the thread that read an object ended early".to_owned());
+                Some((Part::Step(Step::Failed(error)), None))
+            }
+        }
+    })
+}
+
+/// The decoders of a scan; each remembers the order of keys that it met last.
+struct Decoders {
+    scan: Arc<LogScan>,
+    idle: Mutex<Vec<Decoder>>,
+}
+
+impl Decoders {
+    fn decode(&self, part: Part) -> Step {
+        let (object, lines, compressed_bytes) = match part {
+            Part::Lines { object, lines, compressed_bytes } => (object, lines, compressed_bytes),
+            Part::Step(step) => return step,
+        };
+        let idle = self.idle().pop();
+        let mut decoder = idle.unwrap_or_else(|| Decoder::new(Arc::clone(&self.scan.contract)));
+        let decoded = decoder.decode(&lines);
+        self.idle().push(decoder);
+        let origin = OriginColumns::of(&self.scan, &self.scan.objects[object]);
+        match origin.and_then(|origin| origin.add_to(&decoded.batch)) {
+            Ok(batch) => {
+                Step::Lines { object, decoded: Decoded { batch, ..decoded }, compressed_bytes }
+            }
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Decoder>> {
+        self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
