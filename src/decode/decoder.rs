@@ -1,55 +1,64 @@
-//! The decoder: each line through all the steps.
+//! The decoder: lines by the fast path, and what is odd by the obvious decoder.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use datafusion::arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
-use super::builder::ColumnBuilder;
-use super::duplicates::settle_duplicates;
-use super::line::{is_blank, split_lines};
-use super::unknown::{KnownFields, count_unknown_field};
-use super::{Decoded, Lines, Reject, RejectReason};
-use crate::contract::{ColumnReader, Contract, Misfit, MisfitReason, UnknownFields, Value};
-use crate::json::{JsonFault, JsonFaultKind, JsonKind, Member, excerpt, read_json};
+use super::fast::{Cpu, Outcome, Table};
+use super::obvious::ObviousDecoder;
+use super::{Decoded, Lines};
+use crate::contract::Contract;
 
-/// Decodes lines by one contract; each task has its own.
+/// Decodes lines by one contract; each task has its own, for it remembers the orders of keys.
 #[derive(Debug)]
 pub struct Decoder {
     contract: Arc<Contract>,
     schema: SchemaRef,
-    columns: Vec<ColumnReader>,
-    known: KnownFields,
-}
-
-/// Why a line is no row, before it is known which line.
-struct Fault {
-    reason: RejectReason,
-    path: Option<String>,
-    expected: String,
-    found: String,
-}
-
-/// What comes of a line that is a row, but for its place.
-struct Row<'t> {
-    values: Vec<Value<'t>>,
-    collected: Option<String>,
+    /// The batches' columns, by their places in [`Contract::arrow_schema`].
+    projection: Vec<usize>,
+    table: Table,
+    obvious: ObviousDecoder,
+    cpu: Cpu,
 }
 
 impl Decoder {
     /// Makes the contract ready; it is one that [`crate::contract::parse_contract`] would give out.
     pub fn new(contract: Arc<Contract>) -> Self {
+        let all: Vec<usize> = (0..contract.arrow_schema().fields().len()).collect();
+        Decoder::projected(contract, &all)
+    }
+
+    /// As [`Self::new`], but batches have only those columns of [`Contract::arrow_schema`] that
+    /// `projection` names by their places, in that order.
+    ///
+    /// The other columns are never built, but the contract's rules hold for them as well: rejects
+    /// and counts do not depend on the projection.
+    ///
+    /// # Panics
+    /// If the schema has no such place.
+    pub fn projected(contract: Arc<Contract>, projection: &[usize]) -> Self {
+        Decoder::on_cpu(contract, projection, Cpu::best())
+    }
+
+    /// As [`Self::projected`], with the instructions of `cpu`, as far as this machine has them.
+    ///
+    /// # Panics
+    /// If the schema has no such place.
+    pub fn on_cpu(contract: Arc<Contract>, projection: &[usize], cpu: Cpu) -> Self {
+        let all = contract.arrow_schema();
+        let fields: Vec<_> = projection.iter().map(|place| all.fields()[*place].clone()).collect();
         Decoder {
-            schema: contract.arrow_schema(),
-            columns: contract.columns.iter().map(ColumnReader::new).collect(),
-            known: KnownFields::new(&contract.columns),
+            schema: Arc::new(Schema::new(fields)),
+            projection: projection.to_vec(),
+            table: Table::new(&contract, |column| projection.contains(&column)),
+            obvious: ObviousDecoder::new(Arc::clone(&contract)),
             contract,
+            cpu,
         }
     }
 
-    /// The schema of every batch, [`Contract::arrow_schema`].
+    /// The schema of every batch: [`Contract::arrow_schema`], projected.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -59,204 +68,20 @@ impl Decoder {
     /// The batch and the rejects are in the lines' order. A batch's texts have 32-bit offsets, so
     /// a block of lines should have some MiB beyond its longest line, not GiB.
     pub fn decode(&mut self, lines: &Lines) -> Decoded {
-        let mut rows = Rows::new(&self.contract);
-        let mut rejects = Vec::new();
-        let mut blank = 0;
-        let mut unknown_fields = BTreeMap::new();
-        for line in split_lines(&lines.bytes) {
-            let number = lines.first_line + line.index;
-            let offset = lines.first_offset + line.range.start as u64;
-            let raw = &lines.bytes[line.range.clone()];
-            if is_blank(raw) {
-                blank += 1;
-                continue;
-            }
-            let append = |row: Row<'_>| rows.append(&row, number, offset);
-            if let Err(fault) = self.decode_line(raw, &mut unknown_fields, append) {
-                rejects.push(fault.of_line(number, offset, lines.bytes.slice(line.range)));
-            }
-        }
-        Decoded { batch: rows.finish(self.schema()), rejects, blank, unknown_fields }
+        let Outcome { rejects, blank, unknown_fields } =
+            self.table.decode(self.cpu, lines, &self.obvious);
+        let options = RecordBatchOptions::new().with_row_count(Some(self.table.len()));
+        let arrays = self.table.take_arrays(&self.contract);
+        let projected: Vec<ArrayRef> =
+            self.projection.iter().filter_map(|place| arrays[*place].clone()).collect();
+        // The table is built of the contract's columns and the projection, and each row has a value
+        // for each column that is required.
+        let batch = RecordBatch::try_new_with_options(self.schema(), projected, &options)
+            .expect("arrays fit the contract's schema");
+        Decoded { batch, rejects, blank, unknown_fields }
     }
-
-    /// Takes one line through the steps; a row goes to `append`.
-    fn decode_line(
-        &self,
-        raw: &[u8],
-        unknown_fields: &mut BTreeMap<String, u64>,
-        append: impl FnOnce(Row<'_>),
-    ) -> Result<(), Fault> {
-        let text = std::str::from_utf8(raw).map_err(|error| invalid_utf8(raw, &error))?;
-        let depth_max = self.contract.depth_max;
-        let json = read_json(text, depth_max).map_err(|fault| Fault::of_json(fault, depth_max))?;
-        let JsonKind::Object(mut members) = json.kind else {
-            return Err(Fault {
-                reason: RejectReason::NotAnObject,
-                path: None,
-                expected: "an object".to_owned(),
-                found: excerpt(json.raw).into_owned(),
-            });
-        };
-        settle_duplicates(&mut members, self.contract.duplicate_keys).map_err(|duplicate| {
-            Fault {
-                reason: RejectReason::DuplicateKey,
-                path: Some(excerpt(&duplicate.path).into_owned()),
-                expected: "each key once in an object".to_owned(),
-                found: "the key twice".to_owned(),
-            }
-        })?;
-        let values: Result<Vec<Value<'_>>, Misfit> =
-            self.columns.iter().map(|column| column.take(&members)).collect();
-        let values = values.map_err(Fault::of_misfit)?;
-        let collected = self.settle_unknown(&members, unknown_fields)?;
-        append(Row { values, collected });
-        Ok(())
-    }
-
-    /// Counts the unknown fields of a record and collects them, if the contract wants that.
-    fn settle_unknown(
-        &self,
-        members: &[Member<'_>],
-        counts: &mut BTreeMap<String, u64>,
-    ) -> Result<Option<String>, Fault> {
-        let mut path = String::new();
-        let mut collected: Option<String> = None;
-        let mut first: Option<Fault> = None;
-        self.known.visit_unknown(members, &mut |field| match &self.contract.unknown_fields {
-            UnknownFields::Reject => {
-                first.get_or_insert_with(|| {
-                    field.write_exact_path(&mut path);
-                    Fault {
-                        reason: RejectReason::UnknownField,
-                        path: Some(excerpt(&path).into_owned()),
-                        expected: "no field but the contract's".to_owned(),
-                        found: excerpt(field.value.raw).into_owned(),
-                    }
-                });
-            }
-            policy => {
-                field.write_counted_path(&mut path);
-                count_unknown_field(counts, &path, 1);
-                if let UnknownFields::Collect(_) = policy {
-                    field.write_exact_path(&mut path);
-                    add_member(&mut collected, &path, field.value.raw);
-                }
-            }
-        });
-        match first {
-            Some(fault) => Err(fault),
-            None => Ok(collected.map(|text| text + "}")),
-        }
-    }
-}
-
-/// Adds `"key":value` to the text of an object that is not closed yet.
-fn add_member(object: &mut Option<String>, key: &str, value: &str) {
-    let object = match object {
-        None => object.insert("{".to_owned()),
-        Some(object) => {
-            object.push(',');
-            object
-        }
-    };
-    object.push_str(&serde_json::Value::from(key).to_string());
-    object.push(':');
-    object.push_str(value);
-}
-
-fn invalid_utf8(raw: &[u8], error: &std::str::Utf8Error) -> Fault {
-    let at = error.valid_up_to();
-    Fault {
-        reason: RejectReason::InvalidUtf8,
-        path: None,
-        expected: "UTF-8".to_owned(),
-        found: match raw.get(at) {
-            Some(byte) => format!("0x{byte:02x} at byte {at}"),
-            None => format!("the end of the line at byte {at}"),
-        },
-    }
-}
-
-impl Fault {
-    fn of_json(fault: JsonFault, depth_max: usize) -> Self {
-        let (reason, expected) = match fault.kind {
-            JsonFaultKind::Invalid => (RejectReason::InvalidJson, fault.expected.to_owned()),
-            JsonFaultKind::LoneSurrogate => {
-                (RejectReason::LoneSurrogate, fault.expected.to_owned())
-            }
-            JsonFaultKind::TooDeep => {
-                let expected = format!("at most {depth_max} levels of objects and arrays");
-                (RejectReason::TooDeep, expected)
-            }
-        };
-        Fault { reason, path: None, expected, found: fault.found }
-    }
-
-    fn of_misfit(misfit: Misfit) -> Self {
-        let reason = match misfit.reason {
-            MisfitReason::MissingRequired => RejectReason::MissingRequired,
-            MisfitReason::TypeMismatch => RejectReason::TypeMismatch,
-            MisfitReason::OutOfRange => RejectReason::OutOfRange,
-            MisfitReason::InvalidTimestamp => RejectReason::InvalidTimestamp,
-            MisfitReason::NulCharacter => RejectReason::NulCharacter,
-        };
-        let Misfit { path, expected, found, .. } = misfit;
-        Fault { reason, path: Some(path), expected, found }
-    }
-
-    fn of_line(self, line: u64, offset: u64, raw: Bytes) -> Reject {
-        let Fault { reason, path, expected, found } = self;
-        Reject { reason, path, expected, found, line, offset, raw, bytes_omitted: 0 }
-    }
-}
-
-/// The batch in the making; a row goes in whole, after nothing can reject it any more.
-struct Rows {
-    columns: Vec<ColumnBuilder>,
-    collected: Option<StringBuilder>,
-    lines: Int64Builder,
-    offsets: Int64Builder,
-}
-
-impl Rows {
-    fn new(contract: &Contract) -> Self {
-        let collects = matches!(contract.unknown_fields, UnknownFields::Collect(_));
-        Rows {
-            columns: contract.columns.iter().map(|c| ColumnBuilder::new(&c.column_type)).collect(),
-            collected: collects.then(StringBuilder::new),
-            lines: Int64Builder::new(),
-            offsets: Int64Builder::new(),
-        }
-    }
-
-    fn append(&mut self, row: &Row<'_>, line: u64, offset: u64) {
-        for (column, value) in self.columns.iter_mut().zip(&row.values) {
-            column.append(value);
-        }
-        if let Some(collected) = &mut self.collected {
-            collected.append_option(row.collected.as_deref());
-        }
-        self.lines.append_value(saturating_i64(line));
-        self.offsets.append_value(saturating_i64(offset));
-    }
-
-    fn finish(mut self, schema: SchemaRef) -> RecordBatch {
-        let mut arrays: Vec<ArrayRef> =
-            self.columns.into_iter().map(ColumnBuilder::finish).collect();
-        arrays.extend(self.collected.map(|mut builder| Arc::new(builder.finish()) as ArrayRef));
-        arrays.push(Arc::new(self.lines.finish()));
-        arrays.push(Arc::new(self.offsets.finish()));
-        // The schema and the builders are made of the same columns, each row has a value for each
-        // of them, and a required column's reader gives no NULL.
-        RecordBatch::try_new(schema, arrays).expect("arrays fit the contract's schema")
-    }
-}
-
-/// Objects have fewer than 2^63 bytes and so fewer lines.
-fn saturating_i64(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-#[path = "decoder_tests.rs"]
+#[path = "twin_tests.rs"]
 mod tests;

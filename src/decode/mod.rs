@@ -50,13 +50,13 @@
 //! `lines = rows + rejects + blank`, always. Texts in rejects are excerpts of at most 200
 //! characters; `raw` shares the input's memory.
 
-mod builder;
 mod decoder;
-mod duplicates;
+mod fast;
 mod line;
 mod model;
-mod unknown;
+mod obvious;
 
 pub use decoder::Decoder;
+pub use fast::Cpu;
 pub use model::*;
-pub use unknown::{OTHER_UNKNOWN_FIELDS, count_unknown_field};
+pub use obvious::{OTHER_UNKNOWN_FIELDS, ObviousDecoder, count_unknown_field};

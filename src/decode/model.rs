@@ -107,7 +107,7 @@ pub struct Reject {
 }
 
 /// What became of some lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
     /// One row a decoded line: the contract's columns, the column that collects unknown fields if
     /// there is one, then `_line` and `_offset` (Int64).

@@ -8,43 +8,77 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 
 use super::scan::LogScan;
+use crate::contract::UnknownFields;
 use crate::error::{Error, Result};
 use crate::source::SourceObject;
 
-/// Columns behind the contract's and before `_line` and `_offset`.
-pub(super) struct OriginColumns<'s> {
-    scan: &'s LogScan,
-    schema: SchemaRef,
-    object: &'s SourceObject,
+/// Where a column of the table `logs` comes from.
+enum Origin {
+    /// The decoder, by its number there.
+    Decoded(usize),
+    /// A directory's key, by its number.
+    Directory(usize),
+    /// The object's name.
+    Source,
 }
 
-impl<'s> OriginColumns<'s> {
-    pub(super) fn of(scan: &'s LogScan, object: &'s SourceObject) -> Result<Self> {
-        Ok(OriginColumns { scan, schema: scan.schema()?, object })
+/// Adds the columns of an object to what its lines were decoded to.
+pub(super) struct OriginColumns {
+    scan: Arc<LogScan>,
+    schema: SchemaRef,
+}
+
+impl LogScan {
+    /// The columns that the decoder builds, by their numbers in the contract's schema.
+    pub(super) fn decoded_columns(&self) -> Vec<usize> {
+        let decoded = |column: &usize| match self.origin(*column) {
+            Origin::Decoded(number) => Some(number),
+            Origin::Directory(_) | Origin::Source => None,
+        };
+        self.columns.iter().filter_map(decoded).collect()
     }
 
-    /// The scan's columns, out of a decoded batch and the object's name.
-    pub(super) fn add_to(&self, decoded: &RecordBatch) -> Result<RecordBatch> {
+    /// Behind the contract's columns stand the directories' keys, the name, `_line` and `_offset`.
+    fn origin(&self, column: usize) -> Origin {
+        let keys = self.partition_columns.len();
+        let collects = matches!(self.contract.unknown_fields, UnknownFields::Collect(_));
+        let contract_columns = self.contract.columns.len() + usize::from(collects);
+        match column.checked_sub(contract_columns) {
+            None => Origin::Decoded(column),
+            Some(key) if key < keys => Origin::Directory(key),
+            Some(own) if own == keys => Origin::Source,
+            Some(_) => Origin::Decoded(column - keys - 1),
+        }
+    }
+}
+
+impl OriginColumns {
+    pub(super) fn of(scan: &Arc<LogScan>) -> Result<Self> {
+        Ok(OriginColumns { schema: scan.schema()?, scan: Arc::clone(scan) })
+    }
+
+    /// The scan's columns, out of [`LogScan::decoded_columns`] and the object that they are from.
+    pub(super) fn add_to(
+        &self,
+        decoded: &RecordBatch,
+        object: &SourceObject,
+    ) -> Result<RecordBatch> {
         let rows = decoded.num_rows();
-        let keys = &self.scan.partition_columns;
-        let contract_columns = decoded.num_columns() - 2;
-        let column = |index: &usize| -> ArrayRef {
-            match index.checked_sub(contract_columns) {
-                None => Arc::clone(decoded.column(*index)),
-                Some(key) if key < keys.len() => self.directory_value(&keys[key], rows),
-                Some(own) if own == keys.len() => repeated(&self.object.location, rows),
-                // Behind the name stand `_line` and `_offset`.
-                Some(_) => Arc::clone(decoded.column(*index - keys.len() - 1)),
-            }
+        let mut decoded = decoded.columns().iter();
+        let column = |column: &usize| match self.scan.origin(*column) {
+            Origin::Decoded(_) => decoded.next().cloned(),
+            Origin::Directory(key) => Some(self.directory_value(key, object, rows)),
+            Origin::Source => Some(repeated(&object.location, rows)),
         };
-        let columns = self.scan.columns.iter().map(column).collect();
+        let columns = self.scan.columns.iter().filter_map(column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(|error| Error::Bug(format!("a decoded batch has another schema: {error}")))
     }
 
-    fn directory_value(&self, key: &str, rows: usize) -> ArrayRef {
-        let found = self.object.partition_values.iter().find(|(known, _)| known == key);
+    fn directory_value(&self, key: usize, object: &SourceObject, rows: usize) -> ArrayRef {
+        let key = &self.scan.partition_columns[key];
+        let found = object.partition_values.iter().find(|(known, _)| known == key);
         match found.and_then(|(_, value)| value.as_deref()) {
             Some(value) => repeated(value, rows),
             None => new_null_array(&DataType::Utf8, rows),

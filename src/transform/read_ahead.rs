@@ -32,11 +32,18 @@ pub(super) enum Step {
 /// Reads the scan's objects; steps come in the order of objects and lines.
 ///
 /// Memory: for each of `threads` objects some blocks of lines, and `threads + 1` decoded ones.
-pub(super) fn read_ahead(scan: Arc<LogScan>, runtime: Handle) -> impl Stream<Item = Step> + Send {
+pub(super) fn read_ahead(
+    scan: Arc<LogScan>,
+    runtime: Handle,
+) -> Result<impl Stream<Item = Step> + Send> {
     let threads = scan.threads;
-    let decoders = Arc::new(Decoders { scan: Arc::clone(&scan), idle: Mutex::default() });
+    let decoders = Arc::new(Decoders {
+        origin: OriginColumns::of(&scan)?,
+        scan: Arc::clone(&scan),
+        idle: Mutex::default(),
+    });
     let framing = runtime.clone();
-    stream::iter(0..scan.objects.len())
+    let steps = stream::iter(0..scan.objects.len())
         .map(move |object| ready(start_framing(Arc::clone(&scan), object, framing.clone())))
         .buffered(threads)
         .flat_map(parts_of)
@@ -49,7 +56,8 @@ pub(super) fn read_ahead(scan: Arc<LogScan>, runtime: Handle) -> impl Stream<Ite
                 })
             }
         })
-        .buffered(threads + 1)
+        .buffered(threads + 1);
+    Ok(steps)
 }
 
 /// A part of an object on its way to a decoder.
@@ -123,6 +131,7 @@ fn parts_of(parts: mpsc::Receiver<Part>) -> impl Stream<Item = Part> + Send {
 /// The decoders of a scan; each remembers the order of keys that it met last.
 struct Decoders {
     scan: Arc<LogScan>,
+    origin: OriginColumns,
     idle: Mutex<Vec<Decoder>>,
 }
 
@@ -133,11 +142,12 @@ impl Decoders {
             Part::Step(step) => return step,
         };
         let idle = self.idle().pop();
-        let mut decoder = idle.unwrap_or_else(|| Decoder::new(Arc::clone(&self.scan.contract)));
+        let mut decoder = idle.unwrap_or_else(|| {
+            Decoder::projected(Arc::clone(&self.scan.contract), &self.scan.decoded_columns())
+        });
         let decoded = decoder.decode(&lines);
         self.idle().push(decoder);
-        let origin = OriginColumns::of(&self.scan, &self.scan.objects[object]);
-        match origin.and_then(|origin| origin.add_to(&decoded.batch)) {
+        match self.origin.add_to(&decoded.batch, &self.scan.objects[object]) {
             Ok(batch) => {
                 Step::Lines { object, decoded: Decoded { batch, ..decoded }, compressed_bytes }
             }

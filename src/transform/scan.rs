@@ -134,8 +134,16 @@ impl LogScan {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let (scan, runtime) = (Arc::clone(self), Handle::current());
         tokio::task::spawn_blocking(move || {
+            let steps = match read_ahead(Arc::clone(&scan), runtime.clone()) {
+                Ok(steps) => steps,
+                Err(error) => {
+                    // Without a receiver nobody is left to hear of the error.
+                    let _ = sender.blocking_send(Err(error));
+                    return;
+                }
+            };
             let mut account = ScanAccount::new(&scan, witness, sender);
-            let mut steps = std::pin::pin!(read_ahead(Arc::clone(&scan), runtime.clone()));
+            let mut steps = std::pin::pin!(steps);
             while let Some(step) = runtime.block_on(steps.next()) {
                 if !account.take(step) {
                     return;

@@ -95,7 +95,7 @@ impl Value<'_> {
     }
 
     /// The same value with texts of its own.
-    fn to_static(&self) -> Value<'static> {
+    pub fn to_static(&self) -> Value<'static> {
         match self {
             Value::Text(text) => Value::Text(Cow::Owned(text.to_string())),
             Value::List(elements) => Value::List(map_elements(elements, Value::to_static)),
@@ -216,6 +216,28 @@ impl ColumnReader {
             None => self.absent(),
             Some((path, json)) => self.coerce(path, json),
         }
+    }
+
+    /// The column's value where the path of this index has a value that is not null, and no path
+    /// before it has one.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_at<'a>(&'a self, path: usize, json: &'a Json<'a>) -> Result<Value<'a>, Misfit> {
+        match self.column.paths.get(path) {
+            Some(path) => self.coerce(path, json),
+            None => self.absent(),
+        }
+    }
+
+    /// The default, if there is one that is a value of the column.
+    pub fn default_value(&self) -> Option<&Value<'static>> {
+        self.default.as_ref()?.as_ref().ok()
+    }
+
+    /// The column that is read.
+    pub fn column(&self) -> &Column {
+        &self.column
     }
 
     fn absent(&self) -> Result<Value<'_>, Misfit> {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::ConfigFile;
 use crate::contract::parse_contract;
-use crate::decode::OTHER_UNKNOWN_FIELDS;
+use crate::decode::{Cpu, Decoder, OTHER_UNKNOWN_FIELDS};
 
 fn contract(text: &str) -> Arc<Contract> {
     let file = ConfigFile { path: "contract.toml".into(), text: text.to_owned() };
@@ -21,8 +21,16 @@ fn lines(bytes: impl Into<Bytes>) -> Lines {
     Lines { bytes, first_line: 1, first_offset: 0, count }
 }
 
+/// What both decoders make of some lines: the rules are those of the fast one as well.
 fn decode(contract_text: &str, bytes: impl Into<Bytes>) -> Decoded {
-    Decoder::new(contract(contract_text)).decode(&lines(bytes))
+    let (contract, lines) = (contract(contract_text), lines(bytes));
+    let decoded = ObviousDecoder::new(Arc::clone(&contract)).decode(&lines);
+    let all: Vec<usize> = (0..contract.arrow_schema().fields().len()).collect();
+    for cpu in Cpu::available() {
+        let fast = Decoder::on_cpu(Arc::clone(&contract), &all, cpu).decode(&lines);
+        assert_eq!(fast, decoded, "{cpu:?}");
+    }
+    decoded
 }
 
 /// The one reject of one line.
@@ -137,7 +145,7 @@ fn a_line_of_every_type_becomes_a_row() {
 fn rows_rejects_and_blanks_tell_their_places_through_every_line_end() {
     let text = "{\"s\":\"a\"}\r\n\r\n  \t\n{\"s\":1}\r\n{\"s\":\"b\"}\n\nx\n{\"s\":\"c\"}";
     let block = Lines { bytes: text.into(), first_line: 41, first_offset: 5000, count: 8 };
-    let decoded = Decoder::new(contract(A_STRING)).decode(&block);
+    let decoded = ObviousDecoder::new(contract(A_STRING)).decode(&block);
     assert_eq!(texts(&decoded, "s"), ["a", "b", "c"]);
     assert_eq!(decoded.blank, 3);
     let numbers = decoded.batch["_line"].as_primitive::<Int64Type>();
@@ -161,7 +169,7 @@ fn no_lines_make_an_empty_batch() {
 
 #[test]
 fn a_decoder_keeps_nothing_from_one_block_to_the_next() {
-    let mut decoder = Decoder::new(contract(A_STRING));
+    let mut decoder = ObviousDecoder::new(contract(A_STRING));
     let block = lines("{\"s\":\"a\",\"x\":1}\n{\"s\":1}\n\n");
     let first = decoder.decode(&block);
     let second = decoder.decode(&block);

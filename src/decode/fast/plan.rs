@@ -1,0 +1,310 @@
+//! The contract made ready: its columns as groups, its paths as nodes and keys.
+
+use super::columns::{FixedColumn, Group, GroupColumn, ListColumn, Place, TextColumn};
+use super::keys::{Action, Keys, Kind};
+use super::unknown::{Step, UnknownPaths};
+use crate::contract::{Column, ColumnReader, ColumnType, Contract, TimestampForm, UnknownFields};
+
+/// All that the fast path knows and remembers.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub group: Group,
+    pub keys: Keys,
+    pub unknown: UnknownPaths,
+    pub root: u32,
+}
+
+/// What a column's numbers and timestamps may look like on the fast path.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Forms {
+    pub number_in_string: bool,
+    /// Of a decimal: digits behind the point.
+    pub scale: usize,
+    /// Of a decimal: what its digits are below, 10^precision.
+    pub limit: u128,
+    /// Of a timestamp: whether a text is tried as RFC 3339 before any pattern.
+    pub rfc3339: bool,
+    /// Of a timestamp: whether a number in a string is tried as an epoch before any pattern.
+    pub epoch_in_string: bool,
+    /// Of a timestamp: powers of ten from its epoch forms' units to the microsecond.
+    pub scales: Vec<u32>,
+}
+
+impl Forms {
+    fn new(column: &Column) -> Self {
+        let mut forms = Forms { number_in_string: column.number_in_string, ..Forms::default() };
+        match &column.column_type {
+            ColumnType::Decimal { precision, scale } => {
+                forms.scale = usize::from(scale.unsigned_abs());
+                forms.limit = 10_u128.checked_pow(u32::from(*precision)).unwrap_or(u128::MAX);
+            }
+            ColumnType::Timestamp { forms: accepted, .. } => {
+                let is_pattern = |form: &TimestampForm| matches!(form, TimestampForm::Pattern(_));
+                let mut before_patterns = accepted.iter().take_while(|form| !is_pattern(form));
+                forms.rfc3339 = before_patterns.any(|form| *form == TimestampForm::Rfc3339);
+                forms.epoch_in_string = column.number_in_string && !accepted.iter().any(is_pattern);
+                forms.scales = accepted.iter().filter_map(epoch_scale).collect();
+            }
+            _ => {}
+        }
+        forms
+    }
+}
+
+fn epoch_scale(form: &TimestampForm) -> Option<u32> {
+    match form {
+        TimestampForm::EpochSeconds => Some(6),
+        TimestampForm::EpochMilliseconds => Some(3),
+        TimestampForm::EpochMicroseconds => Some(0),
+        TimestampForm::Rfc3339 | TimestampForm::Pattern(_) => None,
+    }
+}
+
+impl Plan {
+    /// Makes a contract ready; `is_built` says of the contract's columns which are built.
+    pub(super) fn new(contract: &Contract, is_built: impl Fn(usize) -> bool) -> Self {
+        let collects = matches!(contract.unknown_fields, UnknownFields::Collect(_));
+        let mut group = new_group(&contract.columns, is_built);
+        group.is_table = true;
+        let mut nodes =
+            NodeMaker { keys: Keys::default(), unknown: UnknownPaths::new(collects), contract };
+        let root = nodes.add_root(&contract.columns, &group, 1, false, Vec::new());
+        Plan { group, keys: nodes.keys, unknown: nodes.unknown, root }
+    }
+}
+
+/// The columns of the table or of a list, empty.
+fn new_group(columns: &[Column], is_built: impl Fn(usize) -> bool) -> Group {
+    let mut readers = Vec::with_capacity(columns.len());
+    let mut required = Vec::with_capacity(columns.len());
+    for column in columns {
+        let reader = ColumnReader::new(column);
+        let default = reader.default_value().cloned();
+        // A default that is none makes a line without the value a reject.
+        required.push(column.required && default.is_none() || reader.default_misfit().is_some());
+        readers.push(GroupColumn {
+            default,
+            paths_count: column.paths.len(),
+            place: Place::Text(0),
+            forms: Forms::new(column),
+            reader,
+        });
+    }
+    let mut group = Group::new(readers, &required);
+    for (index, column) in columns.iter().enumerate() {
+        group.columns[index].place = add_place(&mut group, &column.column_type, is_built(index));
+    }
+    group
+}
+
+/// Adds a column of a type.
+fn add_place(group: &mut Group, column_type: &ColumnType, built: bool) -> Place {
+    match column_type {
+        ColumnType::String | ColumnType::Json => {
+            group.texts.push(TextColumn::new(built));
+            Place::Text(group.texts.len() - 1)
+        }
+        ColumnType::Bool => {
+            group.bools.push(FixedColumn::new(built));
+            Place::Bool(group.bools.len() - 1)
+        }
+        ColumnType::Int32 | ColumnType::Date => {
+            group.int32s.push(FixedColumn::new(built));
+            Place::Int32(group.int32s.len() - 1)
+        }
+        ColumnType::Int64 | ColumnType::Timestamp { .. } => {
+            group.int64s.push(FixedColumn::new(built));
+            Place::Int64(group.int64s.len() - 1)
+        }
+        ColumnType::Float64 => {
+            group.float64s.push(FixedColumn::new(built));
+            Place::Float64(group.float64s.len() - 1)
+        }
+        ColumnType::Decimal { .. } => {
+            group.decimals.push(FixedColumn::new(built));
+            Place::Decimal(group.decimals.len() - 1)
+        }
+        ColumnType::List(columns) => {
+            let elements = new_group(columns, |_| built);
+            group.lists.push(ListColumn::new(elements, built));
+            Place::List(group.lists.len() - 1)
+        }
+    }
+}
+
+/// Where paths lead from one object on.
+#[derive(Default)]
+struct Ways<'c> {
+    /// Columns that take the value, each with the rank of its path.
+    taken_by: Vec<(usize, usize)>,
+    members: Vec<(&'c str, Ways<'c>)>,
+}
+
+impl<'c> Ways<'c> {
+    fn of(columns: &'c [Column]) -> Self {
+        let mut ways = Ways::default();
+        for (index, column) in columns.iter().enumerate() {
+            for (rank, path) in column.paths.iter().enumerate() {
+                let end = path.0.iter().fold(&mut ways, |ways, key| ways.member(key));
+                end.taken_by.push((index, rank));
+            }
+        }
+        ways
+    }
+
+    fn member(&mut self, key: &'c str) -> &mut Ways<'c> {
+        let found = self.members.iter().position(|(known, _)| *known == key);
+        let index = found.unwrap_or_else(|| {
+            self.members.push((key, Ways::default()));
+            self.members.len() - 1
+        });
+        &mut self.members[index].1
+    }
+}
+
+/// Makes nodes and keys of columns' paths.
+struct NodeMaker<'c> {
+    keys: Keys,
+    unknown: UnknownPaths,
+    contract: &'c Contract,
+}
+
+impl NodeMaker<'_> {
+    /// Adds the object that columns' paths start from.
+    fn add_root(
+        &mut self,
+        columns: &[Column],
+        group: &Group,
+        depth: usize,
+        quiet: bool,
+        steps: Vec<Step>,
+    ) -> u32 {
+        let node = self.keys.add_node(self.keys.nodes.len() as u32, depth, quiet, steps.clone());
+        self.add_members(node, &Ways::of(columns), columns, group, quiet, &steps);
+        node
+    }
+
+    fn add_members(
+        &mut self,
+        node: u32,
+        ways: &Ways<'_>,
+        columns: &[Column],
+        group: &Group,
+        quiet: bool,
+        steps: &[Step],
+    ) {
+        for (key, ways) in &ways.members {
+            let mut steps = steps.to_vec();
+            steps.push(Step::Key((*key).to_owned()));
+            let action = self.action(node, ways, columns, group, quiet, &steps);
+            let number = self.keys.add_key(node, key, action);
+            let last = match action.kind {
+                Kind::Several => self.keys.several[action.place as usize].last().copied(),
+                _ => Some(action),
+            };
+            if let Some(object) = last.filter(|last| last.kind == Kind::Object) {
+                self.keys.nodes[object.node as usize].key = number;
+            }
+        }
+    }
+
+    /// What is done with the value that `ways` are about.
+    fn action(
+        &mut self,
+        node: u32,
+        ways: &Ways<'_>,
+        columns: &[Column],
+        group: &Group,
+        quiet: bool,
+        steps: &[Step],
+    ) -> Action {
+        let is_list = |(column, _): &&(usize, usize)| {
+            matches!(columns[*column].column_type, ColumnType::List(_))
+        };
+        let lists = ways.taken_by.iter().filter(is_list).count();
+        let quiet_below = quiet || lists < ways.taken_by.len();
+        let depth = self.keys.nodes[node as usize].depth;
+        let mut actions = Vec::new();
+        for (column, rank) in &ways.taken_by {
+            actions.push(self.take(*column, *rank, columns, group, depth, quiet_below, steps));
+        }
+        if !ways.members.is_empty() {
+            let below = self.keys.add_node(node, depth + 1, quiet_below, steps.to_vec());
+            self.add_members(below, ways, columns, group, quiet_below, steps);
+            let kind = if depth < self.contract.depth_max { Kind::Object } else { Kind::Odd };
+            let unknown = if quiet_below { NOT_COUNTED } else { self.unknown.add(steps) };
+            actions.push(Action { kind, node: below, unknown, ..NO_ACTION });
+        }
+        // Two lists of one array know each other's fields.
+        let odd = lists > 1 && !quiet_below || actions.iter().any(|one| one.kind == Kind::Odd);
+        match actions.as_slice() {
+            _ if odd => Action { kind: Kind::Odd, ..NO_ACTION },
+            [one] => *one,
+            _ => {
+                self.keys.several.push(actions);
+                let place = self.keys.several.len() as u32 - 1;
+                Action { kind: Kind::Several, place, ..NO_ACTION }
+            }
+        }
+    }
+
+    /// A column takes the value.
+    #[expect(clippy::too_many_arguments, reason = "the way from the contract's root")]
+    fn take(
+        &mut self,
+        index: usize,
+        rank: usize,
+        columns: &[Column],
+        group: &Group,
+        depth: usize,
+        quiet: bool,
+        steps: &[Step],
+    ) -> Action {
+        let column = &columns[index];
+        let (kind, place) = match (&column.column_type, group.columns[index].place) {
+            (ColumnType::Json, Place::Text(place)) => (Kind::Json, place),
+            (_, Place::Text(place)) => (Kind::Text, place),
+            (ColumnType::Date, Place::Int32(place)) => (Kind::Date, place),
+            (_, Place::Int32(place)) => (Kind::Int32, place),
+            (ColumnType::Timestamp { .. }, Place::Int64(place)) => (Kind::Timestamp, place),
+            (_, Place::Int64(place)) => (Kind::Int64, place),
+            (_, Place::Float64(place)) => (Kind::Float64, place),
+            (_, Place::Decimal(place)) => (Kind::Decimal, place),
+            (_, Place::Bool(place)) => (Kind::Bool, place),
+            (_, Place::List(place)) => (Kind::List, place),
+        };
+        let mut action = Action {
+            kind,
+            rank: u8::try_from(rank).unwrap_or(u8::MAX),
+            ranked: column.paths.len() > 1,
+            column: index as u32,
+            place: place as u32,
+            ..NO_ACTION
+        };
+        if let ColumnType::List(columns) = &column.column_type {
+            let mut steps = steps.to_vec();
+            steps.push(Step::Element);
+            let elements = &group.lists[place].elements;
+            action.node = self.add_root(columns, elements, depth + 2, quiet, steps);
+        }
+        // The array is a level, and its elements are one more.
+        let too_deep = kind == Kind::List && depth + 2 > self.contract.depth_max;
+        if too_deep || rank > usize::from(u8::MAX) {
+            action.kind = Kind::Odd;
+        }
+        action
+    }
+}
+
+/// In [`Action::unknown`]: not counted.
+pub(super) const NOT_COUNTED: u32 = u32::MAX;
+
+const NO_ACTION: Action = Action {
+    kind: Kind::Odd,
+    rank: 0,
+    ranked: false,
+    column: 0,
+    place: 0,
+    node: 0,
+    unknown: NOT_COUNTED,
+};

@@ -1,0 +1,403 @@
+//! One record: its keys and values from left to right, into the columns.
+
+use super::columns::{Group, Place, bit};
+use super::cpu::{Kernel, Task};
+use super::input::{Odd, behind_space, byte};
+use super::keys::{Action, Keys, Kind};
+use super::lists::ReadList;
+use super::plan::NOT_COUNTED;
+use super::scalars::{boolean, decimal, double, integer, is_null, timestamp};
+use super::skip::{SkipRules, skip_value};
+use super::text::{check_text, copy_text};
+use super::time::{LastDate, quoted_date};
+use super::unknown::UnknownPaths;
+use crate::contract::Value;
+use crate::json::{DEPTH_LIMIT, read_json};
+
+/// What reading records needs besides the columns.
+pub(super) struct Reader<'r, K> {
+    pub kernel: K,
+    pub bytes: &'r [u8],
+    pub keys: &'r mut Keys,
+    pub unknown: &'r mut UnknownPaths,
+    pub last_date: &'r mut LastDate,
+    pub rules: Rules,
+}
+
+/// What the contract says of lines as such.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub depth_max: usize,
+    pub duplicates_are_odd: bool,
+    pub unknown_is_odd: bool,
+    pub collects: bool,
+}
+
+impl<K: Kernel> Reader<'_, K> {
+    /// Reads a record into the group's record in the making, from behind its `{`; gives the place
+    /// behind its `}`.
+    #[inline(always)]
+    pub(super) fn read_record(
+        &mut self,
+        group: &mut Group,
+        root: u32,
+        mut at: usize,
+    ) -> Result<usize, Odd> {
+        let record = self.keys.begin_record();
+        let unknown_fields = self.unknown.fields_count();
+        let mut node = root;
+        let mut before = self.keys.nodes[root as usize].start;
+        at = behind_space(self.bytes, at);
+        if byte(self.bytes, at) == b'}' {
+            return Ok(at + 1);
+        }
+        loop {
+            let found = self.keys.next(self.kernel, self.bytes, at, before, node, self.unknown)?;
+            let (mut action, again) = self.keys.meet(found.key, record);
+            if again {
+                self.supersede(action, unknown_fields)?;
+            }
+            before = found.key;
+            at = found.behind;
+            if byte(self.bytes, at) <= b' ' {
+                at = behind_space(self.bytes, at);
+            }
+            let mut opens = action.kind == Kind::Object && byte(self.bytes, at) == b'{';
+            if action.kind == Kind::Text {
+                // Most values are texts.
+                at = self.take_text(group, action, node, at)?;
+            } else if action.kind == Kind::Several {
+                let end = self.take_several(group, action, node, at)?;
+                match self.keys.several[action.place as usize].last() {
+                    Some(last) if last.kind == Kind::Object && byte(self.bytes, at) == b'{' => {
+                        action = *last;
+                        opens = true;
+                    }
+                    _ => at = end,
+                }
+            } else if !opens {
+                at = self.take(group, action, node, at)?;
+            }
+            if opens {
+                node = action.node;
+                before = self.keys.nodes[node as usize].start;
+                at = behind_space(self.bytes, at + 1);
+                if byte(self.bytes, at) != b'}' {
+                    continue;
+                }
+            }
+            let done;
+            (at, done) = self.go_on(at, root, &mut node, &mut before)?;
+            if done {
+                return Ok(at);
+            }
+        }
+    }
+
+    /// Goes behind a value to the next key, out of all objects that end there; true if the record
+    /// did.
+    #[inline(always)]
+    fn go_on(
+        &self,
+        mut at: usize,
+        root: u32,
+        node: &mut u32,
+        before: &mut u32,
+    ) -> Result<(usize, bool), Odd> {
+        loop {
+            // Comparisons instead of a match, which would become a jump by a table.
+            let behind = byte(self.bytes, at);
+            at += 1;
+            if behind == b',' {
+                if byte(self.bytes, at) <= b' ' {
+                    at = behind_space(self.bytes, at);
+                }
+                return Ok((at, false));
+            }
+            if behind == b'}' {
+                if *node == root {
+                    return Ok((at, true));
+                }
+                let closed = &self.keys.nodes[*node as usize];
+                (*before, *node) = (closed.key, closed.parent);
+            } else if matches!(behind, b' ' | b'\t' | b'\r') {
+                at = behind_space(self.bytes, at);
+            } else {
+                return Err(Odd);
+            }
+        }
+    }
+
+    /// Does with a value what is to be done; gives the place behind it.
+    #[inline(always)]
+    fn take(
+        &mut self,
+        group: &mut Group,
+        action: Action,
+        node: u32,
+        at: usize,
+    ) -> Result<usize, Odd> {
+        let place = action.place as usize;
+        let bytes = self.bytes;
+        let index = group.len;
+        macro_rules! fixed {
+            ($columns:ident, $read:expr) => {
+                match $read {
+                    Ok((value, end)) => {
+                        if claim(group, action)? {
+                            group.$columns[place].set(index, value);
+                        }
+                        Ok(end)
+                    }
+                    Err(Odd) => self.take_odd(group, action, node, at),
+                }
+            };
+        }
+        match action.kind {
+            Kind::Text => self.take_text(group, action, node, at),
+            Kind::Int32 => fixed!(int32s, {
+                integer(bytes, at, &group.columns[action.column as usize].forms)
+                    .and_then(|(value, end)| Ok((i32::try_from(value).map_err(|_| Odd)?, end)))
+            }),
+            Kind::Int64 => {
+                fixed!(int64s, integer(bytes, at, &group.columns[action.column as usize].forms))
+            }
+            Kind::Float64 => {
+                fixed!(float64s, double(bytes, at, &group.columns[action.column as usize].forms))
+            }
+            Kind::Decimal => {
+                fixed!(decimals, decimal(bytes, at, &group.columns[action.column as usize].forms))
+            }
+            Kind::Bool => fixed!(bools, boolean(bytes, at)),
+            Kind::Date => fixed!(
+                int32s,
+                match byte(bytes, at) {
+                    b'"' => quoted_date(bytes, at + 1, self.last_date),
+                    _ => Err(Odd),
+                }
+            ),
+            Kind::Timestamp => fixed!(
+                int64s,
+                timestamp(bytes, at, &group.columns[action.column as usize].forms, self.last_date)
+            ),
+            Kind::Unknown | Kind::Skip | Kind::Object => self.take_unknown(action, node, at),
+            Kind::Json => self.take_json(group, action, node, at),
+            Kind::List => self.take_list(group, action, at),
+            Kind::Several | Kind::Odd => Err(Odd),
+        }
+    }
+
+    #[inline(always)]
+    fn take_text(
+        &mut self,
+        group: &mut Group,
+        action: Action,
+        node: u32,
+        at: usize,
+    ) -> Result<usize, Odd> {
+        if byte(self.bytes, at) != b'"' {
+            return match is_null(self.bytes, at) {
+                true => Ok(at + 4),
+                false => self.take_odd(group, action, node, at),
+            };
+        }
+        if !claim(group, action)? {
+            return check_text(self.kernel, self.bytes, at + 1, false);
+        }
+        let index = group.len;
+        let column = &mut group.texts[action.place as usize];
+        if !column.built {
+            return check_text(self.kernel, self.bytes, at + 1, true);
+        }
+        column.start = column.bytes.len();
+        let end = copy_text(self.kernel, self.bytes, at + 1, &mut column.bytes)?;
+        column.end(index);
+        Ok(end)
+    }
+
+    #[inline(always)]
+    fn skip(&self, node: u32, at: usize) -> Result<usize, Odd> {
+        let depth = self.keys.nodes[node as usize].depth;
+        let rules = SkipRules {
+            depth_left: self.rules.depth_max.saturating_sub(depth),
+            duplicates_are_odd: self.rules.duplicates_are_odd,
+        };
+        skip_value(self.kernel, self.bytes, at, rules)
+    }
+
+    /// A key stands in the record for the second time: the last one counts. Where it matters for
+    /// more than a count, the line is odd.
+    #[cold]
+    fn supersede(&mut self, action: Action, unknown_fields: usize) -> Result<(), Odd> {
+        match action.kind {
+            _ if self.rules.duplicates_are_odd => Err(Odd),
+            Kind::Skip => Ok(()),
+            Kind::Unknown => {
+                self.unknown.forget(action.unknown, unknown_fields);
+                Ok(())
+            }
+            _ => Err(Odd),
+        }
+    }
+
+    /// A value that no column takes: an unknown field, or none where an object might have been.
+    #[inline(always)]
+    fn take_unknown(&mut self, action: Action, node: u32, at: usize) -> Result<usize, Odd> {
+        let end = self.skip(node, at)?;
+        let counts = match action.kind {
+            Kind::Skip => false,
+            Kind::Unknown => true,
+            _ => action.unknown != NOT_COUNTED && !is_null(self.bytes, at),
+        };
+        if counts {
+            if self.rules.unknown_is_odd {
+                return Err(Odd);
+            }
+            self.unknown.meet(action.unknown, at, end);
+        }
+        Ok(end)
+    }
+
+    #[inline(always)]
+    fn take_json(
+        &mut self,
+        group: &mut Group,
+        action: Action,
+        node: u32,
+        at: usize,
+    ) -> Result<usize, Odd> {
+        let end = self.skip(node, at)?;
+        if !is_null(self.bytes, at) && claim(group, action)? {
+            let index = group.len;
+            let column = &mut group.texts[action.place as usize];
+            if column.built {
+                column.start = column.bytes.len();
+                column.bytes.extend_from_slice(self.bytes.get(at..end).ok_or(Odd)?);
+                column.end(index);
+            }
+        }
+        Ok(end)
+    }
+
+    #[inline(always)]
+    fn take_list(&mut self, group: &mut Group, action: Action, at: usize) -> Result<usize, Odd> {
+        match byte(self.bytes, at) {
+            b'[' => {
+                // A list that stands behind another one of its column, or before it, is odd.
+                if !claim(group, action)? {
+                    return Err(Odd);
+                }
+                let kernel = self.kernel;
+                kernel.run(ReadList { reader: self, group, action, at: at + 1 })
+            }
+            b'n' if is_null(self.bytes, at) => Ok(at + 4),
+            _ => Err(Odd),
+        }
+    }
+
+    /// Does all that is to be done with a value; an object that paths lead through is left to the
+    /// caller.
+    fn take_several(
+        &mut self,
+        group: &mut Group,
+        action: Action,
+        node: u32,
+        at: usize,
+    ) -> Result<usize, Odd> {
+        let kernel = self.kernel;
+        kernel.run(TakeSeveral { reader: self, group, action, node, at })
+    }
+
+    /// A value that is null or no plain one: the contract's own reader has to say.
+    #[cold]
+    #[inline(never)]
+    fn take_odd(
+        &mut self,
+        group: &mut Group,
+        action: Action,
+        node: u32,
+        at: usize,
+    ) -> Result<usize, Odd> {
+        if is_null(self.bytes, at) {
+            return Ok(at + 4);
+        }
+        let end = self.skip(node, at)?;
+        if !claim(group, action)? {
+            return Ok(end);
+        }
+        if let Place::Text(place) = group.columns[action.column as usize].place {
+            group.texts[place].start = group.texts[place].bytes.len();
+        }
+        let text = self.bytes.get(at..end).and_then(|text| std::str::from_utf8(text).ok());
+        let json = read_json(text.ok_or(Odd)?, DEPTH_LIMIT).map_err(|_fault| Odd)?;
+        let column = action.column as usize;
+        let value = group.columns[column].reader.take_at(usize::from(action.rank), &json);
+        // A text of its own, for the reader that it may be borrowed from lies in the group, too.
+        let value = value.map_err(|_misfit| Odd)?.to_static();
+        if value == Value::Null {
+            if !group.may_be_null(column) {
+                return Err(Odd);
+            }
+            let (word, bit) = bit(column);
+            group.present[word] &= !bit;
+        }
+        group.set(column, &value);
+        Ok(end)
+    }
+}
+
+/// Takes the column for a value of this rank; false if a better path has given it one already.
+#[inline(always)]
+fn claim(group: &mut Group, action: Action) -> Result<bool, Odd> {
+    let (word, bit) = bit(action.column as usize);
+    let present = group.present.get_mut(word).ok_or(Odd)?;
+    if *present & bit != 0 {
+        return contest(group, action);
+    }
+    *present |= bit;
+    if action.ranked {
+        group.ranks[action.column as usize] = action.rank;
+    }
+    Ok(true)
+}
+
+#[cold]
+fn contest(group: &mut Group, action: Action) -> Result<bool, Odd> {
+    let rank = &mut group.ranks[action.column as usize];
+    if action.kind == Kind::List {
+        return Err(Odd);
+    }
+    if *rank < action.rank {
+        return Ok(false);
+    }
+    *rank = action.rank;
+    if let Kind::Text | Kind::Json = action.kind {
+        group.texts[action.place as usize].drop_text(group.len);
+    }
+    Ok(true)
+}
+
+struct TakeSeveral<'l, 'r, K> {
+    reader: &'l mut Reader<'r, K>,
+    group: &'l mut Group,
+    action: Action,
+    node: u32,
+    at: usize,
+}
+
+impl<A: Kernel> Task for TakeSeveral<'_, '_, A> {
+    type Output = Result<usize, Odd>;
+
+    #[inline(always)]
+    fn with<K: Kernel>(self, _kernel: K) -> Self::Output {
+        let TakeSeveral { reader, group, action, node, at } = self;
+        let mut end = at;
+        for index in 0..reader.keys.several[action.place as usize].len() {
+            let action = reader.keys.several[action.place as usize][index];
+            if action.kind != Kind::Object {
+                end = reader.take(group, action, node, at)?;
+            }
+        }
+        Ok(end)
+    }
+}

@@ -1,0 +1,75 @@
+//! Values of a fixed size, by the forms that the contract accepts, and the places behind them.
+
+use super::input::{Odd, byte, eight};
+use super::number::{plain_integer, plain_number};
+use super::plan::Forms;
+use super::time::{LastDate, epoch, quoted_rfc3339};
+
+#[inline(always)]
+pub(super) fn is_null(bytes: &[u8], at: usize) -> bool {
+    eight(bytes, at) as u32 == u32::from_le_bytes(*b"null")
+}
+
+#[inline(always)]
+pub(super) fn boolean(bytes: &[u8], at: usize) -> Result<(u8, usize), Odd> {
+    let word = eight(bytes, at);
+    if word as u32 == u32::from_le_bytes(*b"true") {
+        return Ok((1, at + 4));
+    }
+    let is_false = byte(bytes, at) == b'f' && (word >> 8) as u32 == u32::from_le_bytes(*b"alse");
+    if is_false { Ok((0, at + 5)) } else { Err(Odd) }
+}
+
+/// A number by `$read`, also in a string if `$in_string`, and the place behind it. A macro, for a
+/// function would call its argument instead of being compiled with it.
+macro_rules! number {
+    ($read:ident, $bytes:expr, $at:expr, $in_string:expr) => {{
+        let quoted = byte($bytes, $at) == b'"';
+        let number = $read($bytes, $at + usize::from(quoted))?;
+        if quoted && (!$in_string || byte($bytes, number.end) != b'"') {
+            return Err(Odd);
+        }
+        (number, number.end + usize::from(quoted))
+    }};
+}
+
+#[inline(always)]
+pub(super) fn integer(bytes: &[u8], at: usize, forms: &Forms) -> Result<(i64, usize), Odd> {
+    let (number, end) = number!(plain_integer, bytes, at, forms.number_in_string);
+    Ok((number.to_i64()?, end))
+}
+
+#[inline(always)]
+pub(super) fn double(bytes: &[u8], at: usize, forms: &Forms) -> Result<(f64, usize), Odd> {
+    let (number, end) = number!(plain_number, bytes, at, forms.number_in_string);
+    Ok((number.to_f64()?, end))
+}
+
+#[inline(always)]
+pub(super) fn decimal(bytes: &[u8], at: usize, forms: &Forms) -> Result<(i128, usize), Odd> {
+    let (number, end) = number!(plain_number, bytes, at, forms.number_in_string);
+    Ok((number.to_decimal(forms.scale, forms.limit)?, end))
+}
+
+#[inline(always)]
+pub(super) fn timestamp(
+    bytes: &[u8],
+    at: usize,
+    forms: &Forms,
+    last_date: &mut LastDate,
+) -> Result<(i64, usize), Odd> {
+    let quoted = byte(bytes, at) == b'"';
+    if quoted
+        && forms.rfc3339
+        && let Ok(read) = quoted_rfc3339(bytes, at + 1, last_date)
+    {
+        return Ok(read);
+    }
+    if quoted && !forms.epoch_in_string {
+        return Err(Odd);
+    }
+    let (number, end) = number!(plain_integer, bytes, at, true);
+    let value = number.to_i64()?;
+    let micros = forms.scales.iter().find_map(|scale| epoch(value, *scale)).ok_or(Odd)?;
+    Ok((micros, end))
+}
