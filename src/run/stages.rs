@@ -13,6 +13,7 @@ use super::witness::RunWitness;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::quarantine::{Quarantine, QuarantineSender};
+use crate::sink::EncoderPool;
 use crate::source::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
 use crate::store::{Store, StoreLocation};
 use crate::transform::{
@@ -106,6 +107,7 @@ pub(super) async fn read_and_write(
     witness: &Arc<RunWitness>,
     quarantine: QuarantineSender,
 ) -> Result<Vec<SinkRecord>> {
+    let encoders = EncoderPool::new(scan.threads)?;
     let mut readers = Vec::new();
     let mut runs = Vec::new();
     for output in outputs {
@@ -115,7 +117,8 @@ pub(super) async fn read_and_write(
             receiver
         });
         let feed = Arc::new(LogsFeed::new(shared, Arc::clone(scan)));
-        let supplies = Arc::new(SinkSupplies { quarantine: quarantine.clone() });
+        let (quarantine, encoders) = (quarantine.clone(), encoders.clone());
+        let supplies = Arc::new(SinkSupplies { quarantine, encoders });
         runs.push(engine.run_output(output, feed, supplies));
     }
     let witness = Arc::clone(witness) as Arc<dyn ScanWitness>;

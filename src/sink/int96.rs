@@ -42,6 +42,12 @@ pub(super) struct Int96Column {
 /// The finished pages of a column, in memory until their row group is closed.
 type Pages = Arc<Mutex<TrackedWrite<Vec<u8>>>>;
 
+/// A finished column: its pages, and what the row group must know of them.
+pub(super) struct Int96Pages {
+    pub(super) pages: Bytes,
+    pub(super) close: ColumnCloseResult,
+}
+
 /// Hands pages to a buffer that the column can still reach.
 struct SharedPages(Pages);
 
@@ -68,12 +74,12 @@ impl Int96Column {
         self.writer.get_total_bytes_written() + open_page
     }
 
-    /// Ends the column; returns its pages and what the row group must know of them.
-    pub(super) fn close(self) -> Result<(Bytes, ColumnCloseResult)> {
+    /// Ends the column.
+    pub(super) fn close(self) -> Result<Int96Pages> {
         let close = self.writer.close()?;
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let pages = std::mem::replace(&mut *pages, TrackedWrite::new(Vec::new()));
-        Ok((pages.into_inner()?.into(), close))
+        Ok(Int96Pages { pages: pages.into_inner()?.into(), close })
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! a row of the view      dt: 2026-11-21, service: "a/b", at: 13:05:00+09:00, yen: 120.50
 //! stored (stored.rs)     every layout of a type becomes one: at → 04:05:00Z in µs, service → Utf8
+//! gathered (block.rs)     with some 30,000 other rows, so that what follows is done by column
 //! routed (route.rs)      hive path "dt=2026-11-21/service=a%2Fb" (hive_path.rs), at and yen stay
 //! encoded (tsv.rs)       "2026-11-21 04:05:00\t120.50\n", through gzip
 //! encoded (parquet.rs)   INT64 µs and INT32 decimal, or INT96 and fixed-length bytes for Hive
@@ -13,11 +14,16 @@
 //! What a table cannot hold is said before any row is read: [`check_output`].
 //! Nothing here knows where files end up: `commit` moves them.
 
+mod block;
 mod check;
+mod choice;
+mod encoders;
 mod file;
 mod hive_path;
 mod int96;
+mod open_file;
 mod parquet;
+mod parquet_columns;
 mod parquet_schema;
 mod route;
 mod stored;
@@ -26,6 +32,7 @@ mod tsv;
 mod writers;
 
 pub use check::{check_output, check_tsv_schema};
+pub use encoders::EncoderPool;
 pub use hive_path::{DEFAULT_PARTITION, PartitionKey, escape_path_name};
 pub use stored::{stored_schema, stored_type};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

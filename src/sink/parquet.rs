@@ -6,26 +6,25 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
-use datafusion::parquet::arrow::arrow_writer::{
-    ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
-};
+use datafusion::arrow::array::{ArrayRef, UInt32Array};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::KeyValue;
 use datafusion::parquet::file::properties::{
-    EnabledStatistics, WriterProperties, WriterPropertiesPtr,
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr,
 };
 use datafusion::parquet::file::writer::SerializedFileWriter;
 use datafusion::parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::pipeline::{ParquetCompression, ParquetOptions};
+use crate::sink::choice::{ColumnChoice, choose};
 use crate::sink::file::{HashedFile, Sealed, write_error};
-use crate::sink::int96::Int96Column;
+use crate::sink::parquet_columns::{ColumnEncoder, EncodedColumn, RowGroupMaker};
 use crate::sink::parquet_schema::{is_hive, parquet_schema};
 
 /// The end of a file's name.
@@ -37,11 +36,18 @@ const CREATED_BY: &str = concat!("ashiato version ", env!("CARGO_PKG_VERSION"));
 /// Bytes that an open file's writer holds for one leaf column before any value.
 const COLUMN_STATE_BYTES: u64 = 32 << 10;
 
+/// Rows that are encoded at once where NULLs stand among values.
+const WRITE_BATCH_ROWS: usize = 8192;
+
 /// What all Parquet files of one table have in common.
 pub(super) struct ParquetLayout {
     schema: SchemaRef,
     root: TypePtr,
-    properties: WriterPropertiesPtr,
+    properties: WriterPropertiesBuilder,
+    file_properties: WriterPropertiesPtr,
+    is_hive: bool,
+    /// Which fields the table is sorted by.
+    is_sort_column: Vec<bool>,
     row_group_bytes_target: u64,
     leaves: u64,
 }
@@ -49,55 +55,50 @@ pub(super) struct ParquetLayout {
 /// A Parquet file that is being written.
 pub(super) struct ParquetFile {
     writer: SerializedFileWriter<HashedFile>,
-    factory: ArrowRowGroupWriterFactory,
-    schema: SchemaRef,
-    row_group: Option<RowGroup>,
+    /// The columns of the row group that is being encoded; none between two.
+    row_group: Vec<ColumnEncoder>,
     row_group_bytes_target: u64,
     path: PathBuf,
     rows: u64,
 }
 
-/// The row group that is being encoded.
-struct RowGroup {
-    /// In the order of the schema's fields.
-    columns: Vec<ColumnEncoder>,
-}
-
-enum ColumnEncoder {
-    /// One writer a leaf.
-    Arrow(Vec<ArrowColumnWriter>),
-    Int96(Box<Int96Column>),
+/// What is written at once: the columns of a block, and what was chosen from them for the row
+/// groups that begin with it.
+pub(super) struct ParquetBlock<'a> {
+    layout: &'a ParquetLayout,
+    columns: &'a [ArrayRef],
+    rows: usize,
+    maker: OnceLock<Result<RowGroupMaker>>,
 }
 
 impl ParquetLayout {
-    /// A layout for rows of `schema` (stored types, without partition columns); `metadata` goes
-    /// into each footer.
+    /// A layout for rows of `schema` (stored types, without partition columns) that are sorted by
+    /// `sort_by`, if at all; `metadata` goes into each footer.
     pub(super) fn new(
         schema: SchemaRef,
         options: &ParquetOptions,
+        sort_by: &[String],
         metadata: &[(String, String)],
     ) -> Result<Self> {
         let root = parquet_schema(&schema, options.target)?;
         let metadata = metadata.iter().map(|(k, v)| KeyValue::new(k.clone(), v.clone())).collect();
-        let mut properties = WriterProperties::builder()
+        let properties = WriterProperties::builder()
             .set_created_by(CREATED_BY.to_owned())
             .set_compression(codec(options.compression)?)
+            .set_write_batch_size(WRITE_BATCH_ROWS)
             .set_key_value_metadata(Some(metadata));
-        if is_hive(options.target) {
-            let is_timestamp =
-                |field: &&FieldRef| matches!(field.data_type(), DataType::Timestamp(_, _));
-            for field in schema.fields().iter().filter(is_timestamp) {
-                let path = ColumnPath::from(field.name().as_str());
-                // The specification gives INT96 no order, so statistics could mislead.
-                properties = properties
-                    .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
-                    .set_column_dictionary_enabled(path, false);
-            }
-        }
         let leaves = SchemaDescriptor::new(Arc::clone(&root)).num_columns() as u64;
-        let properties = Arc::new(properties.build());
-        let row_group_bytes_target = options.row_group_bytes_target;
-        Ok(ParquetLayout { schema, root, properties, row_group_bytes_target, leaves })
+        let fields = schema.fields().iter();
+        Ok(ParquetLayout {
+            is_sort_column: fields.map(|field| sort_by.contains(field.name())).collect(),
+            schema,
+            root,
+            file_properties: Arc::new(properties.clone().build()),
+            properties,
+            is_hive: is_hive(options.target),
+            row_group_bytes_target: options.row_group_bytes_target,
+            leaves,
+        })
     }
 
     /// Bytes that an open file holds in memory, however few rows it has.
@@ -105,30 +106,83 @@ impl ParquetLayout {
         self.leaves * COLUMN_STATE_BYTES
     }
 
+    /// Encoded bytes at which a row group is ended.
+    pub(super) fn row_group_bytes_target(&self) -> u64 {
+        self.row_group_bytes_target
+    }
+
+    /// The columns of a block of so many rows that is about to be written.
+    pub(super) fn block<'a>(&'a self, columns: &'a [ArrayRef], rows: usize) -> ParquetBlock<'a> {
+        ParquetBlock { layout: self, columns, rows, maker: OnceLock::new() }
+    }
+
     /// Creates a file.
     pub(super) fn create(&self, path: PathBuf) -> Result<ParquetFile> {
         let file = HashedFile::create(path.clone())?;
-        let writer =
-            SerializedFileWriter::new(file, Arc::clone(&self.root), Arc::clone(&self.properties));
-        let writer = writer.map_err(|err| parquet_error(&path, err))?;
-        let factory = ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&self.schema));
+        let (root, properties) = (Arc::clone(&self.root), Arc::clone(&self.file_properties));
+        let writer = SerializedFileWriter::new(file, root, properties);
         Ok(ParquetFile {
-            writer,
-            factory,
-            schema: Arc::clone(&self.schema),
-            row_group: None,
+            writer: writer.map_err(|err| parquet_error(&path, err))?,
+            row_group: Vec::new(),
             row_group_bytes_target: self.row_group_bytes_target,
             path,
             rows: 0,
         })
     }
+
+    /// Makes row groups whose columns are encoded as fits the given ones.
+    fn choose(&self, columns: &[ArrayRef]) -> Result<RowGroupMaker> {
+        let choices = columns.par_iter().zip(&self.is_sort_column);
+        let choices: Vec<ColumnChoice> =
+            choices.map(|(column, is_sort_column)| choose(column, *is_sort_column)).collect();
+        let mut properties = self.properties.clone();
+        let mut only_nulls = vec![false; columns.len()];
+        let fields = self.schema.fields().iter().zip(choices).zip(&mut only_nulls);
+        for ((field, choice), only_nulls) in fields.filter(|((field, _), _)| is_flat(field)) {
+            // The specification gives INT96 no order, so statistics could mislead.
+            let is_int96 = self.is_hive && matches!(field.data_type(), DataType::Timestamp(_, _));
+            let path = ColumnPath::from(field.name().as_str());
+            if is_int96 || !choice.min_max {
+                properties =
+                    properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+            }
+            *only_nulls = !choice.min_max;
+            let dictionary = choice.dictionary && !is_int96;
+            properties = properties.set_column_dictionary_enabled(path, dictionary);
+        }
+        let (schema, root) = (Arc::clone(&self.schema), Arc::clone(&self.root));
+        RowGroupMaker::new(schema, root, Arc::new(properties.build()), only_nulls)
+            .map_err(|err| Error::Bug(format!("making a row group: {err}")))
+    }
+}
+
+impl ParquetBlock<'_> {
+    fn encoders(&self) -> Result<Vec<ColumnEncoder>> {
+        let maker = self.maker.get_or_init(|| self.layout.choose(self.columns));
+        let maker = maker.as_ref().map_err(Error::clone)?;
+        maker.encoders().map_err(|err| Error::Bug(format!("making a row group: {err}")))
+    }
 }
 
 impl ParquetFile {
-    /// Appends the rows of `batch`; ends the row group if it has reached its target.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.encode(batch).map_err(|err| parquet_error(&self.path, err))?;
-        self.rows += batch.num_rows() as u64;
+    /// Appends the given rows of `block`, or all; ends the row group if it has reached its target.
+    ///
+    /// Columns are encoded beside each other on the threads of the pool that this runs on.
+    pub(super) fn write(
+        &mut self,
+        block: &ParquetBlock<'_>,
+        rows: Option<&UInt32Array>,
+    ) -> Result<()> {
+        if self.row_group.is_empty() {
+            self.row_group = block.encoders()?;
+        }
+        let columns = self.row_group.par_iter_mut().zip(block.columns);
+        let encoded = columns.map(|(encoder, column)| encoder.write(column, rows));
+        let encoded: Vec<_> = encoded.collect();
+        for encoded in encoded {
+            encoded?.map_err(|err| parquet_error(&self.path, err))?;
+        }
+        self.rows += rows.map_or(block.rows, |rows| rows.len()) as u64;
         if self.row_group_bytes() >= self.row_group_bytes_target {
             self.end_row_group()?;
         }
@@ -151,27 +205,21 @@ impl ParquetFile {
 
     /// Bytes that the row group holds in memory.
     pub(super) fn memory_bytes(&self) -> u64 {
-        let columns = self.row_group.iter().flat_map(|group| &group.columns);
-        columns.map(ColumnEncoder::memory_bytes).sum()
+        self.row_group.iter().map(ColumnEncoder::memory_bytes).sum()
     }
 
     /// Writes the row group to the file, if it has rows.
     pub(super) fn end_row_group(&mut self) -> Result<()> {
-        let Some(row_group) = self.row_group.take() else { return Ok(()) };
+        if self.row_group.is_empty() {
+            return Ok(());
+        }
+        let columns = std::mem::take(&mut self.row_group).into_par_iter();
+        let columns: Vec<Result<EncodedColumn, ParquetError>> =
+            columns.map(ColumnEncoder::close).collect();
         let write = || -> Result<(), ParquetError> {
             let mut open = self.writer.next_row_group()?;
-            for column in row_group.columns {
-                match column {
-                    ColumnEncoder::Arrow(leaves) => {
-                        for leaf in leaves {
-                            leaf.close()?.append_to_row_group(&mut open)?;
-                        }
-                    }
-                    ColumnEncoder::Int96(column) => {
-                        let (pages, close) = column.close()?;
-                        open.append_column(&pages, close)?;
-                    }
-                }
+            for column in columns {
+                column?.append_to(&mut open)?;
             }
             open.close()?;
             Ok(())
@@ -187,82 +235,12 @@ impl ParquetFile {
     }
 
     fn row_group_bytes(&self) -> u64 {
-        let columns = self.row_group.iter().flat_map(|group| &group.columns);
-        columns.map(ColumnEncoder::encoded_bytes).sum()
-    }
-
-    fn encode(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
-        let row_group = match &mut self.row_group {
-            Some(row_group) => row_group,
-            none => none.insert(RowGroup::new(&self.writer, &self.factory)?),
-        };
-        let columns = row_group.columns.iter_mut().zip(batch.columns());
-        for ((encoder, array), field) in columns.zip(self.schema.fields()) {
-            encoder.write(field, array)?;
-        }
-        Ok(())
+        self.row_group.iter().map(ColumnEncoder::encoded_bytes).sum()
     }
 }
 
-impl RowGroup {
-    fn new(
-        writer: &SerializedFileWriter<HashedFile>,
-        factory: &ArrowRowGroupWriterFactory,
-    ) -> Result<Self, ParquetError> {
-        let schema = writer.schema_descr();
-        let leaves = factory.create_column_writers(writer.flushed_row_groups().len())?;
-        let mut columns: Vec<ColumnEncoder> = Vec::new();
-        let mut last_field = None;
-        for (leaf, arrow_writer) in leaves.into_iter().enumerate() {
-            let column = schema.column(leaf);
-            let field = schema.get_column_root_idx(leaf);
-            match columns.last_mut() {
-                _ if column.physical_type() == datafusion::parquet::basic::Type::INT96 => {
-                    let properties = Arc::clone(writer.properties());
-                    let encoder = Int96Column::new(column, properties);
-                    columns.push(ColumnEncoder::Int96(Box::new(encoder)));
-                }
-                Some(ColumnEncoder::Arrow(leaves)) if last_field == Some(field) => {
-                    leaves.push(arrow_writer);
-                }
-                _ => columns.push(ColumnEncoder::Arrow(vec![arrow_writer])),
-            }
-            last_field = Some(field);
-        }
-        Ok(RowGroup { columns })
-    }
-}
-
-impl ColumnEncoder {
-    fn write(&mut self, field: &FieldRef, array: &ArrayRef) -> Result<(), ParquetError> {
-        match self {
-            ColumnEncoder::Arrow(writers) => {
-                for (writer, leaf) in writers.iter_mut().zip(compute_leaves(field, array)?) {
-                    writer.write(&leaf)?;
-                }
-                Ok(())
-            }
-            ColumnEncoder::Int96(column) => column.write(array.as_primitive()),
-        }
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        match self {
-            ColumnEncoder::Arrow(writers) => {
-                writers.iter().map(|writer| writer.memory_size() as u64).sum()
-            }
-            ColumnEncoder::Int96(column) => column.memory_bytes(),
-        }
-    }
-
-    fn encoded_bytes(&self) -> u64 {
-        match self {
-            ColumnEncoder::Arrow(writers) => {
-                writers.iter().map(|writer| writer.get_estimated_total_bytes() as u64).sum()
-            }
-            ColumnEncoder::Int96(column) => column.memory_bytes(),
-        }
-    }
+fn is_flat(field: &Field) -> bool {
+    !field.data_type().is_nested()
 }
 
 fn codec(compression: ParquetCompression) -> Result<Compression> {

@@ -1,7 +1,7 @@
 use std::fs::File;
 
 use datafusion::arrow::array::*;
-use datafusion::arrow::datatypes::{Field, Fields, Schema, TimeUnit};
+use datafusion::arrow::datatypes::{FieldRef, Fields, Schema, TimeUnit};
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
@@ -83,10 +83,10 @@ fn write_file(options: &ParquetOptions, batches: &[RecordBatch]) -> (tempfile::T
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");
     let run = [("ashiato.run_id".to_owned(), "r1".to_owned())];
-    let layout = ParquetLayout::new(batches[0].schema(), options, &run).unwrap();
+    let layout = ParquetLayout::new(batches[0].schema(), options, &[], &run).unwrap();
     let mut file = layout.create(path.clone()).unwrap();
     for batch in batches {
-        file.write(batch).unwrap();
+        file.write(&layout.block(batch.columns(), batch.num_rows()), None).unwrap();
     }
     let sealed = file.finish().unwrap();
     assert_eq!(sealed.bytes, std::fs::metadata(&path).unwrap().len());
@@ -232,6 +232,6 @@ fn each_codec_is_written_as_asked() {
         }
     }
     let wrong = ParquetOptions { compression: ParquetCompression::Zstd(99), ..Default::default() };
-    let error = ParquetLayout::new(batch().schema(), &wrong, &[]).err().unwrap();
+    let error = ParquetLayout::new(batch().schema(), &wrong, &[], &[]).err().unwrap();
     assert_eq!(error.exit_code(), 78);
 }

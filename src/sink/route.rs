@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::row::{Row, RowConverter, SortField};
@@ -16,7 +16,7 @@ use datafusion::arrow::row::{Row, RowConverter, SortField};
 use crate::error::{Error, Result};
 use crate::sink::hive_path::{PartitionKey, partition_value};
 
-/// Splits batches of one stored schema by the partition that their rows belong to.
+/// Splits rows of one stored schema by the partition that they belong to.
 pub(super) struct Router {
     columns: Vec<(usize, String)>,
     /// Columns that stay in the files.
@@ -25,17 +25,17 @@ pub(super) struct Router {
     converter: Option<RowConverter>,
 }
 
-/// The rows of a batch that belong to one partition, ascending.
+/// The rows of a block that belong to one partition, ascending.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// `dt=2026-11-21/service=books`; empty if the table has no partitions.
     pub(super) hive_path: String,
-    /// The row numbers; none means all rows of the batch.
+    /// The row numbers; none means all rows of the block.
     pub(super) rows: Option<Vec<u32>>,
 }
 
 impl Router {
-    /// A router for batches of `schema`, a stored schema.
+    /// A router for rows of `schema`, a stored schema.
     pub(super) fn new(schema: &Schema, partition_by: &[String]) -> Result<Self> {
         let index_of = |column: &String| {
             let index = schema.index_of(column);
@@ -63,32 +63,34 @@ impl Router {
         &self.data_columns
     }
 
-    /// The parts of `batch`, in the order of their first rows.
-    pub(super) fn route(&self, batch: &RecordBatch) -> Result<Vec<Part>> {
-        if batch.num_rows() == 0 {
-            return Ok(Vec::new());
-        }
+    /// Numbers of the columns that name partitions, outermost first.
+    pub(super) fn key_columns(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().map(|(index, _)| *index)
+    }
+
+    /// The parts of a block of so many rows (at least one), in the order of their first rows;
+    /// `keys` are its key columns.
+    pub(super) fn route(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<Part>> {
         let Some(converter) = &self.converter else {
             return Ok(vec![Part { hive_path: String::new(), rows: None }]);
         };
-        let keys: Vec<_> =
-            self.columns.iter().map(|(index, _)| batch.column(*index).clone()).collect();
-        let keys = converter
-            .convert_columns(&keys)
-            .map_err(|err| Error::Bug(format!("comparing partition keys: {err}")))?;
-        let parts = self.name_parts(batch, rows_by_key(keys.iter()))?;
-        if let [Part { hive_path, .. }] = &parts[..] {
-            return Ok(vec![Part { hive_path: hive_path.clone(), rows: None }]);
+        if keys.iter().all(has_one_value) {
+            return self.name_parts(keys, vec![vec![0]]).map(all_rows_in_one);
         }
-        Ok(parts)
+        let comparable = converter
+            .convert_columns(keys)
+            .map_err(|err| Error::Bug(format!("comparing partition keys: {err}")))?;
+        debug_assert_eq!(comparable.num_rows(), rows);
+        let parts = self.name_parts(keys, rows_by_key(comparable.iter()))?;
+        Ok(if parts.len() == 1 { all_rows_in_one(parts) } else { parts })
     }
 
     /// Gives each group of rows its path; NULL and the empty string share one.
-    fn name_parts(&self, batch: &RecordBatch, groups: Vec<Vec<u32>>) -> Result<Vec<Part>> {
+    fn name_parts(&self, keys: &[ArrayRef], groups: Vec<Vec<u32>>) -> Result<Vec<Part>> {
         let mut parts: Vec<Part> = Vec::with_capacity(groups.len());
         let mut part_of_path: HashMap<String, usize> = HashMap::with_capacity(groups.len());
         for rows in groups {
-            let hive_path = self.key_of(batch, rows[0])?.hive_path()?;
+            let hive_path = self.key_of(keys, rows[0])?.hive_path()?;
             match part_of_path.get(&hive_path) {
                 None => {
                     part_of_path.insert(hive_path.clone(), parts.len());
@@ -104,13 +106,23 @@ impl Router {
         Ok(parts)
     }
 
-    fn key_of(&self, batch: &RecordBatch, row: u32) -> Result<PartitionKey> {
-        let value_of = |(index, column): &(usize, String)| {
-            let value = partition_value(column, batch.column(*index), row as usize)?;
+    fn key_of(&self, keys: &[ArrayRef], row: u32) -> Result<PartitionKey> {
+        let value_of = |((_, column), key): (&(usize, String), &ArrayRef)| {
+            let value = partition_value(column, key, row as usize)?;
             Ok((column.clone(), value))
         };
-        self.columns.iter().map(value_of).collect::<Result<_>>().map(PartitionKey)
+        self.columns.iter().zip(keys).map(value_of).collect::<Result<_>>().map(PartitionKey)
     }
+}
+
+fn all_rows_in_one(parts: Vec<Part>) -> Vec<Part> {
+    parts.into_iter().map(|part| Part { rows: None, ..part }).collect()
+}
+
+/// Whether all values are the first one: a day's logs often have one `dt`.
+fn has_one_value(array: &ArrayRef) -> bool {
+    let rows = array.len();
+    array.slice(0, rows - 1) == array.slice(1, rows - 1)
 }
 
 /// Row numbers grouped by equal keys, groups in the order of their first rows.
@@ -155,13 +167,18 @@ mod tests {
         RecordBatch::try_from_iter([("service", services), ("id", ids), ("dt", days)]).unwrap()
     }
 
+    fn route(router: &Router, batch: &RecordBatch) -> Vec<Part> {
+        let keys: Vec<_> = router.key_columns().map(|key| batch.column(key).clone()).collect();
+        router.route(&keys, batch.num_rows()).unwrap()
+    }
+
     #[test]
     fn rows_keep_their_order_within_a_partition() {
         let batch = batch(vec![Some("b"), Some("a"), Some("b"), None, Some("a"), Some("")]);
         let by = ["dt".to_owned(), "service".to_owned()];
         let router = Router::new(&batch.schema(), &by).unwrap();
         assert_eq!(router.data_columns(), [1]);
-        let parts = router.route(&batch).unwrap();
+        let parts = route(&router, &batch);
         let part = |path: &str, rows: &[u32]| Part {
             hive_path: format!("dt=2026-11-21/service={path}"),
             rows: Some(rows.to_vec()),
@@ -176,13 +193,12 @@ mod tests {
         let one = batch(vec![Some("b"), Some("b")]);
         let router = Router::new(&one.schema(), &["service".to_owned()]).unwrap();
         let expected = [Part { hive_path: "service=b".into(), rows: None }];
-        assert_eq!(router.route(&one).unwrap(), expected);
+        assert_eq!(route(&router, &one), expected);
         let nulls = batch(vec![None, Some("")]);
-        assert_eq!(router.route(&nulls).unwrap().len(), 1);
+        assert_eq!(route(&router, &nulls).len(), 1);
 
         let whole = Router::new(&one.schema(), &[]).unwrap();
-        assert_eq!(whole.route(&one).unwrap(), [Part { hive_path: String::new(), rows: None }]);
+        assert_eq!(route(&whole, &one), [Part { hive_path: String::new(), rows: None }]);
         assert_eq!(whole.data_columns(), [0, 1, 2]);
-        assert_eq!(router.route(&batch(vec![])).unwrap(), []);
     }
 }

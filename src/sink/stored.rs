@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit,
@@ -87,20 +87,22 @@ pub fn stored_schema(schema: &Schema) -> Result<SchemaRef, Vec<String>> {
     if problems.is_empty() { Ok(Arc::new(Schema::new(fields))) } else { Err(problems) }
 }
 
-/// `batch` with each column cast to its stored type.
+/// `array` in its stored type, or in another one that is cheap to keep until a block is written.
+pub(super) fn stored_in_block(array: &ArrayRef, field: &FieldRef) -> Result<ArrayRef> {
+    match (array.data_type(), field.data_type()) {
+        // These are cast once a block, on the threads that encode.
+        (DataType::Utf8View, DataType::Utf8) | (DataType::BinaryView, DataType::Binary) => {
+            Ok(Arc::clone(array))
+        }
+        _ => cast_column(array, field),
+    }
+}
+
+/// `array` cast to its stored type.
 ///
 /// A value that its stored type cannot hold (an unsigned integer above 2^63 - 1, an instant beyond
 /// the year 292,000) is an `Error::Data` that names the column.
-pub(super) fn to_stored(batch: &RecordBatch, stored: &SchemaRef) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().zip(stored.fields());
-    let columns = columns.map(|(array, field)| cast_column(array, field));
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(stored), columns, &options)
-        .map_err(|err| Error::Bug(format!("storing a batch as {stored:?}: {err}")))
-}
-
-fn cast_column(array: &ArrayRef, field: &FieldRef) -> Result<ArrayRef> {
+pub(super) fn cast_column(array: &ArrayRef, field: &Field) -> Result<ArrayRef> {
     if array.data_type() == field.data_type() {
         return Ok(Arc::clone(array));
     }

@@ -12,16 +12,15 @@
 //! other readers of TSV know it.
 
 use std::io::{self, Write};
-use std::ops::Range;
 use std::path::PathBuf;
 
 use bzip2::write::BzEncoder;
 use datafusion::arrow::array::{
-    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, StringArray,
     TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use flate2::write::GzEncoder;
 
 use crate::error::{Error, Result};
@@ -84,18 +83,30 @@ impl TsvFile {
         Ok(TsvFile { stream, rows: 0 })
     }
 
-    /// Appends the rows of `batch`, whose columns have stored types; `scratch` is overwritten.
-    pub(super) fn write(&mut self, batch: &RecordBatch, scratch: &mut Vec<u8>) -> Result<()> {
-        let cells = cells_of(batch)?;
-        let mut next = 0;
-        while next < batch.num_rows() {
-            scratch.clear();
-            next = encode_rows(&cells, batch, next..batch.num_rows(), scratch)?;
+    /// Appends the given rows of a block's columns, which have stored types; all without `rows`.
+    pub(super) fn write(&mut self, block: &TsvBlock<'_>, rows: Option<&[u32]>) -> Result<()> {
+        // Row numbers fit 32 bits: a block is small.
+        let all = 0..block.rows as u32;
+        match rows {
+            Some(rows) => self.write_rows(block, rows.iter().copied()),
+            None => self.write_rows(block, all),
+        }
+    }
+
+    fn write_rows(
+        &mut self,
+        block: &TsvBlock<'_>,
+        mut rows: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<()> {
+        self.rows += rows.len() as u64;
+        let mut chunk = Vec::new();
+        while rows.len() > 0 {
+            chunk.clear();
+            block.encode_rows(&mut rows, &mut chunk)?;
             self.stream
-                .write_all(scratch)
+                .write_all(&chunk)
                 .map_err(|err| write_error(self.stream.file().path(), &err))?;
         }
-        self.rows += batch.num_rows() as u64;
         Ok(())
     }
 
@@ -166,54 +177,61 @@ pub(super) fn can_encode(stored: &DataType) -> bool {
     !stored.is_nested() && !matches!(stored, DataType::Binary)
 }
 
-fn cells_of(batch: &RecordBatch) -> Result<Vec<Cells<'_>>> {
-    let schema = batch.schema_ref();
-    let cells = batch.columns().iter().zip(schema.fields()).map(|(array, field)| {
-        Ok(match array.data_type() {
-            DataType::Utf8 => Cells::Text(array.as_string()),
-            DataType::Boolean => Cells::Bool(array.as_boolean()),
-            DataType::Int8 => Cells::Int8(array.as_primitive()),
-            DataType::Int16 => Cells::Int16(array.as_primitive()),
-            DataType::Int32 => Cells::Int32(array.as_primitive()),
-            DataType::Int64 => Cells::Int64(array.as_primitive()),
-            DataType::Float32 => Cells::Float32(array.as_primitive()),
-            DataType::Float64 => Cells::Float64(array.as_primitive()),
-            DataType::Decimal128(_, scale) => Cells::Decimal(array.as_primitive(), *scale),
-            DataType::Date32 => Cells::Date(array.as_primitive()),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => Cells::Timestamp(array.as_primitive()),
-            other => {
-                let column = field.name();
-                return Err(Error::Bug(format!("writing column `{column}` ({other}) as TSV")));
-            }
-        })
-    });
-    cells.collect()
+/// What is written at once: the columns of a block.
+pub(super) struct TsvBlock<'a> {
+    schema: &'a Schema,
+    cells: Vec<Cells<'a>>,
+    rows: usize,
 }
 
-/// Appends rows until `out` holds a chunk; returns the first row that was left.
-fn encode_rows(
-    cells: &[Cells<'_>],
-    batch: &RecordBatch,
-    rows: Range<usize>,
-    out: &mut Vec<u8>,
-) -> Result<usize> {
-    for row in rows.clone() {
-        for (column, cells) in cells.iter().enumerate() {
-            if column > 0 {
-                out.push(b'\t');
-            }
-            cells.encode(row, out).map_err(|problem| {
-                let schema = batch.schema_ref();
-                let column = schema.field(column).name();
-                Error::Data(format!("writing column `{column}` as TSV: {problem}"))
-            })?;
-        }
-        out.push(b'\n');
-        if out.len() >= CHUNK_BYTES {
-            return Ok(row + 1);
-        }
+impl<'a> TsvBlock<'a> {
+    /// The columns of a block of so many rows, of the stored types in `schema`.
+    pub(super) fn new(schema: &'a Schema, columns: &'a [ArrayRef], rows: usize) -> Result<Self> {
+        let cells = columns.iter().zip(schema.fields()).map(|(array, field)| {
+            cells_of(array).ok_or_else(|| {
+                let (column, data_type) = (field.name(), array.data_type());
+                Error::Bug(format!("writing column `{column}` ({data_type}) as TSV"))
+            })
+        });
+        Ok(TsvBlock { schema, cells: cells.collect::<Result<_>>()?, rows })
     }
-    Ok(rows.end)
+
+    /// Appends rows until `out` holds a chunk.
+    fn encode_rows(&self, rows: &mut impl Iterator<Item = u32>, out: &mut Vec<u8>) -> Result<()> {
+        for row in rows {
+            for (column, cells) in self.cells.iter().enumerate() {
+                if column > 0 {
+                    out.push(b'\t');
+                }
+                cells.encode(row as usize, out).map_err(|problem| {
+                    let column = self.schema.field(column).name();
+                    Error::Data(format!("writing column `{column}` as TSV: {problem}"))
+                })?;
+            }
+            out.push(b'\n');
+            if out.len() >= CHUNK_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cells_of(array: &ArrayRef) -> Option<Cells<'_>> {
+    Some(match array.data_type() {
+        DataType::Utf8 => Cells::Text(array.as_string()),
+        DataType::Boolean => Cells::Bool(array.as_boolean()),
+        DataType::Int8 => Cells::Int8(array.as_primitive()),
+        DataType::Int16 => Cells::Int16(array.as_primitive()),
+        DataType::Int32 => Cells::Int32(array.as_primitive()),
+        DataType::Int64 => Cells::Int64(array.as_primitive()),
+        DataType::Float32 => Cells::Float32(array.as_primitive()),
+        DataType::Float64 => Cells::Float64(array.as_primitive()),
+        DataType::Decimal128(_, scale) => Cells::Decimal(array.as_primitive(), *scale),
+        DataType::Date32 => Cells::Date(array.as_primitive()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Cells::Timestamp(array.as_primitive()),
+        _ => return None,
+    })
 }
 
 impl Cells<'_> {

@@ -1,15 +1,16 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::RecordBatch;
 
 use super::*;
 
 fn encode(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>> {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let schema = batch.schema();
     let mut out = Vec::new();
-    let all = encode_rows(&cells_of(&batch)?, &batch, 0..batch.num_rows(), &mut out)?;
-    assert_eq!(all, batch.num_rows());
+    let block = TsvBlock::new(&schema, batch.columns(), batch.num_rows())?;
+    block.encode_rows(&mut (0..batch.num_rows() as u32), &mut out)?;
     Ok(out)
 }
 
@@ -99,7 +100,9 @@ fn what_the_decompressors_read_is_what_was_encoded() {
     for compression in [TsvCompression::Uncompressed, TsvCompression::Gzip, TsvCompression::Bzip2] {
         let path = folder.path().join(extension(compression));
         let mut file = TsvFile::create(path.clone(), compression).unwrap();
-        file.write(&batch, &mut Vec::new()).unwrap();
+        let schema = batch.schema();
+        let block = TsvBlock::new(&schema, batch.columns(), batch.num_rows()).unwrap();
+        file.write(&block, None).unwrap();
         assert_eq!(file.rows(), 40_000);
         let sealed = file.finish().unwrap();
         let bytes = std::fs::read(&path).unwrap();

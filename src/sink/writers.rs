@@ -1,5 +1,8 @@
 //! The writers of one output: all of its tables from one pass, in bounded memory.
 //!
+//! Batches are gathered into blocks; a block is routed at once and encoded by columns and files on
+//! the threads of the pool, while this thread waits.
+//!
 //! A partition whose rows arrive while fewer than `open_writers_max` files are open gets a writer
 //! and keeps it; the rows of all others are handed back. As no writer is closed before
 //! [`OutputWriter::close_open`], a partition that was refused once is refused for good: the caller
@@ -7,33 +10,39 @@
 //! needs one writer at a time. So 100,000 partitions take the memory of a few, and each partition
 //! has few files.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Diagnostic, Error, Result};
-use crate::pipeline::{Format, Output, TsvCompression};
+use crate::pipeline::Output;
+use crate::sink::block::{Block, lay_together};
+use crate::sink::encoders::EncoderPool;
 use crate::sink::file::{Sealed, write_error};
-use crate::sink::parquet::{self, ParquetFile, ParquetLayout};
-use crate::sink::route::{Part, Router, take_rows};
-use crate::sink::stored::{stored_schema, to_stored};
-use crate::sink::tsv::{self, TsvFile};
+use crate::sink::open_file::{OpenFile, TableBlock, TableWriter};
+use crate::sink::route::{Part, Router};
+use crate::sink::stored::stored_schema;
 use crate::store::paths::RunPaths;
 
-/// Row groups at which a file is ended, however small: a footer must stay readable.
-const ROW_GROUPS_MAX: usize = 1000;
+/// Bytes of a block: beyond them nothing gets faster.
+const BLOCK_BYTES_MAX: u64 = 16 << 20;
+
+/// Part of the memory, and of the least target size, that a block may take.
+const BLOCK_SHARE: u64 = 8;
 
 /// The bounds of an output's writers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterOptions {
     /// Files that may be open at once, over all tables of the output; at least one partition's.
     pub open_writers_max: usize,
-    /// Bytes that encoders may hold in memory, over all open files; at least one partition's.
+    /// Bytes that the block and the encoders may hold in memory, over all open files; at least one
+    /// partition's.
     pub buffered_bytes_max: u64,
     /// Keys and values for the footers of Parquet files, such as the run's id.
     pub footer: Vec<(String, String)>,
@@ -63,53 +72,43 @@ pub struct OutputWriter {
     output: String,
     staging: PathBuf,
     paths: RunPaths,
-    stored: SchemaRef,
+    in_files: SchemaRef,
     router: Router,
+    encoders: EncoderPool,
     tables: Vec<TableWriter>,
-    open: HashMap<String, OpenPartition>,
+    block: Block,
+    /// Whether the block's rows are ordered by partition key.
+    is_sorted: bool,
+    open: BTreeMap<String, OpenPartition>,
     open_partitions_max: usize,
-    buffered_bytes: u64,
-    buffered_bytes_max: u64,
+    /// Bytes that the open files hold in memory, as of the last block.
+    encoder_bytes: u64,
+    encoder_bytes_max: u64,
     written: Vec<WrittenFile>,
-    /// Holds a chunk of encoded text.
-    scratch: Vec<u8>,
 }
 
-/// One table of the output.
-struct TableWriter {
-    /// The format's name.
-    format: &'static str,
-    encoding: Encoding,
-    file_bytes_target: u64,
-    /// Number of the next file; unique over the table's attempt, so that no name comes twice.
-    next_file: usize,
-}
-
-enum Encoding {
-    Parquet(ParquetLayout),
-    Tsv(TsvCompression),
-}
-
-/// A partition that has writers.
+/// A partition that has writers: one a table, in their order; none between two files.
 struct OpenPartition {
-    /// One a table, in their order; none between two files.
     files: Vec<Option<OpenFile>>,
-    /// Bytes that the files hold in memory, as of the last write.
-    buffered_bytes: u64,
 }
 
-struct OpenFile {
-    name: String,
-    encoder: Encoder,
+/// The rows of a block that go to one partition.
+struct OpenPart {
+    hive_path: String,
+    rows: Option<UInt32Array>,
+    partition: OpenPartition,
 }
 
-enum Encoder {
-    Parquet(Box<ParquetFile>),
-    Tsv(Box<TsvFile>),
+/// A file that takes no more rows.
+struct FullFile {
+    table: usize,
+    hive_path: String,
+    file: OpenFile,
 }
 
 impl OutputWriter {
-    /// Writers for rows of `schema`, the view's without its excluded columns.
+    /// Writers for rows of `schema`, the view's without its excluded columns, that encode on the
+    /// threads of `encoders`.
     ///
     /// Files go to `<staging>/<output>.<format>/<hive path>/`, names come from `paths`. A type that
     /// cannot be stored is an `Error::Config`; [`check_output`](super::check_output) finds it
@@ -120,6 +119,7 @@ impl OutputWriter {
         staging: PathBuf,
         paths: RunPaths,
         options: &WriterOptions,
+        encoders: EncoderPool,
     ) -> Result<Self> {
         let stored = stored_schema(schema).map_err(|problems| {
             Error::Config(problems.into_iter().map(Diagnostic::new).collect())
@@ -127,84 +127,64 @@ impl OutputWriter {
         let router = Router::new(&stored, &output.partition_by)?;
         let in_files = stored.project(router.data_columns());
         let in_files = Arc::new(in_files.map_err(|err| Error::Bug(format!("projecting: {err}")))?);
-        let table = |format: &Format| TableWriter::new(format, &in_files, &options.footer);
-        let tables = output.tables.iter().map(|t| table(&t.format)).collect::<Result<Vec<_>>>()?;
+        let tables = output.tables.iter();
+        let tables = tables.map(|table| {
+            TableWriter::new(&table.format, &in_files, &output.sort_by, &options.footer)
+        });
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        let block_bytes_max = block_bytes_max(&tables, options);
         Ok(OutputWriter {
             output: output.name.clone(),
             staging,
             paths,
-            stored,
+            in_files,
             router,
-            open: HashMap::new(),
+            encoders,
+            open: BTreeMap::new(),
             open_partitions_max: open_partitions_max(&tables, options),
+            block: Block::new(stored, block_bytes_max),
+            is_sorted: false,
             tables,
-            buffered_bytes: 0,
-            buffered_bytes_max: options.buffered_bytes_max,
+            encoder_bytes: 0,
+            // What is left when a full block is laid together.
+            encoder_bytes_max: options.buffered_bytes_max - 2 * block_bytes_max,
             written: Vec::new(),
-            scratch: Vec::new(),
         })
     }
 
-    /// Writes the rows of partitions that have a writer or get one; hands back the others, in their
-    /// order, as they came.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
-        let stored = to_stored(batch, &self.stored)?;
-        let mut refused: Vec<u32> = Vec::new();
-        for Part { hive_path, rows } in self.router.route(&stored)? {
-            if self.open.contains_key(&hive_path) || self.open.len() < self.open_partitions_max {
-                self.write_part(&hive_path, &stored, rows)?;
-            } else {
-                // No row numbers mean all rows.
-                let all = || (0..).take(stored.num_rows()).collect();
-                refused.extend(rows.unwrap_or_else(all));
-            }
-        }
-        if refused.is_empty() {
-            return Ok(None);
-        }
-        refused.sort_unstable();
-        take_rows(batch, refused).map(Some)
+    /// Takes the rows of partitions that have a writer or get one; hands back the others, in their
+    /// order, as they came, from this batch or earlier ones.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        self.take_batch(batch, false)
     }
 
-    /// Writes rows that arrive ordered by partition key: each partition's writer is closed when the
+    /// Takes rows that arrive ordered by partition key: each partition's writer is closed when the
     /// next one begins. Rows in another order make more files, not a wrong table.
     pub fn write_sorted(&mut self, batch: &RecordBatch) -> Result<()> {
-        let stored = to_stored(batch, &self.stored)?;
-        for Part { hive_path, rows } in self.router.route(&stored)? {
-            if !self.open.contains_key(&hive_path) {
-                self.close_open()?;
-            }
-            self.write_part(&hive_path, &stored, rows)?;
-        }
-        Ok(())
+        self.take_batch(batch, true).and_then(|refused| none_refused(&refused))
     }
 
-    /// Ends all open files.
-    pub fn close_open(&mut self) -> Result<()> {
-        for (hive_path, partition) in std::mem::take(&mut self.open) {
-            for (table, file) in partition.files.into_iter().enumerate() {
-                if let Some(file) = file {
-                    self.finish_file(table, &hive_path, file)?;
-                }
-            }
-        }
-        self.buffered_bytes = 0;
-        Ok(())
+    /// Writes all rows that were taken and ends all open files; hands back the rows of partitions
+    /// that had no writer.
+    pub fn close_open(&mut self) -> Result<Vec<RecordBatch>> {
+        let refused = self.end_block()?;
+        self.close_partitions()?;
+        Ok(refused)
     }
 
     /// Ends all open files; returns what was written, ordered by format, hive path and name.
     ///
     /// All files and the folders that name them have reached the disk.
     pub fn finish(mut self) -> Result<Vec<WrittenFile>> {
-        self.close_open()?;
+        none_refused(&self.close_open()?)?;
         self.sync_folders()?;
         self.written.sort();
         Ok(self.written)
     }
 
-    /// Bytes that the encoders of all open files hold in memory.
+    /// Bytes that rows and the encoders of all open files hold in memory.
     pub fn buffered_bytes(&self) -> u64 {
-        self.buffered_bytes
+        self.block.memory_bytes() + self.encoder_bytes
     }
 
     /// Partitions that have open files.
@@ -212,118 +192,186 @@ impl OutputWriter {
         self.open.len()
     }
 
-    fn write_part(
-        &mut self,
-        hive_path: &str,
-        stored: &RecordBatch,
-        rows: Option<Vec<u32>>,
-    ) -> Result<()> {
-        let columns = stored.project(self.router.data_columns());
-        let columns = columns.map_err(|err| Error::Bug(format!("projecting a batch: {err}")))?;
-        let part = match rows {
-            None => columns,
-            Some(rows) => take_rows(&columns, rows)?,
-        };
-        // Taken out for the time of writing; an error ends the whole attempt.
-        let mut partition = self.open.remove(hive_path).unwrap_or_else(|| OpenPartition {
-            files: self.tables.iter().map(|_| None).collect(),
-            buffered_bytes: 0,
-        });
-        for table in 0..self.tables.len() {
-            self.write_to_table(table, hive_path, &mut partition.files[table], &part)?;
+    fn take_batch(&mut self, batch: &RecordBatch, is_sorted: bool) -> Result<Vec<RecordBatch>> {
+        let mut refused = Vec::new();
+        if self.is_sorted != is_sorted {
+            refused.extend(self.end_block()?);
+            self.is_sorted = is_sorted;
         }
-        self.buffered_bytes -= partition.buffered_bytes;
-        partition.buffered_bytes = self.state_and_memory_bytes(&partition);
-        self.buffered_bytes += partition.buffered_bytes;
-        self.open.insert(hive_path.to_owned(), partition);
-        self.shrink()
+        let mut arrived = Some(self.block.arrive(batch)?);
+        while let Some(rows) = arrived {
+            arrived = self.block.add(rows);
+            if arrived.is_some() {
+                refused.extend(self.end_block()?);
+            }
+        }
+        Ok(refused)
     }
 
-    fn write_to_table(
-        &mut self,
-        table: usize,
-        hive_path: &str,
-        slot: &mut Option<OpenFile>,
-        part: &RecordBatch,
-    ) -> Result<()> {
-        let mut file = match slot.take() {
-            Some(file) => file,
-            None => self.create_file(table, hive_path)?,
+    /// Routes and encodes the rows of the block; returns those of partitions without a writer.
+    fn end_block(&mut self) -> Result<Vec<RecordBatch>> {
+        if self.block.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.router.key_columns().map(|key| self.block.column(key));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let parts = self.router.route(&keys, self.block.rows())?;
+        let (parts, refused) = match self.is_sorted {
+            true => (parts, Vec::new()),
+            false => self.admit(parts)?,
         };
-        match &mut file.encoder {
-            Encoder::Parquet(encoder) => encoder.write(part)?,
-            Encoder::Tsv(encoder) => encoder.write(part, &mut self.scratch)?,
+        let rows = self.block.rows();
+        let pieces = self.block.pieces(self.router.data_columns());
+        self.block.clear();
+        let columns = self.encoders.run(|| {
+            let pieces = pieces.into_par_iter().zip(&self.in_files.fields()[..]);
+            pieces.map(|(pieces, field)| lay_together(pieces, field)).collect::<Vec<_>>()
+        });
+        let columns = columns.into_iter().collect::<Result<Vec<_>>>()?;
+        if self.is_sorted {
+            self.write_in_turn(parts, &columns, rows)?;
+        } else {
+            let open = self.write_parts(parts, &columns, rows)?;
+            self.open.extend(open);
         }
-        if file.is_full(self.tables[table].file_bytes_target) {
-            return self.finish_file(table, hive_path, file);
+        self.count_memory();
+        self.shrink()?;
+        Ok(refused)
+    }
+
+    /// Parts the parts that have a writer or get one from the rows of all others.
+    fn admit(&self, parts: Vec<Part>) -> Result<(Vec<Part>, Vec<RecordBatch>)> {
+        let mut free = self.open_partitions_max - self.open.len();
+        let (admitted, others): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| {
+            let is_open = self.open.contains_key(&part.hive_path);
+            let is_new = !is_open && free > 0;
+            free -= usize::from(is_new);
+            is_open || is_new
+        });
+        let all = || (0..).take(self.block.rows()).collect();
+        let refused = others.into_iter().flat_map(|part| part.rows.unwrap_or_else(all));
+        let mut refused: Vec<u32> = refused.collect();
+        refused.sort_unstable();
+        Ok((admitted, self.block.as_they_came(&refused)?))
+    }
+
+    /// Writes parts that come in the order of their keys: all but the last are complete.
+    fn write_in_turn(&mut self, parts: Vec<Part>, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        if !parts.first().is_some_and(|part| self.open.contains_key(&part.hive_path)) {
+            self.close_partitions()?;
         }
-        *slot = Some(file);
+        let mut parts = parts.into_iter().peekable();
+        while parts.peek().is_some() {
+            let some = parts.by_ref().take(self.open_partitions_max).collect();
+            let mut open = self.write_parts(some, columns, rows)?;
+            // Without a further part, the next block may go on with the last one.
+            let last = open.pop();
+            self.open.extend(open);
+            self.close_partitions()?;
+            self.open.extend(last);
+        }
         Ok(())
     }
 
-    fn create_file(&mut self, table: usize, hive_path: &str) -> Result<OpenFile> {
-        let folder = self.table_folder(table).join(hive_path);
-        let writer = &mut self.tables[table];
-        let name = self.paths.table_file(writer.next_file, writer.extension());
-        writer.next_file += 1;
-        let path = folder.join(&name);
-        let encoder = match &writer.encoding {
-            Encoding::Parquet(layout) => Encoder::Parquet(Box::new(layout.create(path)?)),
-            Encoding::Tsv(compression) => {
-                Encoder::Tsv(Box::new(TsvFile::create(path, *compression)?))
-            }
-        };
-        Ok(OpenFile { name, encoder })
+    /// Encodes parts of a block, all at once; returns their partitions, in the parts' order.
+    fn write_parts(
+        &mut self,
+        parts: Vec<Part>,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Vec<(String, OpenPartition)>> {
+        let parts = parts.into_iter().map(|part| self.open_part(part));
+        let mut parts = parts.collect::<Result<Vec<_>>>()?;
+        let blocks = self.tables.iter().map(|table| table.block(columns, rows));
+        let blocks = blocks.collect::<Result<Vec<_>>>()?;
+        self.encoders.run(|| {
+            let encoded = parts.par_iter_mut().map(|part| part.write(&blocks));
+            encoded.collect::<Vec<Result<()>>>().into_iter().collect::<Result<()>>()
+        })?;
+        drop(blocks);
+        let full = parts.iter_mut().flat_map(|part| {
+            let OpenPart { hive_path, partition, .. } = part;
+            let files = partition.files.iter_mut().enumerate();
+            files.filter_map(|(table, slot)| {
+                let file = slot.take_if(|file| file.is_full())?;
+                Some(FullFile { table, hive_path: hive_path.clone(), file })
+            })
+        });
+        let full = full.collect();
+        self.finish_files(full)?;
+        Ok(parts.into_iter().map(|part| (part.hive_path, part.partition)).collect())
     }
 
-    fn finish_file(&mut self, table: usize, hive_path: &str, file: OpenFile) -> Result<()> {
-        let rows = file.rows();
-        let Sealed { bytes, sha256 } = match file.encoder {
-            Encoder::Parquet(encoder) => encoder.finish()?,
-            Encoder::Tsv(encoder) => encoder.finish()?,
+    /// Takes a part's partition out, for the time of writing; an error ends the whole attempt.
+    fn open_part(&mut self, part: Part) -> Result<OpenPart> {
+        let Part { hive_path, rows } = part;
+        let mut partition = self
+            .open
+            .remove(&hive_path)
+            .unwrap_or_else(|| OpenPartition { files: self.tables.iter().map(|_| None).collect() });
+        for (table, slot) in partition.files.iter_mut().enumerate() {
+            if slot.is_none() {
+                let folder = self.table_folder(table).join(&hive_path);
+                *slot = Some(self.tables[table].create_file(folder, &self.paths)?);
+            }
+        }
+        Ok(OpenPart { hive_path, rows: rows.map(UInt32Array::from), partition })
+    }
+
+    fn close_partitions(&mut self) -> Result<()> {
+        let mut files = Vec::new();
+        for (hive_path, partition) in std::mem::take(&mut self.open) {
+            for (table, file) in partition.files.into_iter().enumerate() {
+                let hive_path = hive_path.clone();
+                files.extend(file.map(|file| FullFile { table, hive_path, file }));
+            }
+        }
+        self.encoder_bytes = 0;
+        self.finish_files(files)
+    }
+
+    /// Ends files, several at once: each waits for the disk.
+    fn finish_files(&mut self, files: Vec<FullFile>) -> Result<()> {
+        let finish = |full: FullFile| -> Result<WrittenFile> {
+            let rows = full.file.rows();
+            let name = full.file.name.clone();
+            let Sealed { bytes, sha256 } = full.file.finish()?;
+            let output = self.output.clone();
+            let format = self.tables[full.table].format.to_owned();
+            let hive_path = full.hive_path;
+            Ok(WrittenFile { output, format, hive_path, name, rows, bytes, sha256 })
         };
-        self.written.push(WrittenFile {
-            output: self.output.clone(),
-            format: self.tables[table].format.to_owned(),
-            hive_path: hive_path.to_owned(),
-            name: file.name,
-            rows,
-            bytes,
-            sha256,
-        });
+        let written: Vec<_> = self.encoders.run(|| files.into_par_iter().map(finish).collect());
+        self.written.extend(written.into_iter().collect::<Result<Vec<_>>>()?);
         Ok(())
     }
 
     /// While encoders hold too much, the one that holds most writes its row group.
     fn shrink(&mut self) -> Result<()> {
-        while self.buffered_bytes > self.buffered_bytes_max {
-            let held = |partition: &OpenPartition| {
-                partition.files.iter().flatten().map(OpenFile::memory_bytes).sum::<u64>()
-            };
-            let largest = self.open.iter_mut().max_by_key(|(_, partition)| held(partition));
-            let Some((_, partition)) = largest.filter(|(_, partition)| held(partition) > 0) else {
+        while self.encoder_bytes > self.encoder_bytes_max {
+            // The first by path among equals, so that the same rows make the same files.
+            let open = self.open.values_mut().rev();
+            let largest = open.max_by_key(|partition| partition.memory_bytes());
+            let Some(partition) = largest.filter(|partition| partition.memory_bytes() > 0) else {
                 // What is left is the fixed state of the few open files.
                 return Ok(());
             };
-            let before = held(partition);
-            for file in partition.files.iter_mut().flatten() {
-                if let Encoder::Parquet(encoder) = &mut file.encoder {
-                    encoder.end_row_group()?;
-                }
-            }
-            let freed = before - held(partition);
-            partition.buffered_bytes -= freed;
-            self.buffered_bytes -= freed;
+            let before = partition.memory_bytes();
+            self.encoders.run(|| {
+                partition.files.iter_mut().flatten().try_for_each(OpenFile::end_row_group)
+            })?;
+            self.encoder_bytes -= before - partition.memory_bytes();
         }
         Ok(())
     }
 
-    fn state_and_memory_bytes(&self, partition: &OpenPartition) -> u64 {
-        let files = self.tables.iter().zip(&partition.files);
-        let bytes = files.filter_map(|(table, file)| {
+    fn count_memory(&mut self) {
+        let partitions = self.open.values();
+        let bytes = partitions.flat_map(|partition| self.tables.iter().zip(&partition.files));
+        let bytes = bytes.filter_map(|(table, file)| {
             file.as_ref().map(|file| table.state_bytes() + file.memory_bytes())
         });
-        bytes.sum()
+        self.encoder_bytes = bytes.sum();
     }
 
     fn table_folder(&self, table: usize) -> PathBuf {
@@ -351,58 +399,39 @@ impl OutputWriter {
     }
 }
 
-impl TableWriter {
-    fn new(format: &Format, in_files: &SchemaRef, footer: &[(String, String)]) -> Result<Self> {
-        let (encoding, file_bytes_target) = match format {
-            Format::Parquet(options) => {
-                let layout = ParquetLayout::new(Arc::clone(in_files), options, footer)?;
-                (Encoding::Parquet(layout), options.file_bytes_target)
-            }
-            Format::Tsv(options) => (Encoding::Tsv(options.compression), options.file_bytes_target),
-        };
-        Ok(TableWriter { format: format.name(), encoding, file_bytes_target, next_file: 0 })
-    }
-
-    fn extension(&self) -> &'static str {
-        match &self.encoding {
-            Encoding::Parquet(_) => parquet::EXTENSION,
-            Encoding::Tsv(compression) => tsv::extension(*compression),
-        }
-    }
-
-    /// Bytes that an open file of this table holds in memory, however few rows it has.
-    fn state_bytes(&self) -> u64 {
-        match &self.encoding {
-            Encoding::Parquet(layout) => layout.state_bytes(),
-            Encoding::Tsv(compression) => tsv::state_bytes(*compression),
-        }
+impl OpenPartition {
+    /// Bytes that can be freed by ending row groups.
+    fn memory_bytes(&self) -> u64 {
+        self.files.iter().flatten().map(OpenFile::memory_bytes).sum()
     }
 }
 
-impl OpenFile {
-    fn rows(&self) -> u64 {
-        match &self.encoder {
-            Encoder::Parquet(encoder) => encoder.rows(),
-            Encoder::Tsv(encoder) => encoder.rows(),
-        }
+impl OpenPart {
+    /// Encodes the part's rows for each table, `blocks` in the tables' order.
+    fn write(&mut self, blocks: &[TableBlock<'_>]) -> Result<()> {
+        let rows = self.rows.as_ref();
+        let files = self.partition.files.par_iter_mut().zip(blocks);
+        let written = files.map(|(file, block)| match file {
+            Some(file) => file.write(block, rows),
+            None => Err(Error::Bug("a partition without a file".to_owned())),
+        });
+        written.collect::<Vec<Result<()>>>().into_iter().collect()
     }
+}
 
-    /// Bytes that can be freed by ending the row group.
-    fn memory_bytes(&self) -> u64 {
-        match &self.encoder {
-            Encoder::Parquet(encoder) => encoder.memory_bytes(),
-            Encoder::Tsv(_) => 0,
-        }
+fn none_refused(refused: &[RecordBatch]) -> Result<()> {
+    match refused {
+        [] => Ok(()),
+        _ => Err(Error::Bug("rows without a writer were not taken back".to_owned())),
     }
+}
 
-    fn is_full(&self, file_bytes_target: u64) -> bool {
-        match &self.encoder {
-            Encoder::Parquet(encoder) => {
-                encoder.bytes() >= file_bytes_target || encoder.row_groups() >= ROW_GROUPS_MAX
-            }
-            Encoder::Tsv(encoder) => encoder.bytes() >= file_bytes_target,
-        }
-    }
+/// How many bytes a block may have: a part of the memory, and so few that files and row groups end
+/// near their targets.
+fn block_bytes_max(tables: &[TableWriter], options: &WriterOptions) -> u64 {
+    let targets = tables.iter().map(TableWriter::bytes_target);
+    let least = targets.chain([options.buffered_bytes_max]).min().unwrap_or_default();
+    (least / BLOCK_SHARE).min(BLOCK_BYTES_MAX)
 }
 
 /// How many partitions may be open: by the number of files, and by what an open file holds at

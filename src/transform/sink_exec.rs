@@ -1,10 +1,11 @@
 //! The plan node that writes an output's files below the staging folder.
 //!
 //! Rows arrive in a fixed order, are split by the expectations, and go to a writer on a thread of
-//! its own. With `sort_by` they come sorted, one hive path after the other. Without it the writer
-//! keeps a bounded number of hive paths open; rows of further ones take a detour through a
-//! spilling sort and are written one hive path after the other at the end, so that any number of
-//! hive paths makes neither many open files nor many small ones.
+//! its own, which gathers them and has them encoded on the threads that all sinks share. With
+//! `sort_by` they come sorted, one hive path after the other. Without it the writer keeps a bounded
+//! number of hive paths open; rows of further ones take a detour through a spilling sort and are
+//! written one hive path after the other at the end, so that any number of hive paths makes neither
+//! many open files nor many small ones.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ use super::expect::{ExpectationCounts, ExpectationSplit};
 use crate::error::{Error, Result};
 use crate::pipeline::Output;
 use crate::quarantine::QuarantineSender;
-use crate::sink::{OutputWriter, WriterOptions, WrittenFile};
+use crate::sink::{EncoderPool, OutputWriter, WriterOptions, WrittenFile};
 use crate::store::paths::RunPaths;
 
 /// Batches that may wait between two steps.
@@ -64,6 +65,8 @@ pub struct SinkRecord {
 pub struct SinkSupplies {
     /// Takes the rows that expectations reject.
     pub quarantine: QuarantineSender,
+    /// The threads that encode, of all sinks.
+    pub encoders: EncoderPool,
 }
 
 /// Where and how a sink writes: plain values.
@@ -185,7 +188,8 @@ async fn write_output(
     let schema = split.written_schema(&input.schema())?;
     let mut tasks = JoinSet::new();
     let mut batches = merge_in_turn(&input, &context, &mut tasks)?;
-    let mut writer = start_writer(&output, schema, place, &context, &mut tasks)?;
+    let encoders = supplies.encoders.clone();
+    let mut writer = start_writer(&output, schema, (place, encoders), &context, &mut tasks)?;
     let (mut rows_seen, mut rows) = (0, 0);
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
@@ -257,7 +261,7 @@ struct RunningWriter {
 fn start_writer(
     output: &Output,
     schema: SchemaRef,
-    place: SinkPlace,
+    (place, encoders): (SinkPlace, EncoderPool),
     context: &Arc<TaskContext>,
     tasks: &mut JoinSet<()>,
 ) -> Result<RunningWriter> {
@@ -271,8 +275,8 @@ fn start_writer(
     };
     let output = output.clone();
     tokio::task::spawn_blocking(move || {
-        let options = place.options;
-        let written = OutputWriter::new(&output, &schema, place.staging, place.run, &options)
+        let SinkPlace { run, staging, options } = place;
+        let written = OutputWriter::new(&output, &schema, staging, run, &options, encoders)
             .and_then(|writer| match sorted {
                 Some(sorted) => write_as_it_comes(writer, from_batches, to_overflow, sorted),
                 None => write_in_order(writer, from_batches),
@@ -301,21 +305,20 @@ fn write_as_it_comes(
     overflow: mpsc::Sender<RecordBatch>,
     mut sorted: mpsc::Receiver<Result<RecordBatch>>,
 ) -> Result<Vec<WrittenFile>> {
-    let mut lost_sort = false;
-    while let Some(batch) = batches.blocking_recv() {
-        if let Some(rest) = writer.write(&batch)? {
-            lost_sort = overflow.blocking_send(rest).is_err();
-            if lost_sort {
-                break; // the sort has failed; its own error is waiting below
-            }
-        }
+    // A sort that has failed takes no more; its own error is waiting below.
+    let give_back = |rows: Vec<RecordBatch>| {
+        rows.into_iter().all(|batch| overflow.blocking_send(batch).is_ok())
+    };
+    let mut has_sort = true;
+    while has_sort && let Some(batch) = batches.blocking_recv() {
+        has_sort = give_back(writer.write(&batch)?);
     }
+    has_sort &= give_back(writer.close_open()?);
     drop(overflow);
-    writer.close_open()?;
     while let Some(batch) = sorted.blocking_recv() {
         writer.write_sorted(&batch?)?;
     }
-    if lost_sort {
+    if !has_sort {
         return Err(Error::Bug("the sort of overflowing rows ended early".to_owned()));
     }
     writer.finish()
