@@ -14,6 +14,7 @@ use std::io::Read;
 use bytes::{Buf, Bytes};
 use memchr::{memchr, memchr_iter, memrchr};
 
+use super::buffers::Buffers;
 use super::decompress::{ReadFailure, classify};
 use super::read::ReadBytes;
 use crate::decode::{Lines, Reject, RejectReason};
@@ -235,6 +236,7 @@ enum End {
 struct BlockReader {
     reader: Box<dyn Read + Send>,
     options: FrameOptions,
+    buffers: Buffers,
     /// The bytes up to `filled` were read and belong to no block yet.
     buffer: Vec<u8>,
     filled: usize,
@@ -249,6 +251,7 @@ impl BlockReader {
     fn new(reader: Box<dyn Read + Send>, options: FrameOptions) -> Self {
         BlockReader {
             reader,
+            buffers: Buffers::new(options.chunk_bytes_target.max(BYTE_ORDER_MARK.len())),
             options,
             buffer: Vec::new(),
             filled: 0,
@@ -265,7 +268,7 @@ impl BlockReader {
 
     /// Reads the object's first bytes; true if they were a byte order mark, which then is gone.
     fn skip_byte_order_mark(&mut self) -> bool {
-        self.buffer = vec![0; self.options.chunk_bytes_target.max(BYTE_ORDER_MARK.len())];
+        self.buffer = self.buffers.take(BYTE_ORDER_MARK.len());
         while self.end.is_none() && self.filled < BYTE_ORDER_MARK.len() {
             self.read_more();
         }
@@ -337,17 +340,15 @@ impl BlockReader {
     /// Hands the buffer over without copying, but for what is behind `at`, which begins the next.
     fn split_off_lines(&mut self, at: usize) -> Bytes {
         let rest = self.filled - at;
-        let space = match self.end {
-            None => self.options.chunk_bytes_target.max(rest),
-            Some(_) => rest,
+        let mut next = match self.end {
+            None => self.buffers.take(rest),
+            Some(_) => vec![0; rest],
         };
-        let mut next = vec![0; space];
         next[..rest].copy_from_slice(&self.buffer[at..self.filled]);
-        let mut lines = std::mem::replace(&mut self.buffer, next);
-        lines.truncate(at);
+        let lines = std::mem::replace(&mut self.buffer, next);
         self.filled = rest;
         self.whole = 0;
-        Bytes::from(lines)
+        self.buffers.lend(lines, at)
     }
 
     /// Keeps the beginning of the over-long line that fills the buffer, and reads on behind it.

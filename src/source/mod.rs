@@ -12,6 +12,7 @@
 //! [`open_object`] does 2 to 4. Damaged data are a part of the object, its last; only what a retry
 //! may cure is an error.
 
+mod buffers;
 mod decompress;
 mod frame;
 mod list;
