@@ -2,6 +2,7 @@
 //!
 //! stdout is for machines: the run's result is its last line. Everything else goes to stderr.
 
+mod allocator;
 mod args;
 mod check;
 mod functions;
@@ -23,6 +24,7 @@ use args::{Cli, Command};
 
 /// Parses the arguments, does what they say, and gives the exit code; a panic is a bug.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    allocator::limit_arenas();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return print_usage(&error),

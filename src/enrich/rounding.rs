@@ -105,16 +105,30 @@ fn whole_yen(
 /// `amount × numerator ÷ denominator`, rounded. The whole part of `amount ÷ denominator` is set
 /// aside first, so that only the remainder, which is small, is multiplied before the division.
 fn divide(amount: i128, numerator: i128, denominator: i128, rounding: Rounding) -> Option<i128> {
+    if let (Ok(amount), Ok(numerator), Ok(denominator)) =
+        (i64::try_from(amount), i64::try_from(numerator), i64::try_from(denominator))
+        && let Some(product) = amount.checked_mul(numerator)
+    {
+        // Nearly all amounts: one 64-bit division, ten times faster than 128-bit ones.
+        let (quotient, remainder) = (product / denominator, product % denominator);
+        let step = away_from_zero(remainder.into(), denominator.into(), amount.into(), rounding);
+        return Some(i128::from(quotient) + step);
+    }
     let whole = (amount / denominator).checked_mul(numerator)?;
     let part = (amount % denominator) * numerator;
     let (quotient, remainder) = (part / denominator, part % denominator);
-    let away_from_zero = match rounding {
+    let step = away_from_zero(remainder, denominator, amount, rounding);
+    whole.checked_add(quotient)?.checked_add(step)
+}
+
+/// One step away from zero if a division with this remainder is rounded that way, else none.
+fn away_from_zero(remainder: i128, denominator: i128, amount: i128, rounding: Rounding) -> i128 {
+    let is_rounded = match rounding {
         Rounding::Down => false,
         Rounding::HalfUp => remainder.abs() * 2 >= denominator,
         Rounding::Up => remainder != 0,
     };
-    let step = if away_from_zero { amount.signum() } else { 0 };
-    whole.checked_add(quotient)?.checked_add(step)
+    if is_rounded { amount.signum() } else { 0 }
 }
 
 #[cfg(test)]

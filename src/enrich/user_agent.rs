@@ -10,9 +10,9 @@
 //! made from its `regexes.yaml` without other changes. Compiling them takes a while, so that is
 //! done at first use, once a process.
 
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use foldhash::HashMap;
 use ua_parser::{Extractor, Regexes};
 
 const PATTERNS: &str = include_str!("user_agent_patterns.json");

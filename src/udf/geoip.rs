@@ -1,6 +1,5 @@
 //! `geoip(ip)`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -9,6 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, plan_err};
+use foldhash::{HashMap, HashMapExt};
 
 use super::adapter::Function;
 use super::arguments::{Texts, text_type};

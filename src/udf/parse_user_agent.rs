@@ -1,12 +1,12 @@
 //! `parse_user_agent(ua)`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, StringArray, StructArray};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, plan_err};
+use foldhash::{HashMap, HashMapExt};
 
 use super::adapter::Function;
 use super::arguments::{Texts, text_type};
