@@ -8,7 +8,8 @@ use ashiato::enrich::{Enrichment, GeoDatabases, Keys};
 use ashiato::udf;
 use criterion::{Criterion, Throughput};
 use datafusion::arrow::array::{
-    ArrayRef, Int64Array, ListArray, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field};
@@ -62,18 +63,17 @@ type Arguments = Vec<Vec<ArrayRef>>;
 fn cases() -> Vec<(&'static str, &'static str, Arguments)> {
     let logs = batches();
     let column = |name: &str| -> Arguments {
-        let whole = logs.iter().filter(|batch| batch.num_rows() == ROWS);
-        whole.map(|batch| vec![batch.column_by_name(name).expect("a column").clone()]).collect()
+        let column = |batch: &RecordBatch| batch.column_by_name(name).expect("a column").clone();
+        logs.iter().map(|batch| vec![column(batch)]).collect()
+    };
+    let with_text = |name: &str, text: &str| -> Arguments {
+        let mut columns = column(name);
+        for arguments in &mut columns {
+            arguments.push(Arc::new(StringArray::new_repeated(text, arguments[0].len())));
+        }
+        columns
     };
     let amount_calls = vec![vec![amounts(), categories(), times()]; 8];
-    let url_query = column("url").into_iter().map(|mut arguments| {
-        arguments.push(Arc::new(StringArray::new_repeated("q", ROWS)) as ArrayRef);
-        arguments
-    });
-    let pseudonymize = column("user_id").into_iter().map(|mut arguments| {
-        arguments.push(Arc::new(StringArray::new_repeated("visitor", ROWS)) as ArrayRef);
-        arguments
-    });
     vec![
         ("consumption_tax", "consumption_tax", amount_calls.clone()),
         ("tax_included", "tax_included", amount_calls.clone()),
@@ -88,8 +88,8 @@ fn cases() -> Vec<(&'static str, &'static str, Arguments)> {
         ("parse_user_agent", "parse_user_agent", column("user_agent")),
         ("url_host", "url_host", column("url")),
         ("url_path", "url_path", column("url")),
-        ("url_query", "url_query", url_query.collect()),
-        ("pseudonymize", "pseudonymize", pseudonymize.collect()),
+        ("url_query", "url_query", with_text("url", "utm_campaign")),
+        ("pseudonymize", "pseudonymize", with_text("user_id", "visitor")),
     ]
 }
 

@@ -17,7 +17,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Rows of the batches that queries hand on.
 const BATCH_ROWS: usize = 2048;
 /// Decompressed bytes of the generated logs.
-const LOG_BYTES: u64 = 32 << 20;
+const LOG_BYTES: u64 = 64 << 20;
 
 /// A file of the project.
 pub fn project_file(path: &str) -> PathBuf {

@@ -17,12 +17,18 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate};
+use foldhash::{HashMap, HashMapExt};
 use maxminddb::{Reader, WithinOptions};
 
 use super::address::parse_public;
 use super::country::country_name;
+use super::geoip_kept::KeptLocation;
 use super::geoip_record::Record;
 use crate::error::{Diagnostic, Error, Result};
+
+/// Records that are kept decoded: all of a database of countries or autonomous systems, and some
+/// 20 MB at most. What a database has beyond them is decoded at each look-up.
+const RECORDS_KEPT_MAX: usize = 100_000;
 
 /// What is known of an address; each field is none where no database knows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -85,6 +91,8 @@ pub struct GeoDatabases {
 struct Database {
     info: GeoDatabaseInfo,
     reader: Reader<Vec<u8>>,
+    /// Decoded records by their offsets, the first ones of the search tree.
+    kept: HashMap<usize, KeptLocation>,
 }
 
 impl GeoDatabases {
@@ -140,8 +148,12 @@ impl Database {
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return None;
         }
-        // Neither step fails for a database that passed `check`.
-        let record: Record<'_> = self.reader.lookup(address).ok()?.decode().ok()??;
+        // No step fails for a database that passed `check`.
+        let found = self.reader.lookup(address).ok()?;
+        if let Some(kept) = self.kept.get(&found.offset()?) {
+            return Some(kept.as_location());
+        }
+        let record: Record<'_> = found.decode().ok()??;
         Some(record.location())
     }
 }
@@ -163,29 +175,38 @@ fn check(path: &Path, bytes: Vec<u8>) -> Result<Database, String> {
         database_type: metadata.database_type.clone(),
         build_date: built.ok_or("its build time is out of range")?.date_naive(),
     };
-    check_records(&reader, length)?;
-    Ok(Database { info, reader })
+    let kept = check_records(&reader, length)?;
+    Ok(Database { info, reader, kept })
 }
 
-/// Walks a database of so many bytes, which is more than any record's offset.
-fn check_records(reader: &Reader<Vec<u8>>, bytes: usize) -> Result<(), String> {
+/// Walks a database of so many bytes, which is more than any record's offset; gives the decoded
+/// records that are to be kept.
+fn check_records(
+    reader: &Reader<Vec<u8>>,
+    bytes: usize,
+) -> Result<HashMap<usize, KeptLocation>, String> {
     // A tree of n nodes has n + 1 leaves, somewhat more if branches share a subtree, as those for
     // IPv4 do; a tree that has been made a knot has endlessly many.
     let leaves_max = u64::from(reader.metadata().node_count) * 3;
     let options = WithinOptions::default().include_networks_without_data();
     let mut decoded = vec![false; bytes];
+    let mut kept = HashMap::new();
     let networks = reader.networks(options).map_err(|e| e.to_string())?;
     for (leaves, network) in (1_u64..).zip(networks) {
         if leaves > leaves_max {
             return Err("its search tree is no tree".to_owned());
         }
         let network = network.map_err(|e| e.to_string())?;
-        let decoded = network.offset().and_then(|offset| decoded.get_mut(offset));
-        if decoded.is_some_and(|decoded| !std::mem::replace(decoded, true)) {
-            network.decode::<Record<'_>>().map_err(|e| e.to_string())?;
+        let Some(offset) = network.offset() else { continue };
+        if decoded.get_mut(offset).is_none_or(|decoded| std::mem::replace(decoded, true)) {
+            continue;
+        }
+        let record = network.decode::<Record<'_>>().map_err(|e| e.to_string())?;
+        if let Some(record) = record.filter(|_| kept.len() < RECORDS_KEPT_MAX) {
+            kept.insert(offset, KeptLocation::of(record.location()));
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 pub mod address;
 pub mod country;
 pub mod geoip;
+mod geoip_kept;
 mod geoip_record;
 #[cfg(test)]
 mod mmdb_writer;

@@ -112,7 +112,7 @@ pub(super) struct Keys {
     spellings: Vec<Box<[u8]>>,
     pub nodes: Vec<Node>,
     /// In which record each name was met last.
-    met: Vec<u64>,
+    pub met: Vec<u64>,
     records: u64,
     pub several: Vec<Vec<Action>>,
     learnt: usize,
@@ -124,6 +124,18 @@ pub(super) struct Found {
     pub key: u32,
     /// The place behind its colon.
     pub behind: usize,
+}
+
+/// A short key for a text, that was found; see [`Key`] and [`Action`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShortText {
+    pub key: u32,
+    pub length: u32,
+    pub name: u32,
+    pub rank: u8,
+    pub ranked: bool,
+    pub column: u32,
+    pub place: u32,
 }
 
 impl Keys {
@@ -228,13 +240,19 @@ impl Keys {
         self.records
     }
 
-    /// Notes that a key stands in a record; gives what is to be done with its value, and whether
-    /// the key stands there already.
+    /// Notes that a key stands in a record; gives what its value is for, and whether the key stands
+    /// there already.
     #[inline(always)]
-    pub(super) fn meet(&mut self, key: u32, record: u64) -> (Action, bool) {
+    pub(super) fn meet(&mut self, key: u32, record: u64) -> (Kind, bool) {
         let key = &self.keys[key as usize];
         let met = std::mem::replace(&mut self.met[key.name as usize], record);
-        (key.action, met == record)
+        (key.action.kind, met == record)
+    }
+
+    /// What is done with a key's value.
+    #[inline(always)]
+    pub(super) fn action(&self, key: u32) -> Action {
+        self.keys[key as usize].action
     }
 
     /// The key at a place in an object, which comes behind the key `before`.
@@ -262,6 +280,19 @@ impl Keys {
         };
         self.keys[before as usize].next = found.key;
         Ok(found)
+    }
+
+    /// The key that is expected behind `before`, if it begins `bytes`, has no more than 16 of them
+    /// and is for a text.
+    #[inline(always)]
+    pub(super) fn short_text(&self, before: u32, bytes: &[u8; 16]) -> Option<ShortText> {
+        let guess = self.keys[before as usize].next;
+        let Key { pattern, mask, length, name, action, .. } = &self.keys[guess as usize];
+        let matches = (u128::from_le_bytes(*bytes) ^ pattern) & mask == 0;
+        let Action { kind, rank, ranked, column, place, .. } = *action;
+        let found =
+            ShortText { key: guess, length: *length, name: *name, rank, ranked, column, place };
+        (matches && kind == Kind::Text && *length <= 16).then_some(found)
     }
 
     /// Whether a key of more than 16 bytes goes on as it should.

@@ -10,6 +10,7 @@ mod number;
 mod plan;
 mod record;
 mod scalars;
+mod short;
 mod skip;
 mod table;
 mod text;

@@ -52,38 +52,35 @@ impl<K: Kernel> Reader<'_, K> {
             return Ok(at + 1);
         }
         loop {
+            if let Some(found) = self.take_short_text(group, record, before, at) {
+                (before, at) = (found.key, found.behind);
+                continue;
+            }
             let found = self.keys.next(self.kernel, self.bytes, at, before, node, self.unknown)?;
-            let (mut action, again) = self.keys.meet(found.key, record);
+            let (kind, again) = self.keys.meet(found.key, record);
             if again {
-                self.supersede(action, unknown_fields)?;
+                self.supersede(found.key, unknown_fields)?;
             }
             before = found.key;
             at = found.behind;
-            if byte(self.bytes, at) <= b' ' {
+            let mut first = byte(self.bytes, at);
+            if first <= b' ' {
                 at = behind_space(self.bytes, at);
+                first = byte(self.bytes, at);
             }
-            let mut opens = action.kind == Kind::Object && byte(self.bytes, at) == b'{';
-            if action.kind == Kind::Text {
+            if kind == Kind::Text && first == b'"' {
                 // Most values are texts.
-                at = self.take_text(group, action, node, at)?;
-            } else if action.kind == Kind::Several {
-                let end = self.take_several(group, action, node, at)?;
-                match self.keys.several[action.place as usize].last() {
-                    Some(last) if last.kind == Kind::Object && byte(self.bytes, at) == b'{' => {
-                        action = *last;
-                        opens = true;
+                at = self.take_text(group, self.keys.action(found.key), at)?;
+            } else {
+                let opened;
+                (at, opened) = self.take_or_open(group, found.key, node, at)?;
+                if let Some(opened) = opened {
+                    node = opened;
+                    before = self.keys.nodes[node as usize].start;
+                    at = behind_space(self.bytes, at + 1);
+                    if byte(self.bytes, at) != b'}' {
+                        continue;
                     }
-                    _ => at = end,
-                }
-            } else if !opens {
-                at = self.take(group, action, node, at)?;
-            }
-            if opens {
-                node = action.node;
-                before = self.keys.nodes[node as usize].start;
-                at = behind_space(self.bytes, at + 1);
-                if byte(self.bytes, at) != b'}' {
-                    continue;
                 }
             }
             let done;
@@ -128,6 +125,32 @@ impl<K: Kernel> Reader<'_, K> {
         }
     }
 
+    /// Does with a value what is to be done and gives the place behind it; an object that paths
+    /// lead through is only opened, and its node is given with its place.
+    #[inline(always)]
+    fn take_or_open(
+        &mut self,
+        group: &mut Group,
+        key: u32,
+        node: u32,
+        at: usize,
+    ) -> Result<(usize, Option<u32>), Odd> {
+        let action = self.keys.action(key);
+        if action.kind == Kind::Several {
+            let end = self.take_several(group, action, node, at)?;
+            let last = self.keys.several[action.place as usize].last();
+            let object = last.filter(|last| last.kind == Kind::Object);
+            return Ok(match object.filter(|_| byte(self.bytes, at) == b'{') {
+                Some(object) => (at, Some(object.node)),
+                None => (end, None),
+            });
+        }
+        if action.kind == Kind::Object && byte(self.bytes, at) == b'{' {
+            return Ok((at, Some(action.node)));
+        }
+        Ok((self.take(group, action, node, at)?, None))
+    }
+
     /// Does with a value what is to be done; gives the place behind it.
     #[inline(always)]
     fn take(
@@ -154,7 +177,8 @@ impl<K: Kernel> Reader<'_, K> {
             };
         }
         match action.kind {
-            Kind::Text => self.take_text(group, action, node, at),
+            Kind::Text if byte(bytes, at) == b'"' => self.take_text(group, action, at),
+            Kind::Text => self.take_odd(group, action, node, at),
             Kind::Int32 => fixed!(int32s, {
                 integer(bytes, at, &group.columns[action.column as usize].forms)
                     .and_then(|(value, end)| Ok((i32::try_from(value).map_err(|_| Odd)?, end)))
@@ -187,20 +211,9 @@ impl<K: Kernel> Reader<'_, K> {
         }
     }
 
+    /// Takes a string from its opening quote on.
     #[inline(always)]
-    fn take_text(
-        &mut self,
-        group: &mut Group,
-        action: Action,
-        node: u32,
-        at: usize,
-    ) -> Result<usize, Odd> {
-        if byte(self.bytes, at) != b'"' {
-            return match is_null(self.bytes, at) {
-                true => Ok(at + 4),
-                false => self.take_odd(group, action, node, at),
-            };
-        }
+    fn take_text(&self, group: &mut Group, action: Action, at: usize) -> Result<usize, Odd> {
         if !claim(group, action)? {
             return check_text(self.kernel, self.bytes, at + 1, false);
         }
@@ -228,7 +241,8 @@ impl<K: Kernel> Reader<'_, K> {
     /// A key stands in the record for the second time: the last one counts. Where it matters for
     /// more than a count, the line is odd.
     #[cold]
-    fn supersede(&mut self, action: Action, unknown_fields: usize) -> Result<(), Odd> {
+    fn supersede(&mut self, key: u32, unknown_fields: usize) -> Result<(), Odd> {
+        let action = self.keys.action(key);
         match action.kind {
             _ if self.rules.duplicates_are_odd => Err(Odd),
             Kind::Skip => Ok(()),
@@ -352,7 +366,7 @@ fn claim(group: &mut Group, action: Action) -> Result<bool, Odd> {
     let (word, bit) = bit(action.column as usize);
     let present = group.present.get_mut(word).ok_or(Odd)?;
     if *present & bit != 0 {
-        return contest(group, action);
+        return contest(group, action.kind, action.column, action.place, action.rank);
     }
     *present |= bit;
     if action.ranked {
@@ -361,18 +375,20 @@ fn claim(group: &mut Group, action: Action) -> Result<bool, Odd> {
     Ok(true)
 }
 
+/// Out of line and by single values, so that no action need be laid down in memory.
 #[cold]
-fn contest(group: &mut Group, action: Action) -> Result<bool, Odd> {
-    let rank = &mut group.ranks[action.column as usize];
-    if action.kind == Kind::List {
+#[inline(never)]
+fn contest(group: &mut Group, kind: Kind, column: u32, place: u32, rank: u8) -> Result<bool, Odd> {
+    let best = &mut group.ranks[column as usize];
+    if kind == Kind::List {
         return Err(Odd);
     }
-    if *rank < action.rank {
+    if *best < rank {
         return Ok(false);
     }
-    *rank = action.rank;
-    if let Kind::Text | Kind::Json = action.kind {
-        group.texts[action.place as usize].drop_text(group.len);
+    *best = rank;
+    if let Kind::Text | Kind::Json = kind {
+        group.texts[place as usize].drop_text(group.len);
     }
     Ok(true)
 }

@@ -10,10 +10,11 @@ use memchr::{memchr, memrchr};
 
 use super::arrays::text_array;
 use super::columns::TextColumn;
-use super::cpu::{BLOCK, Cpu, Kernel, Task};
+use super::cpu::{Cpu, Kernel, Task};
 use super::input::{Odd, behind_space, byte};
 use super::plan::Plan;
 use super::record::{Reader, Rules};
+use super::short::SHORT;
 use super::time::LastDate;
 use crate::contract::{Contract, DuplicateKeys, UnknownFields};
 use crate::decode::obvious::{ObviousDecoder, Row};
@@ -22,7 +23,7 @@ use crate::decode::{Lines, Reject};
 /// Bytes whose UTF-8 is validated in one go: few enough to be in the cache when they are decoded.
 const WINDOW: usize = 256 << 10;
 /// Bytes that can be read behind a line's end.
-const PADDING: usize = 2 * BLOCK;
+const PADDING: usize = SHORT;
 
 /// What came of a block besides rows.
 #[derive(Debug, Default)]
