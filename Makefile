@@ -2,8 +2,9 @@
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 BINARY := target/debug/ashiato
+FUZZ_SECONDS := 1800
 
-.PHONY: help setup build run test interop check format release
+.PHONY: help setup build run test interop check format release bench bench-peers fuzz miri
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,3 +46,15 @@ format: ## Format the code
 
 release: ## Build the binary for production (takes about 20 minutes the first time)
 	cargo build --release
+
+bench: ## Measure each stage by itself (criterion; builds for production first)
+	cargo bench
+
+fuzz: ## Both decoders on arbitrary bytes, for half an hour (nightly, cargo-fuzz)
+	mkdir -p tests/fuzz/corpus/decode
+	cargo +nightly fuzz run --fuzz-dir tests/fuzz decode \
+		tests/fuzz/corpus/decode tests/fuzz/seeds -- \
+		-dict=tests/fuzz/json.dict -max_total_time=$(FUZZ_SECONDS) -max_len=4096
+
+miri: ## The decoder's unsafe parts under Miri (nightly, its component miri)
+	cd tests/fuzz && MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri run --bin seeds

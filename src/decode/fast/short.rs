@@ -18,7 +18,7 @@ use super::record::Reader;
 /// Bytes that a short key and a short string lie within.
 pub(super) const SHORT: usize = 2 * BLOCK;
 
-/// Bytes of a short key's pattern at most, as a mask: no place within [`SHORT`] bytes needs a check.
+/// Bytes of a short key's pattern at most, as a mask: no place within [`SHORT`] needs a check.
 const PATTERN_MASK: usize = 31;
 
 impl<K: Kernel> Reader<'_, K> {

@@ -72,7 +72,9 @@ proptest! {
         for cpu in Cpu::available() {
             match cpu.run(Skip(&bytes, rules)) {
                 // A number ends where it cannot go on; what follows is the caller's to refuse.
-                Some(end) => prop_assert!(read_json(&value[..end], depth_left).is_ok(), "{}", value),
+                Some(end) => {
+                    prop_assert!(read_json(&value[..end], depth_left).is_ok(), "{}", value);
+                }
                 None => prop_assert!(!is_json || duplicates_are_odd, "{:?} {}", cpu, value),
             }
         }

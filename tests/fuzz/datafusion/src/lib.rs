@@ -1,0 +1,3 @@
+//! Arrow under the name by which the decoder knows it.
+
+pub use arrow;

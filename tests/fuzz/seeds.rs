@@ -1,0 +1,26 @@
+//! The seeds through both decoders: for Miri, which is too slow for more.
+
+// The modules are the program's own; what of them is used nowhere here is used there.
+#![allow(dead_code, unused_imports, missing_docs)]
+
+mod both;
+#[path = "../../src/config.rs"]
+mod config;
+#[path = "../../src/contract/mod.rs"]
+mod contract;
+#[path = "../../src/decode/mod.rs"]
+mod decode;
+#[path = "../../src/error.rs"]
+mod error;
+#[path = "../../src/json/mod.rs"]
+mod json;
+
+fn main() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds");
+    for seed in std::fs::read_dir(folder).expect("the seeds") {
+        let path = seed.expect("a seed").path();
+        both::agree(&std::fs::read(&path).expect("a seed"));
+        println!("{}: both agree", path.display());
+    }
+    println!("CPUs: {:?}", decode::Cpu::available());
+}
