@@ -1,0 +1,104 @@
+"""Writes what run.py measured: a table, a plot and the raw runs."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+PACKAGES = {"spark": "pyspark", "chdb": "chdb"}
+MEASURES = ["cpu_s", "wall_s", "peak_mib", "output_bytes"]
+
+
+def version_of(side, ashiato):
+    if side.startswith("ashiato"):
+        return subprocess.run([ashiato, "--version"], capture_output=True, text=True).stdout.split()[-1]
+    version = metadata.version(PACKAGES.get(side, side))
+    return f"{version} (ClickHouse {metadata.version('chdb-core')})" if side == "chdb" else version
+
+
+def machine():
+    """The processor's name, the cores and the memory of this machine."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{(models or [platform.machine()])[0]}, {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def medians_of(sides, runs):
+    return {
+        side: {m: statistics.median(run[m] for run in runs if run["side"] == side) for m in MEASURES}
+        for side in sides
+    }
+
+
+def row(side, version, values, own):
+    """A line of the table; the last two say how many times Ashiato's CPU and wall time."""
+    ratios = [f"{values[m] / own[m]:.2f}" if own else "" for m in ("cpu_s", "wall_s")]
+    return (
+        f"| {side} | {version} | {values['cpu_s']:.2f} | {values['wall_s']:.2f} | "
+        f"{values['peak_mib']:.0f} | {values['output_bytes'] / 1e6:.1f} | {ratios[0]} | {ratios[1]} |"
+    )
+
+
+def stages_table(stages, whole):
+    """Each stage alone, their sum, and what part of it the whole job reaches."""
+    total = sum(stage["cpu_s"] for stage in stages)
+    lines = ["", "## The limit: each stage alone", "", "| stage | CPU s |", "|---|---:|"]
+    lines += [f"| {stage['name']} | {stage['cpu_s']:.2f} |" for stage in stages]
+    lines += [f"| sum | {total:.2f} |", f"| whole job | {whole:.2f} |", ""]
+    lines.append(f"The whole job reaches {100 * total / whole:.0f} % of the speed that the sum of its stages allows.")
+    return lines
+
+
+def write(chosen, sides, equal, runs, ashiato, logs):
+    """Writes peers.md, peers.json and peers.svg to chosen.out."""
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    medians = medians_of(sides, runs)
+    versions = {side: version_of(side, ashiato) for side in sides}
+    size = sum(path.stat().st_size for path in logs.rglob("*.ndjson"))
+    own = medians.get("ashiato")
+    lines = [
+        "# The same job in Ashiato and its peers",
+        "",
+        f"{size / 1e6:.0f} MB of NDJSON to Parquet (zstd 1) by day and service; {chosen.threads} threads; medians "
+        f"of {chosen.runs} runs, sides alternated; {machine()}.",
+        "Rows proved equal to Ashiato's, column by column: " + (", ".join(equal) or "none compared") + ".",
+        "",
+        f"Made by `{Path(sys.executable).name} benches/peers/run.py {' '.join(sys.argv[1:])}`".rstrip() + ".",
+        "",
+        "| side | version | CPU s | wall s | peak MiB | output MB | CPU ÷ Ashiato | wall ÷ Ashiato |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [row(side, versions[side], medians[side], own) for side in sides]
+    if chosen.stages:
+        lines += stages_table(json.loads(chosen.stages.read_text()), medians["ashiato"]["cpu_s"])
+    (chosen.out / "peers.md").write_text("\n".join(lines) + "\n")
+    record = {"machine": machine(), "input_bytes": size, "threads": chosen.threads, "versions": versions,
+              "equal": equal, "medians": medians, "runs": runs}  # fmt: skip
+    (chosen.out / "peers.json").write_text(json.dumps(record, indent=1) + "\n")
+    plot(sides, medians, chosen.out / "peers.svg")
+    print("\n".join(lines))
+
+
+def plot(sides, medians, path):
+    figure, axes = plt.subplots(1, 3, figsize=(11, 0.4 * len(sides) + 1.2), sharey=True)
+    titles = {"cpu_s": "CPU s", "wall_s": "wall s", "peak_mib": "peak MiB"}
+    colours = ["#c33" if side.startswith("ashiato") else "#789" for side in sides]
+    for axis, (measure, title) in zip(axes, titles.items()):
+        bars = axis.barh(sides, [medians[side][measure] for side in sides], color=colours)
+        axis.bar_label(bars, fmt="%.0f" if measure == "peak_mib" else "%.1f", padding=2, fontsize=8)
+        axis.set_title(title, fontsize=10)
+        axis.margins(x=0.18)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path)
