@@ -2,12 +2,13 @@
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 BINARY := target/debug/ashiato
+BENCH_VENV := target/bench/venv
 FUZZ_SECONDS := 1800
 
 .PHONY: help setup build run test interop check format release bench bench-peers fuzz miri
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is needed beyond cargo: a C compiler, Python with pinned readers
 	./.ci/setup
@@ -49,6 +50,14 @@ release: ## Build the binary for production (takes about 20 minutes the first ti
 
 bench: ## Measure each stage by itself (criterion; builds for production first)
 	cargo bench
+
+$(BENCH_VENV)/.ready: benches/peers/requirements.txt
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench-peers: release $(BENCH_VENV)/.ready ## Compare with DuckDB, chDB, Polars, DataFusion (BENCH="--runs 3 --scaling")
+	$(BENCH_VENV)/bin/python benches/peers/run.py $(BENCH)
 
 fuzz: ## Both decoders on arbitrary bytes, for half an hour (nightly, cargo-fuzz)
 	mkdir -p tests/fuzz/corpus/decode
