@@ -2,10 +2,10 @@
 
     python equal.py ASHIATO_TABLE OTHER_TABLE…
 
-Each table is a directory of dt=…/service=…/*.parquet. A column's type may differ in how it is written
-(a dictionary, a date as text in the directory's name), so each is cast to one type first; no value is
-rounded, trimmed or replaced. Then `EXCEPT ALL` runs both ways over whole rows. Exits with 1 and what
-differs, column by column, or with 0.
+Each table is a directory of dt=…/service=…/*.parquet. A column's type may differ in how it is
+written (a date as text in the directory's name), so each is cast to one type first; no value is
+rounded, trimmed or replaced. Then `EXCEPT ALL` runs both ways over whole rows. Exits with 1 and
+what differs, column by column, or with 0.
 """
 
 import sys
@@ -40,35 +40,38 @@ def missing(connection, left, right, columns):
     query = f"SELECT {chosen} FROM {left} EXCEPT ALL SELECT {chosen} FROM {right}"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE missing AS {query}")
     count = connection.execute("SELECT count(*) FROM missing").fetchone()[0]
-    return count, connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM missing LIMIT {SHOWN_MAX}").fetchall()
+    shown = f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM missing LIMIT {SHOWN_MAX}"
+    return count, connection.execute(shown).fetchall()
+
+
+def rows_in(connection, rows):
+    return connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
 
 
 def differences(wanted, found):
-    """Lines that say what differs between two tables; none if they are equal."""
+    """The rows in wanted, and lines that say what differs; none if the tables are equal."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     wanted, found = rows_of(wanted), rows_of(found)
-    count_of = [connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0] for rows in (wanted, found)]
-    lines = [f"rows: {count_of[0]} and {count_of[1]}"] if count_of[0] != count_of[1] else []
     lacking, _ = missing(connection, wanted, found, TYPES)
     surplus, _ = missing(connection, found, wanted, TYPES)
-    if lacking or surplus:
-        lines.append(f"whole rows: {lacking} lack, {surplus} are too many")
+    lines = [f"whole rows: {lacking} lack, {surplus} are too many"] if lacking or surplus else []
     if not lines:
-        return count_of[0], []
+        return rows_in(connection, wanted), []
     for name in TYPES:
         for what, left, right in (("lack", wanted, found), ("are too many", found, wanted)):
             count, shown = missing(connection, left, right, [name])
             if count:
                 lines.append(f"{name}: {count} {what}, such as {[row[0] for row in shown]}")
-    return count_of[0], lines
+    return rows_in(connection, wanted), lines
 
 
 def main(wanted, others):
     failed = False
     for other in others:
         rows, lines = differences(wanted, other)
-        print(f"{other}: " + ("DIFFERENT" if lines else f"equal, {rows} rows, {len(TYPES)} columns"))
+        verdict = "DIFFERENT" if lines else f"equal, {rows} rows, {len(TYPES)} columns"
+        print(f"{other}: {verdict}")
         for line in lines:
             print(f"    {line}")
         failed |= bool(lines)

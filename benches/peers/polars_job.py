@@ -2,11 +2,11 @@
 
 import os
 import sys
+from datetime import date
 
 os.environ["POLARS_MAX_THREADS"] = sys.argv[3]  # read when the module is loaded
 
 import polars as pl  # noqa: E402
-from datetime import date  # noqa: E402
 
 TEXT = pl.String
 SCHEMA = {
@@ -45,8 +45,10 @@ def first(*paths):
 def flat(logs):
     at = pl.coalesce(
         pl.col("time").str.to_datetime("%+", time_unit="us", time_zone="UTC"),
-        pl.from_epoch(pl.col("ts").cast(pl.Int64), "ms").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        (pl.col("ts").cast(pl.Int64) * 1000).cast(pl.Datetime("us", "UTC")),
     )
+    # Not replace(): with it the streaming engine takes twice the memory.
+    service = first("service", "svc")
     return pl.scan_ndjson(f"{logs}/*/*/*.ndjson", schema=SCHEMA).select(
         event_id=first("event_id", "id"),
         at=at,
@@ -73,7 +75,7 @@ def flat(logs):
         trace_id=first("trace", "trace_id"),
         order_id=first("order.id", "oid"),
         shipping_fee=first("order.shipping_fee").cast(pl.Decimal(12, 2)),
-        service=first("service", "svc").replace("", None),
+        service=pl.when(service != "").then(service),
     )
 
 

@@ -20,7 +20,9 @@ MEASURES = ["cpu_s", "wall_s", "peak_mib", "output_bytes"]
 
 def version_of(side, ashiato):
     if side.startswith("ashiato"):
-        return subprocess.run([ashiato, "--version"], capture_output=True, text=True).stdout.split()[-1]
+        return subprocess.run(
+            [ashiato, "--version"], capture_output=True, text=True
+        ).stdout.split()[-1]
     version = metadata.version(PACKAGES.get(side, side))
     return f"{version} (ClickHouse {metadata.version('chdb-core')})" if side == "chdb" else version
 
@@ -28,25 +30,28 @@ def version_of(side, ashiato):
 def machine():
     """The processor's name, the cores and the memory of this machine."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    models = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
+    models = [
+        line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")
+    ]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{(models or [platform.machine()])[0]}, {os.cpu_count()} cores, {memory:.0f} GiB"
 
 
 def medians_of(sides, runs):
     return {
-        side: {m: statistics.median(run[m] for run in runs if run["side"] == side) for m in MEASURES}
+        side: {
+            m: statistics.median(run[m] for run in runs if run["side"] == side) for m in MEASURES
+        }
         for side in sides
     }
 
 
 def row(side, version, values, own):
     """A line of the table; the last two say how many times Ashiato's CPU and wall time."""
-    ratios = [f"{values[m] / own[m]:.2f}" if own else "" for m in ("cpu_s", "wall_s")]
-    return (
-        f"| {side} | {version} | {values['cpu_s']:.2f} | {values['wall_s']:.2f} | "
-        f"{values['peak_mib']:.0f} | {values['output_bytes'] / 1e6:.1f} | {ratios[0]} | {ratios[1]} |"
-    )
+    cells = [side, version, f"{values['cpu_s']:.2f}", f"{values['wall_s']:.2f}"]
+    cells += [f"{values['peak_mib']:.0f}", f"{values['output_bytes'] / 1e6:.1f}"]
+    cells += [f"{values[m] / own[m]:.2f}" if own else "" for m in ("cpu_s", "wall_s")]
+    return f"| {' | '.join(cells)} |"
 
 
 def stages_table(stages, whole):
@@ -55,7 +60,30 @@ def stages_table(stages, whole):
     lines = ["", "## The limit: each stage alone", "", "| stage | CPU s |", "|---|---:|"]
     lines += [f"| {stage['name']} | {stage['cpu_s']:.2f} |" for stage in stages]
     lines += [f"| sum | {total:.2f} |", f"| whole job | {whole:.2f} |", ""]
-    lines.append(f"The whole job reaches {100 * total / whole:.0f} % of the speed that the sum of its stages allows.")
+    part = 100 * total / whole
+    return [*lines, f"The whole job reaches {part:.0f} % of the speed that its stages' sum allows."]
+
+
+def table(chosen, equal, versions, medians, input_bytes):
+    """The Markdown, line by line."""
+    command = " ".join(["python benches/peers/run.py", *sys.argv[1:]])
+    lines = [
+        "# The same job in Ashiato and its peers",
+        "",
+        f"{input_bytes / 1e6:.0f} MB of NDJSON to Parquet (zstd 1) by day and service; "
+        f"{chosen.threads} threads; medians of {chosen.runs} runs, sides alternated; "
+        f"ratios to Ashiato; {machine()}.",
+        f"Rows equal to Ashiato's, column by column: {', '.join(equal) or 'none compared'}.",
+        "",
+        f"Made by `{command}`.",
+        "",
+        "| side | version | CPU s | wall s | peak MiB | output MB | CPU ratio | wall ratio |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    own = medians.get("ashiato")
+    lines += [row(side, versions[side], values, own) for side, values in medians.items()]
+    if chosen.stages and own:
+        lines += stages_table(json.loads(chosen.stages.read_text()), own["cpu_s"])
     return lines
 
 
@@ -63,28 +91,18 @@ def write(chosen, sides, equal, runs, ashiato, logs):
     """Writes peers.md, peers.json and peers.svg to chosen.out."""
     chosen.out.mkdir(parents=True, exist_ok=True)
     medians = medians_of(sides, runs)
-    versions = {side: version_of(side, ashiato) for side in sides}
-    size = sum(path.stat().st_size for path in logs.rglob("*.ndjson"))
-    own = medians.get("ashiato")
-    lines = [
-        "# The same job in Ashiato and its peers",
-        "",
-        f"{size / 1e6:.0f} MB of NDJSON to Parquet (zstd 1) by day and service; {chosen.threads} threads; medians "
-        f"of {chosen.runs} runs, sides alternated; {machine()}.",
-        "Rows proved equal to Ashiato's, column by column: " + (", ".join(equal) or "none compared") + ".",
-        "",
-        f"Made by `{Path(sys.executable).name} benches/peers/run.py {' '.join(sys.argv[1:])}`".rstrip() + ".",
-        "",
-        "| side | version | CPU s | wall s | peak MiB | output MB | CPU ÷ Ashiato | wall ÷ Ashiato |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [row(side, versions[side], medians[side], own) for side in sides]
-    if chosen.stages:
-        lines += stages_table(json.loads(chosen.stages.read_text()), medians["ashiato"]["cpu_s"])
-    (chosen.out / "peers.md").write_text("\n".join(lines) + "\n")
-    record = {"machine": machine(), "input_bytes": size, "threads": chosen.threads, "versions": versions,
-              "equal": equal, "medians": medians, "runs": runs}  # fmt: skip
+    record = {
+        "machine": machine(),
+        "input_bytes": sum(path.stat().st_size for path in logs.rglob("*.ndjson")),
+        "threads": chosen.threads,
+        "versions": {side: version_of(side, ashiato) for side in sides},
+        "equal": equal,
+        "medians": medians,
+        "runs": runs,
+    }
     (chosen.out / "peers.json").write_text(json.dumps(record, indent=1) + "\n")
+    lines = table(chosen, equal, record["versions"], medians, record["input_bytes"])
+    (chosen.out / "peers.md").write_text("\n".join(lines) + "\n")
     plot(sides, medians, chosen.out / "peers.svg")
     print("\n".join(lines))
 

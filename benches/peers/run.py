@@ -4,8 +4,10 @@
         [--stages stages.json]
 
 A side is a process of its own. Its CPU seconds (user and system) and its peak memory are what the
-kernel says when it ends (wait4), start of the interpreter and imports included; wall time is from the
-start of the process to its end. Before measuring, every side's rows are proved equal to Ashiato's.
+kernel says when it ends (wait4), start of the interpreter and imports included; wall time is from
+the start of the process to its end. Before measuring, every side's rows are proved equal to
+Ashiato's.
+
 This process imports none of the peers: a child's peak memory begins with its parent's.
 """
 
@@ -141,9 +143,10 @@ def arguments():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--input-mb", type=int, default=857)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--scaling", action="store_true", help=f"Ashiato with {SCALE} times the input, too")
+    parser.add_argument("--scaling", action="store_true", help=f"Ashiato on {SCALE} times it, too")
     parser.add_argument("--stages", type=Path, help="JSON: [{name, cpu_s}], each stage alone")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "benches/results" / str(date.today()))
+    results = REPOSITORY / "benches" / "results" / date.today().isoformat()
+    parser.add_argument("--out", type=Path, default=results)
     return parser.parse_args()
 
 
@@ -157,8 +160,9 @@ def main():
     for number in range(chosen.runs):
         turn = number % len(sides)
         for side in sides[turn:] + sides[:turn]:
-            runs.append({"round": number, **measure(side, logs, chosen.threads)})
-            print("{round} {side}: {cpu_s:.2f} CPU s, {wall_s:.2f} s, {peak_mib:.0f} MiB".format(**runs[-1]))
+            run = {"round": number, **measure(side, logs, chosen.threads)}
+            runs.append(run)
+            print("{round} {side}: {cpu_s:.2f} CPU s, {wall_s:.2f} s".format(**run), flush=True)
     import report  # matplotlib comes with it
 
     report.write(chosen, sides, equal, runs, ASHIATO, logs)
