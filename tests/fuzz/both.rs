@@ -1,6 +1,6 @@
 //! Both decoders on the same bytes: they must agree in all.
 //!
-//! The first byte picks a contract and where the bytes are cut into two blocks; the rest are lines.
+//! The first byte picks the contract and the CPU, the second where the rest, lines, is cut in two.
 
 use std::sync::{Arc, LazyLock};
 
@@ -29,28 +29,67 @@ static CONTRACTS: LazyLock<Vec<Arc<Contract>>> = LazyLock::new(|| {
     texts.map(parse).collect()
 });
 
-/// Panics if the decoders disagree.
-pub fn agree(data: &[u8]) {
-    let Some((pick, text)) = data.split_first() else { return };
-    let contract = &CONTRACTS[usize::from(pick % 5)];
-    let blocks = cut(text, usize::from(pick / 5));
-    let mut obvious = ObviousDecoder::new(Arc::clone(contract));
-    let expected: Vec<_> = blocks.iter().map(|lines| obvious.decode(lines)).collect();
-    let all: Vec<usize> = (0..contract.arrow_schema().fields().len()).collect();
-    for cpu in Cpu::available() {
-        let mut fast = Decoder::on_cpu(Arc::clone(contract), &all, cpu);
-        let mut none = Decoder::on_cpu(Arc::clone(contract), &[], cpu);
-        for (lines, expected) in blocks.iter().zip(&expected) {
-            let decoded = fast.decode(lines);
-            for column in decoded.batch.columns() {
-                column.to_data().validate_full().expect("a sound array");
-            }
-            assert_eq!(&decoded, expected, "{cpu:?}");
-            let checked = none.decode(lines);
-            assert_eq!(checked.batch.num_rows(), expected.batch.num_rows(), "{cpu:?}");
-            assert_eq!(checked.rejects, expected.rejects, "{cpu:?}");
-            assert_eq!(checked.unknown_fields, expected.unknown_fields, "{cpu:?}");
+/// What the first two bytes choose; the fuzzer tries them all in time.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    contract: usize,
+    cpu: Cpu,
+    /// Whether the columns are wanted; without, only rejects and counts are.
+    columns: bool,
+    /// Lines in the first of two blocks.
+    lines: usize,
+}
+
+impl Choice {
+    fn new(pick: u8, lines: u8) -> Self {
+        let (pick, cpus) = (usize::from(pick), Cpu::available());
+        Choice {
+            contract: pick % CONTRACTS.len(),
+            cpu: cpus[pick / CONTRACTS.len() % cpus.len()],
+            columns: pick < 192,
+            lines: usize::from(lines),
         }
+    }
+
+    /// All of them, but for where the lines are cut.
+    pub fn all(lines: usize) -> impl Iterator<Item = Self> {
+        let of_cpu = move |(contract, cpu)| {
+            [false, true].map(|columns| Choice { contract, cpu, columns, lines })
+        };
+        let contracts = 0..CONTRACTS.len();
+        let pairs =
+            contracts.flat_map(|one| Cpu::available().into_iter().map(move |cpu| (one, cpu)));
+        pairs.flat_map(of_cpu)
+    }
+}
+
+/// Panics if the decoders disagree on `data`: two bytes of choice, then lines.
+pub fn agree(data: &[u8]) {
+    if let [pick, lines, text @ ..] = data {
+        agree_on(Choice::new(*pick, *lines), text);
+    }
+}
+
+/// Panics if the decoders disagree on `text`.
+pub fn agree_on(choice: Choice, text: &[u8]) {
+    let contract = &CONTRACTS[choice.contract];
+    let all = 0..contract.arrow_schema().fields().len();
+    let columns: Vec<usize> = all.filter(|_| choice.columns).collect();
+    let mut obvious = ObviousDecoder::new(Arc::clone(contract));
+    let mut fast = Decoder::on_cpu(Arc::clone(contract), &columns, choice.cpu);
+    for lines in cut(text, choice.lines) {
+        let expected = obvious.decode(&lines);
+        let decoded = fast.decode(&lines);
+        for column in decoded.batch.columns() {
+            column.to_data().validate_full().expect("a sound array");
+        }
+        if choice.columns {
+            assert_eq!(decoded.batch, expected.batch, "{choice:?}");
+        }
+        assert_eq!(decoded.batch.num_rows(), expected.batch.num_rows(), "{choice:?}");
+        assert_eq!(decoded.blank, expected.blank, "{choice:?}");
+        assert_eq!(decoded.rejects, expected.rejects, "{choice:?}");
+        assert_eq!(decoded.unknown_fields, expected.unknown_fields, "{choice:?}");
     }
 }
 

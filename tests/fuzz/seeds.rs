@@ -19,7 +19,10 @@ fn main() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds");
     for seed in std::fs::read_dir(folder).expect("the seeds") {
         let path = seed.expect("a seed").path();
-        both::agree(&std::fs::read(&path).expect("a seed"));
+        let text = std::fs::read(&path).expect("a seed");
+        for choice in both::Choice::all(2) {
+            both::agree_on(choice, &text[2..]);
+        }
         println!("{}: both agree", path.display());
     }
     println!("CPUs: {:?}", decode::Cpu::available());

@@ -13,9 +13,7 @@
 //!     ends      2                  0    3           → offsets 0 2 2 3, each the largest so far
 //! ```
 
-use super::cpu::BLOCK;
 use super::plan::Forms;
-use super::text::make_room;
 use crate::contract::{ColumnReader, OnMismatch, Value};
 
 /// The columns of the table or of a list's elements.
@@ -127,17 +125,6 @@ impl<T: Copy + Default> FixedColumn<T> {
 impl TextColumn {
     pub(super) fn new(built: bool) -> Self {
         TextColumn { bytes: Vec::new(), ends: Vec::new(), start: 0, mark: 0, built, expected: 0 }
-    }
-
-    /// Appends the first `length` bytes of a block. All of it is copied, whatever it is: a fixed
-    /// length takes two instructions.
-    #[inline(always)]
-    pub(super) fn push_block(&mut self, block: &[u8; BLOCK], length: usize) {
-        if self.bytes.capacity() - self.bytes.len() < BLOCK {
-            make_room(&mut self.bytes);
-        }
-        self.bytes.extend_from_slice(block);
-        self.bytes.truncate(self.bytes.len() - BLOCK + length);
     }
 
     /// Writes that the text of the record at `index` ends here.

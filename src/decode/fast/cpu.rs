@@ -195,6 +195,7 @@ mod x86 {
         }
     }
 
+    #[inline(never)]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     fn run_with_avx2<T: Task>(kernel: Avx2, task: T) -> T::Output {
         task.with(kernel)

@@ -80,6 +80,8 @@ struct Key {
     next: u32,
     /// Its object and what it is without escapes, as a number.
     name: u32,
+    /// Whether it has no more than 16 bytes.
+    is_short: bool,
     action: Action,
 }
 
@@ -126,16 +128,55 @@ pub(super) struct Found {
     pub behind: usize,
 }
 
-/// A short key for a text, that was found; see [`Key`] and [`Action`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ShortText {
-    pub key: u32,
-    pub length: u32,
-    pub name: u32,
-    pub rank: u8,
-    pub ranked: bool,
-    pub column: u32,
-    pub place: u32,
+/// The keys of no more than 16 bytes, which need no table.
+pub(super) struct ShortKeys<'k> {
+    keys: &'k [Key],
+    met: &'k mut [u64],
+    record: u64,
+}
+
+/// Such a key, that was found.
+#[derive(Clone, Copy)]
+pub(super) struct ShortKey<'k> {
+    pub number: u32,
+    key: &'k Key,
+}
+
+impl<'k> ShortKeys<'k> {
+    /// The key that is expected behind `before`, if it begins `bytes`.
+    #[inline(always)]
+    pub(super) fn next(&self, before: u32, bytes: &[u8; 16]) -> Option<ShortKey<'k>> {
+        let number = self.keys.get(before as usize)?.next;
+        let key = self.keys.get(number as usize)?;
+        let matches = (u128::from_le_bytes(*bytes) ^ key.pattern) & key.mask == 0;
+        (matches && key.is_short).then_some(ShortKey { number, key })
+    }
+
+    /// Notes that the key stands in the record; false if it did before.
+    #[inline(always)]
+    pub(super) fn meet(&mut self, key: ShortKey<'_>) -> bool {
+        match self.met.get_mut(key.key.name as usize) {
+            Some(met) if *met != self.record => {
+                *met = self.record;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl ShortKey<'_> {
+    /// The length of `"key":`, 16 at most.
+    #[inline(always)]
+    pub(super) fn length(self) -> usize {
+        self.key.length as usize & 31
+    }
+
+    /// What is done with its value.
+    #[inline(always)]
+    pub(super) fn action(&self) -> &Action {
+        &self.key.action
+    }
 }
 
 impl Keys {
@@ -178,6 +219,7 @@ impl Keys {
             length: 16,
             next: start,
             name,
+            is_short: false,
             action: nothing,
         });
         self.spellings.push(Box::default());
@@ -206,6 +248,7 @@ impl Keys {
             length: pattern.len() as u32,
             next: self.nodes[node as usize].start,
             name,
+            is_short: pattern.len() <= 16,
             action,
         });
         self.spellings.push(spelling.into());
@@ -282,17 +325,10 @@ impl Keys {
         Ok(found)
     }
 
-    /// The key that is expected behind `before`, if it begins `bytes`, has no more than 16 of them
-    /// and is for a text.
+    /// The keys as [`ShortKeys`], for a record that [`Keys::begin_record`] gave.
     #[inline(always)]
-    pub(super) fn short_text(&self, before: u32, bytes: &[u8; 16]) -> Option<ShortText> {
-        let guess = self.keys[before as usize].next;
-        let Key { pattern, mask, length, name, action, .. } = &self.keys[guess as usize];
-        let matches = (u128::from_le_bytes(*bytes) ^ pattern) & mask == 0;
-        let Action { kind, rank, ranked, column, place, .. } = *action;
-        let found =
-            ShortText { key: guess, length: *length, name: *name, rank, ranked, column, place };
-        (matches && kind == Kind::Text && *length <= 16).then_some(found)
+    pub(super) fn short(&mut self, record: u64) -> ShortKeys<'_> {
+        ShortKeys { keys: &self.keys, met: &mut self.met, record }
     }
 
     /// Whether a key of more than 16 bytes goes on as it should.

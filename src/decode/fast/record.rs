@@ -3,10 +3,11 @@
 use super::columns::{Group, Place, bit};
 use super::cpu::{Kernel, Task};
 use super::input::{Odd, behind_space, byte};
-use super::keys::{Action, Keys, Kind};
+use super::keys::{Action, Found, Keys, Kind};
 use super::lists::ReadList;
 use super::plan::NOT_COUNTED;
 use super::scalars::{boolean, decimal, double, integer, is_null, timestamp};
+use super::short::{Ahead, ShortTexts};
 use super::skip::{SkipRules, skip_value};
 use super::text::{check_text, copy_text};
 use super::time::{LastDate, quoted_date};
@@ -52,34 +53,43 @@ impl<K: Kernel> Reader<'_, K> {
             return Ok(at + 1);
         }
         loop {
-            if let Some(found) = self.take_short_text(group, record, before, at) {
-                (before, at) = (found.key, found.behind);
-                continue;
-            }
-            let found = self.keys.next(self.kernel, self.bytes, at, before, node, self.unknown)?;
-            let (kind, again) = self.keys.meet(found.key, record);
-            if again {
-                self.supersede(found.key, unknown_fields)?;
-            }
-            before = found.key;
-            at = found.behind;
-            let mut first = byte(self.bytes, at);
-            if first <= b' ' {
-                at = behind_space(self.bytes, at);
-                first = byte(self.bytes, at);
-            }
-            if kind == Kind::Text && first == b'"' {
-                // Most values are texts.
-                at = self.take_text(group, self.keys.action(found.key), at)?;
-            } else {
-                let opened;
-                (at, opened) = self.take_or_open(group, found.key, node, at)?;
-                if let Some(opened) = opened {
-                    node = opened;
-                    before = self.keys.nodes[node as usize].start;
-                    at = behind_space(self.bytes, at + 1);
-                    if byte(self.bytes, at) != b'}' {
-                        continue;
+            let (bytes, keys) = (self.bytes, self.keys.short(record));
+            let texts = ShortTexts { bytes, keys, group, before, at };
+            let found = match texts.with(self.kernel) {
+                Ahead::End(key, behind) => {
+                    (before, at) = (key, behind);
+                    None
+                }
+                Ahead::Value(key, behind) => Some(Found { key, behind }),
+                Ahead::Any(before, at) => {
+                    Some(self.keys.next(self.kernel, bytes, at, before, node, self.unknown)?)
+                }
+            };
+            if let Some(Found { key, behind }) = found {
+                let (kind, again) = self.keys.meet(key, record);
+                if again {
+                    self.supersede(key, unknown_fields)?;
+                }
+                before = key;
+                at = behind;
+                let mut first = byte(self.bytes, at);
+                if first <= b' ' {
+                    at = behind_space(self.bytes, at);
+                    first = byte(self.bytes, at);
+                }
+                if kind == Kind::Text && first == b'"' {
+                    // Most values are texts.
+                    at = self.take_text(group, self.keys.action(key), at)?;
+                } else {
+                    let opened;
+                    (at, opened) = self.take_or_open(group, key, node, at)?;
+                    if let Some(opened) = opened {
+                        node = opened;
+                        before = self.keys.nodes[node as usize].start;
+                        at = behind_space(self.bytes, at + 1);
+                        if byte(self.bytes, at) != b'}' {
+                            continue;
+                        }
                     }
                 }
             }

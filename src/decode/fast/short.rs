@@ -1,66 +1,95 @@
 //! The most common case by itself: the key that was guessed, a short plain string for a text, and
-//! then another key.
+//! then another key; as many of them as there are in a row.
 //!
 //! ```text
 //! "service":"food","event":…     128 bytes, whose being there is checked once
 //! "service":                     the guessed key's pattern, for a text
 //!            food"               no quote, backslash or control character before the end, at 4
-//!                 ,              another key follows
+//!                 ,              another key follows; or else the texts end here
 //! ```
 //!
-//! Whatever is otherwise is left to the general way, `record`, as if this had not been tried.
+//! Whatever is otherwise is left to the general way, `record`, as if this had not been tried. It is
+//! a function of its own: what it needs fits into registers.
 
 use super::columns::{Group, bit};
-use super::cpu::{BLOCK, Kernel};
-use super::keys::Found;
-use super::record::Reader;
+use super::cpu::{BLOCK, Kernel, Task};
+use super::keys::{Kind, ShortKeys};
 
 /// Bytes that a short key and a short string lie within.
 pub(super) const SHORT: usize = 2 * BLOCK;
 
-/// Bytes of a short key's pattern at most, as a mask: no place within [`SHORT`] needs a check.
-const PATTERN_MASK: usize = 31;
+/// Takes short texts from `at` on, behind the key `before`.
+pub(super) struct ShortTexts<'r> {
+    pub bytes: &'r [u8],
+    pub keys: ShortKeys<'r>,
+    pub group: &'r mut Group,
+    pub before: u32,
+    pub at: usize,
+}
 
-impl<K: Kernel> Reader<'_, K> {
-    /// Takes a key and its string; gives the key and the place behind the comma. None, if it is not
-    /// that case; then nothing has changed.
+/// What comes behind short texts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ahead {
+    /// Whatever, at this place, behind the comma of this key's value.
+    Any(u32, usize),
+    /// The value of this key, which was expected, at this place.
+    Value(u32, usize),
+    /// No comma, at this place, behind this key's value.
+    End(u32, usize),
+}
+
+impl Task for ShortTexts<'_> {
+    type Output = Ahead;
+
     #[inline(always)]
-    pub(super) fn take_short_text(
-        &mut self,
-        group: &mut Group,
-        record: u64,
-        before: u32,
-        at: usize,
-    ) -> Option<Found> {
-        let bytes: &[u8; SHORT] = self.bytes.get(at..)?.first_chunk()?;
-        let guess = self.keys.short_text(before, bytes.first_chunk()?)?;
-        let start = guess.length as usize & PATTERN_MASK;
-        let text: &[u8; BLOCK] = bytes[start + 1..].first_chunk()?;
-        let length = self.kernel.specials(text).trailing_zeros() as usize;
-        if bytes[start] != b'"' || length >= BLOCK || text[length] != b'"' {
-            return None;
+    fn with<K: Kernel>(self, kernel: K) -> Ahead {
+        let ShortTexts { bytes, mut keys, group, mut before, mut at } = self;
+        let Group { len, present, ranks, texts, .. } = group;
+        let (end, texts, present) = (*len + 1, &mut texts[..], &mut present[..]);
+        loop {
+            let Some(bytes) = bytes.get(at..).and_then(<[u8]>::first_chunk::<SHORT>) else { break };
+            let Some(first) = bytes.first_chunk() else { break };
+            let Some(key) = keys.next(before, first) else { break };
+            let start = key.length();
+            let found = Ahead::Value(key.number, at + start);
+            let action = key.action();
+            if action.kind != Kind::Text || bytes[start] != b'"' {
+                return found;
+            }
+            let Some(text) = bytes[start + 1..].first_chunk::<BLOCK>() else { return found };
+            let length = kernel.specials(text).trailing_zeros() as usize;
+            if length >= BLOCK || text[length] != b'"' {
+                return found;
+            }
+            let Some(column) = texts.get_mut(action.place as usize) else { return found };
+            let has_room = column.bytes.capacity() - column.bytes.len() >= BLOCK;
+            if column.built && !has_room {
+                return found;
+            }
+            let (word, bit) = bit(action.column as usize);
+            let Some(present) = present.get_mut(word) else { return found };
+            if *present & bit != 0 || !keys.meet(key) {
+                return found;
+            }
+            *present |= bit;
+            if action.ranked {
+                ranks[action.column as usize] = action.rank;
+            }
+            if has_room {
+                column.start = column.bytes.len();
+                // The whole block, whatever it is: a fixed length is copied by two instructions.
+                column.bytes.extend_from_slice(text);
+                column.bytes.truncate(column.start + length);
+                if let Some(end) = column.ends.get_mut(end) {
+                    *end = (column.start + length) as i32;
+                }
+            }
+            let behind = start + length + 2;
+            if bytes[behind] != b',' {
+                return Ahead::End(key.number, at + behind);
+            }
+            (before, at) = (key.number, at + behind + 1);
         }
-        let comma = start + length + 2;
-        if bytes[comma] != b',' {
-            return None;
-        }
-        let (word, bit) = bit(guess.column as usize);
-        let present = group.present.get_mut(word)?;
-        let met = self.keys.met.get_mut(guess.name as usize)?;
-        if *present & bit != 0 || *met == record {
-            return None;
-        }
-        *present |= bit;
-        *met = record;
-        if guess.ranked {
-            group.ranks[guess.column as usize] = guess.rank;
-        }
-        let column = &mut group.texts[guess.place as usize];
-        if column.built {
-            column.start = column.bytes.len();
-            column.push_block(text, length);
-            column.end(group.len);
-        }
-        Some(Found { key: guess.key, behind: at + comma + 1 })
+        Ahead::Any(before, at)
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn copy_text<K: Kernel>(
 /// Out of line, so that nothing of a block need be kept over the call.
 #[cold]
 #[inline(never)]
-pub(super) fn make_room(out: &mut Vec<u8>) {
+fn make_room(out: &mut Vec<u8>) {
     out.reserve(BLOCK);
 }
 
