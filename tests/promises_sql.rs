@@ -90,3 +90,16 @@ fn an_unknown_tax_category_is_a_counted_warning_or_an_error_that_names_the_row()
     let project = project.pipeline(&strict);
     project.run().fails_with(65, &["unknown category \"a\"", "a.ndjson", "line 1"]);
 }
+
+#[test]
+fn an_output_reads_only_the_columns_that_its_views_use() {
+    let project = Project::new().logs("a.ndjson", LOGS);
+    project.write("shop/base.sql", "SELECT * FROM logs");
+    project.write("shop/rows.sql", "SELECT id, _source, _line FROM base WHERE amount > 15\n");
+    let finished = project.ashiato("run", &["--date", "2026-11-21", "--dry-run"]);
+    let plan = &finished.result()["plan"]["outputs"][0];
+    assert_eq!(plan["reads"], serde_json::json!(["id", "amount", "_source", "_line"]), "{plan:#}");
+    assert_eq!(plan["shares_scan"], true);
+    project.run().published();
+    assert_eq!(project.rows(), ["2"]);
+}

@@ -1,9 +1,22 @@
 //! NDJSON bytes → (`RecordBatch`, rejects).
 //!
-//! This is the slow, obvious, right decoder: it builds a tree of each line and takes the columns
-//! out of it. Whatever is faster must agree with it, line by line. One line on its way, by a
-//! contract of `at` (timestamp, paths `time` and `ts`), `user` (int64, path `session.user`) and
-//! `items` (list of `sku`: string), with `unknown_fields = "collect"` into `extra`:
+//! Two decoders keep the same rules. The fast one reads bytes straight into columns, and takes only
+//! what it understands fully: a line with anything odd is taken back and left to the obvious one,
+//! which builds a tree of each line and takes the columns out of it.
+//!
+//! ```text
+//! block ─ UTF-8 ─ fast: bytes → columns ─┬─ plain lines ──────────────────► rows
+//!                                        └─ odd lines ─ obvious: tree ─┬──► rows, in their place
+//!                                                                      └──► rejects
+//! ```
+//!
+//! So every reject, and every rule that is seldom needed, has its home in `obvious`; what `fast`
+//! does must be the same, line by line, which property tests and a fuzzer (`tests/fuzz`) compare.
+//! All `unsafe` is in `fast/cpu.rs` and `text_array` in `fast/arrays.rs`.
+//!
+//! One line on its way through the obvious decoder, by a contract of `at` (timestamp, paths `time`
+//! and `ts`), `user` (int64, path `session.user`) and `items` (list of `sku`: string), with
+//! `unknown_fields = "collect"` into `extra`:
 //!
 //! ```text
 //! lines       …\r\n{"ts":"2026-11-21T13:05:00+09:00","session":{"user":7,"ab":"x"},

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Schema;
 use serde_json::{Value, json};
 
 use super::execute::RunSupplies;
@@ -15,7 +16,7 @@ use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
 use crate::store::Environment;
 use crate::store::paths::RunPaths;
-use crate::transform::{Engine, PlannedOutput};
+use crate::transform::{Engine, PlannedOutput, logs_schema};
 
 /// Reads, resolves and plans a pipeline: configuration, contract, SQL, outputs, expectations.
 ///
@@ -68,6 +69,7 @@ pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Val
     let (parameters, environment) = (&plan.parameters, &supplies.environment);
     let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, environment).await?;
     let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
+    let logs = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
     let objects = list_source(plan, supplies).await?.objects;
     let listed: Vec<Value> = objects
         .iter()
@@ -79,7 +81,7 @@ pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Val
             "objects": listed,
             "bytes": objects.iter().map(|object| object.size).sum::<u64>(),
         },
-        "outputs": outputs.iter().map(describe_output).collect::<Vec<_>>(),
+        "outputs": outputs.iter().map(|output| describe_output(output, &logs)).collect::<Vec<_>>(),
         "quarantine": pipeline.quarantine.location,
         "state": pipeline.state.display().to_string(),
         "parameters": plan.parameters.keys().collect::<Vec<_>>(),
@@ -88,8 +90,10 @@ pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Val
     }))
 }
 
-fn describe_output(planned: &PlannedOutput) -> Value {
+fn describe_output(planned: &PlannedOutput, logs: &Schema) -> Value {
     let output = &planned.output;
+    let reads: Vec<&String> =
+        planned.logs_columns.iter().map(|column| logs.field(*column).name()).collect();
     let columns: Vec<Value> = planned
         .schema
         .fields()
@@ -109,6 +113,7 @@ fn describe_output(planned: &PlannedOutput) -> Value {
         "partition_by": output.partition_by,
         "sort_by": output.sort_by,
         "expectations": output.expectations.iter().map(|e| &e.name).collect::<Vec<_>>(),
+        "reads": reads,
         "shares_scan": planned.logs_scans == 1,
     })
 }

@@ -255,3 +255,7 @@ impl<'s> ScanAccount<'s> {
         self.tally.compressed_bytes = compressed_bytes;
     }
 }
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,4 +1,14 @@
 //! The fast path: lines that it understands fully become rows; all others are odd.
+//!
+//! ```text
+//! table    blocks, lines, windows of UTF-8; rows and odd lines        begin here
+//! record   one record: key, value, key, value …
+//!   short    the commonest of them, in a row
+//!   keys     which key comes next, and what its value is for (`plan` made that of the contract)
+//!   scalars, number, time, text, lists, skip    values
+//! columns  where values go; `arrays` makes Arrow arrays of them
+//! cpu      the machine's vector instructions
+//! ```
 
 mod arrays;
 mod columns;
