@@ -14,6 +14,14 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+CRITERION = Path(__file__).resolve().parents[2] / "target" / "criterion"
+# What the job is made of, and the benchmarks of `make bench` that measure it on one thread.
+STAGES = {
+    "read, frame lines": "read_bytes/plain",
+    "decode": "decode/peers_job",
+    "tax": "functions/consumption_tax",
+    "route, encode, compress": "tables/peers_job",
+}
 PACKAGES = {"spark": "pyspark", "chdb": "chdb"}
 MEASURES = ["cpu_s", "wall_s", "peak_mib", "output_bytes"]
 
@@ -54,17 +62,37 @@ def row(side, version, values, own):
     return f"| {' | '.join(cells)} |"
 
 
+def input_bytes_of(logs):
+    return sum(path.stat().st_size for path in logs.rglob("*.ndjson"))
+
+
+def stages_of(log, logs):
+    """Seconds of a core that each stage takes for the whole input, by criterion's medians."""
+    rows = json.loads(log.read_text().splitlines()[-1])["decoded"]
+    amounts = {"Bytes": input_bytes_of(logs), "Elements": rows}
+    stages = []
+    for name, benchmark in STAGES.items():
+        measured = CRITERION / benchmark / "new"
+        estimates = json.loads((measured / "estimates.json").read_text())
+        throughput = json.loads((measured / "benchmark.json").read_text())["throughput"]
+        [(unit, amount)] = throughput.items()
+        seconds = estimates["median"]["point_estimate"] / 1e9 * amounts[unit] / amount
+        stages.append({"name": name, "benchmark": benchmark, "cpu_s": seconds})
+    return stages
+
+
 def stages_table(stages, whole):
     """Each stage alone, their sum, and what part of it the whole job reaches."""
     total = sum(stage["cpu_s"] for stage in stages)
-    lines = ["", "## The limit: each stage alone", "", "| stage | CPU s |", "|---|---:|"]
-    lines += [f"| {stage['name']} | {stage['cpu_s']:.2f} |" for stage in stages]
-    lines += [f"| sum | {total:.2f} |", f"| whole job | {whole:.2f} |", ""]
+    lines = ["", "## The limit: each stage alone", ""]
+    lines += ["| stage | benchmark | CPU s |", "|---|---|---:|"]
+    lines += [f"| {s['name']} | {s['benchmark']} | {s['cpu_s']:.2f} |" for s in stages]
+    lines += [f"| sum | | {total:.2f} |", f"| whole job | | {whole:.2f} |", ""]
     part = 100 * total / whole
     return [*lines, f"The whole job reaches {part:.0f} % of the speed that its stages' sum allows."]
 
 
-def table(chosen, equal, versions, medians, input_bytes):
+def table(chosen, equal, versions, medians, input_bytes, stages):
     """The Markdown, line by line."""
     command = " ".join(["python benches/peers/run.py", *sys.argv[1:]])
     lines = [
@@ -82,26 +110,27 @@ def table(chosen, equal, versions, medians, input_bytes):
     ]
     own = medians.get("ashiato")
     lines += [row(side, versions[side], values, own) for side, values in medians.items()]
-    if chosen.stages and own:
-        lines += stages_table(json.loads(chosen.stages.read_text()), own["cpu_s"])
+    if stages and own:
+        lines += stages_table(stages, own["cpu_s"])
     return lines
 
 
-def write(chosen, sides, equal, runs, ashiato, logs):
+def write(chosen, sides, equal, runs, ashiato, logs, stages):
     """Writes peers.md, peers.json and peers.svg to chosen.out."""
     chosen.out.mkdir(parents=True, exist_ok=True)
     medians = medians_of(sides, runs)
     record = {
         "machine": machine(),
-        "input_bytes": sum(path.stat().st_size for path in logs.rglob("*.ndjson")),
+        "input_bytes": input_bytes_of(logs),
         "threads": chosen.threads,
         "versions": {side: version_of(side, ashiato) for side in sides},
         "equal": equal,
         "medians": medians,
+        "stages": stages,
         "runs": runs,
     }
     (chosen.out / "peers.json").write_text(json.dumps(record, indent=1) + "\n")
-    lines = table(chosen, equal, record["versions"], medians, record["input_bytes"])
+    lines = table(chosen, equal, record["versions"], medians, record["input_bytes"], stages)
     (chosen.out / "peers.md").write_text("\n".join(lines) + "\n")
     plot(sides, medians, chosen.out / "peers.svg")
     print("\n".join(lines))

@@ -1,7 +1,7 @@
 """Measures the same job in Ashiato and its peers: `make bench-peers`, or
 
     python run.py [--sides ashiato,duckdb] [--runs 5] [--input-mb 857] [--threads 2] [--scaling]
-        [--stages stages.json]
+        [--stages]
 
 A side is a process of its own. Its CPU seconds (user and system) and its peak memory are what the
 kernel says when it ends (wait4), start of the interpreter and imports included; wall time is from
@@ -144,7 +144,7 @@ def arguments():
     parser.add_argument("--input-mb", type=int, default=857)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--scaling", action="store_true", help=f"Ashiato on {SCALE} times it, too")
-    parser.add_argument("--stages", type=Path, help="JSON: [{name, cpu_s}], each stage alone")
+    parser.add_argument("--stages", action="store_true", help="each stage alone, of `make bench`")
     results = REPOSITORY / "benches" / "results" / date.today().isoformat()
     parser.add_argument("--out", type=Path, default=results)
     return parser.parse_args()
@@ -165,7 +165,8 @@ def main():
             print("{round} {side}: {cpu_s:.2f} CPU s, {wall_s:.2f} s".format(**run), flush=True)
     import report  # matplotlib comes with it
 
-    report.write(chosen, sides, equal, runs, ASHIATO, logs)
+    stages = report.stages_of(WORK / "ashiato.log", logs) if chosen.stages else []
+    report.write(chosen, sides, equal, runs, ASHIATO, logs, stages)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ use ashiato::decode::{Decoder, ObviousDecoder};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 
-use crate::input::{action_log, action_log_contract, blocks, escaped, shuffled};
+use crate::input::{
+    action_log, action_log_contract, blocks, escaped, flat, flat_contract, peers_contract, shuffled,
+};
 
 /// The columns that `projected` builds, of all that the contract has.
 const PROJECTED: [&str; 5] = ["event_id", "at", "service", "event", "url"];
@@ -18,6 +20,8 @@ pub fn bench(criterion: &mut Criterion) {
     {
         bench_decoder(criterion, name, log, Decoder::new(action_log_contract()));
     }
+    bench_decoder(criterion, "flat", &flat(&ordered), Decoder::new(flat_contract()));
+    bench_decoder(criterion, "peers_job", &ordered, Decoder::new(peers_contract()));
     let contract = action_log_contract();
     let schema = contract.arrow_schema();
     let places = PROJECTED.map(|name| schema.index_of(name).expect("a column of the contract"));

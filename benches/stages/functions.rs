@@ -16,7 +16,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 
-use crate::input::{batches, project_file};
+use crate::input::{action_log_contract, batches, project_file};
 
 const ROWS: usize = 2048;
 /// Batches of random addresses, so that none is met again soon.
@@ -61,7 +61,7 @@ type Arguments = Vec<Vec<ArrayRef>>;
 
 /// What is measured: its name, the function, its arguments.
 fn cases() -> Vec<(&'static str, &'static str, Arguments)> {
-    let logs = batches();
+    let logs = batches(action_log_contract());
     let column = |name: &str| -> Arguments {
         let column = |batch: &RecordBatch| batch.column_by_name(name).expect("a column").clone();
         logs.iter().map(|batch| vec![column(batch)]).collect()

@@ -26,7 +26,20 @@ pub fn project_file(path: &str) -> PathBuf {
 
 /// The contract of the action logs.
 pub fn action_log_contract() -> Arc<Contract> {
-    let path = project_file("sql/action_log/contract.toml");
+    contract(project_file("sql/action_log/contract.toml"))
+}
+
+/// The contract of the job that is compared with other programs, of the same logs.
+pub fn peers_contract() -> Arc<Contract> {
+    contract(project_file("benches/peers/pipeline/contract.toml"))
+}
+
+/// The contract of [`flat`] logs.
+pub fn flat_contract() -> Arc<Contract> {
+    contract(project_file("benches/stages/flat.toml"))
+}
+
+fn contract(path: PathBuf) -> Arc<Contract> {
     let text = fs::read_to_string(&path).expect("the contract is part of the project");
     Arc::new(parse_contract(&ConfigFile { path, text }).expect("the contract is right"))
 }
@@ -85,6 +98,42 @@ pub fn escaped(log: &Bytes) -> Bytes {
     })
 }
 
+/// Page views without objects in them, of 24 keys.
+pub fn flat(log: &Bytes) -> Bytes {
+    let mut number = 0_u64;
+    rewritten(log, |value, out| {
+        number += 1;
+        let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let record = serde_json::json!({
+            "event_id": format!("{number:032x}"),
+            "time": format!("2026-11-21T00:{:02}:{:02}.123+09:00", number / 60 % 60, number % 60),
+            "service": text("/service"),
+            "event": text("/event"),
+            "user_id": text("/user/id"),
+            "member": number % 2 == 0,
+            "visit_id": format!("{:024x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            "visitor_id": text("/session/long"),
+            "channel": text("/via/channel"),
+            "campaign": text("/via/campaign"),
+            "ip": text("/device/ip"),
+            "user_agent": text("/device/ua"),
+            "screen": text("/device/screen"),
+            "language": text("/device/language"),
+            "url": text("/page/url"),
+            "title": text("/page/title"),
+            "referrer": text("/page/referrer"),
+            "load_ms": number as f64 / 8.0,
+            "sku": text("/target/sku"),
+            "position": number % 40,
+            "price": number % 100_000,
+            "quantity": number % 7,
+            "order_id": text("/order/id"),
+            "trace": number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1,
+        });
+        out.push_str(&record.to_string());
+    })
+}
+
 fn rewritten(log: &Bytes, mut write: impl FnMut(&Value, &mut String)) -> Bytes {
     let mut out = String::new();
     for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -129,9 +178,9 @@ pub fn blocks(log: &Bytes) -> Vec<Lines> {
     blocks
 }
 
-/// The action log decoded, in batches as queries get them.
-pub fn batches() -> Vec<RecordBatch> {
-    let mut decoder = Decoder::new(action_log_contract());
+/// The action log decoded by a contract, in batches as queries get them.
+pub fn batches(contract: Arc<Contract>) -> Vec<RecordBatch> {
+    let mut decoder = Decoder::new(contract);
     let decoded = blocks(&action_log()).into_iter().map(|lines| decoder.decode(&lines).batch);
     let cut = decoded.flat_map(|batch| {
         let starts = (0..batch.num_rows()).step_by(BATCH_ROWS);

@@ -14,10 +14,11 @@ use criterion::{Criterion, Throughput};
 use datafusion::arrow::array::{Date32Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
-use crate::input::batches;
+use crate::input::{action_log_contract, batches, peers_contract};
 
 pub fn bench(criterion: &mut Criterion) {
-    let batches: Vec<RecordBatch> = batches().iter().map(as_view).collect();
+    let batches_by = |contract| batches(contract).iter().map(as_view).collect::<Vec<_>>();
+    let (all, peers) = (batches_by(action_log_contract()), batches_by(peers_contract()));
     let parquet = |compression, target| {
         Format::Parquet(ParquetOptions { compression, target, ..Default::default() })
     };
@@ -33,15 +34,17 @@ pub fn bench(criterion: &mut Criterion) {
             parquet(ParquetCompression::Uncompressed, ParquetTarget::Spark),
             by_day_and_service,
         ),
+        ("peers_job", parquet(zstd, ParquetTarget::DuckDb), by_day_and_service),
         ("tsv", tsv(TsvCompression::Uncompressed), by_day_and_service),
         ("tsv_gzip", tsv(TsvCompression::Gzip), by_day_and_service),
     ];
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     for (name, format, partition_by) in cases {
+        let batches = if name == "peers_job" { &peers } else { &all };
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let output = output(format, partition_by);
         let mut group = criterion.benchmark_group("tables");
         group.throughput(Throughput::Elements(rows as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| write(&output, &batches)));
+        group.bench_function(name, |bencher| bencher.iter(|| write(&output, batches)));
         group.finish();
     }
     bench_hive_paths(criterion);
