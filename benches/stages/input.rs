@@ -110,7 +110,7 @@ pub fn flat(log: &Bytes) -> Bytes {
             "service": text("/service"),
             "event": text("/event"),
             "user_id": text("/user/id"),
-            "member": number % 2 == 0,
+            "member": number.is_multiple_of(2),
             "visit_id": format!("{:024x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             "visitor_id": text("/session/long"),
             "channel": text("/via/channel"),

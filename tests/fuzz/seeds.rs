@@ -1,4 +1,4 @@
-//! The seeds through both decoders: for Miri, which is too slow for more.
+//! The seeds through both decoders: for Miri, which is too slow for more, and for all choices.
 
 // The modules are the program's own; what of them is used nowhere here is used there.
 #![allow(dead_code, unused_imports, missing_docs)]
@@ -20,7 +20,9 @@ fn main() {
     for seed in std::fs::read_dir(folder).expect("the seeds") {
         let path = seed.expect("a seed").path();
         let text = std::fs::read(&path).expect("a seed");
-        for choice in both::Choice::all(2) {
+        // Seven steps over the product of 5 contracts, 3 CPUs and 2 kinds meet each of them.
+        let every = if cfg!(miri) { 7 } else { 1 };
+        for choice in both::Choice::all(2).step_by(every) {
             both::agree_on(choice, &text[2..]);
         }
         println!("{}: both agree", path.display());

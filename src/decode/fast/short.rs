@@ -46,10 +46,10 @@ impl Task for ShortTexts<'_> {
         let ShortTexts { bytes, mut keys, group, mut before, mut at } = self;
         let Group { len, present, ranks, texts, .. } = group;
         let (end, texts, present) = (*len + 1, &mut texts[..], &mut present[..]);
-        loop {
-            let Some(bytes) = bytes.get(at..).and_then(<[u8]>::first_chunk::<SHORT>) else { break };
-            let Some(first) = bytes.first_chunk() else { break };
-            let Some(key) = keys.next(before, first) else { break };
+        while let Some(bytes) = bytes.get(at..).and_then(<[u8]>::first_chunk::<SHORT>)
+            && let Some(first) = bytes.first_chunk()
+            && let Some(key) = keys.next(before, first)
+        {
             let start = key.length();
             let found = Ahead::Value(key.number, at + start);
             let action = key.action();
