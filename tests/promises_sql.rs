@@ -103,3 +103,19 @@ fn an_output_reads_only_the_columns_that_its_views_use() {
     project.run().published();
     assert_eq!(project.rows(), ["2"]);
 }
+
+#[test]
+fn a_function_whose_fields_are_taken_one_by_one_is_called_once_a_row() {
+    let project = Project::new().logs("a.ndjson", LOGS);
+    project.write(
+        "shop/rows.sql",
+        "WITH parsed AS (SELECT *, parse_user_agent(name) AS agent FROM logs)\n\
+         SELECT id, agent['browser'] AS browser, agent['os'] AS os, agent['bot'] AS bot, _source, \
+         _line FROM parsed\n",
+    );
+    let mut command = project.command("run", &crate::support::DAY);
+    let finished = crate::support::finish(command.env("ASHIATO_LOG", "debug"));
+    finished.published();
+    let calls = finished.stderr.matches("parse_user_agent(").count();
+    assert_eq!(calls, 1, "the plan in {}", finished.stderr);
+}

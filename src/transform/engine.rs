@@ -7,7 +7,7 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, TaskContext};
-use datafusion::physical_plan::collect;
+use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::logs_table::{LogsFeed, LogsTable};
@@ -125,6 +125,8 @@ impl Engine {
         let context = TaskContext::from(&self.context.state())
             .with_session_config(config)
             .with_runtime(runtime);
+        let plan = displayable(output.sink.as_ref()).indent(false);
+        tracing::debug!(output = output.output.name, %plan, "output starts");
         let batches = collect(Arc::clone(&output.sink), Arc::new(context)).await;
         let batches = batches.map_err(engine_error)?;
         let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;
@@ -145,6 +147,9 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
+    // It would repeat the function below each field that is taken out of its struct, and the scan
+    // has no use for fields.
+    options.optimizer.enable_leaf_expression_pushdown = false;
     // The pool is divided among all sorts and aggregates of all outputs. Each must be able to hold
     // some batches and what it keeps back for its merge, so both are small, and each output has
     // one sort; reading and writing have threads of their own.
