@@ -1,4 +1,4 @@
-"""Writes what run.py measured: a table, a plot and the raw runs."""
+"""Writes what run.py measured: tables, a plot and the raw runs."""
 
 import json
 import os
@@ -81,6 +81,25 @@ def stages_of(log, logs):
     return stages
 
 
+def throughput_of(measured):
+    """A benchmark's median as a line's cells."""
+    nanoseconds = json.loads((measured / "estimates.json").read_text())["median"]["point_estimate"]
+    benchmark = json.loads((measured / "benchmark.json").read_text())
+    [(unit, amount)] = benchmark["throughput"].items()
+    by_second = amount / nanoseconds * 1e3
+    shown = "MB/s" if unit == "Bytes" else "million/s"
+    return [benchmark["full_id"], f"{by_second:.3g} {shown}"]
+
+
+def all_stages():
+    """What `make bench` measured, as Markdown."""
+    measured = sorted(path.parent for path in CRITERION.glob("**/new/benchmark.json"))
+    lines = ["# Each stage by itself, on one thread", ""]
+    lines += [f"Medians of criterion; {machine()}. Made by `make bench`.", ""]
+    lines += ["| benchmark | throughput |", "|---|---:|"]
+    return lines + [f"| {' | '.join(throughput_of(path))} |" for path in measured]
+
+
 def stages_table(stages, whole):
     """Each stage alone, their sum, and what part of it the whole job reaches."""
     total = sum(stage["cpu_s"] for stage in stages)
@@ -116,7 +135,7 @@ def table(chosen, equal, versions, medians, input_bytes, stages):
 
 
 def write(chosen, sides, equal, runs, ashiato, logs, stages):
-    """Writes peers.md, peers.json and peers.svg to chosen.out."""
+    """Writes peers.md, peers.json, peers.svg and perhaps stages.md to chosen.out."""
     chosen.out.mkdir(parents=True, exist_ok=True)
     medians = medians_of(sides, runs)
     record = {
@@ -132,6 +151,8 @@ def write(chosen, sides, equal, runs, ashiato, logs, stages):
     (chosen.out / "peers.json").write_text(json.dumps(record, indent=1) + "\n")
     lines = table(chosen, equal, record["versions"], medians, record["input_bytes"], stages)
     (chosen.out / "peers.md").write_text("\n".join(lines) + "\n")
+    if stages:
+        (chosen.out / "stages.md").write_text("\n".join(all_stages()) + "\n")
     plot(sides, medians, chosen.out / "peers.svg")
     print("\n".join(lines))
 
