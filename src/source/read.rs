@@ -18,6 +18,7 @@ use futures::StreamExt;
 use object_store::{GetOptions, GetRange, ObjectStore};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::list::SourceObject;
@@ -90,12 +91,12 @@ impl ObjectReader {
     ) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
         let task = {
-            let (object, cancel) = (object.clone(), cancel.clone());
+            let (object, cancel) = (Arc::new(object.clone()), cancel.clone());
             async move {
                 tokio::select! {
                     () = cancel.cancelled() => (),
                     () = sender.closed() => (),
-                    () = send_chunks(store.as_ref(), &object, &sender) => (),
+                    () = send_chunks(&store, &object, &sender) => (),
                 }
             }
         };
@@ -159,12 +160,12 @@ impl Read for ObjectReader {
 
 /// Sends an object's chunks in order; the first error is the last thing sent.
 async fn send_chunks(
-    store: &dyn ObjectStore,
-    object: &SourceObject,
+    store: &Arc<dyn ObjectStore>,
+    object: &Arc<SourceObject>,
     sender: &mpsc::Sender<Result<Bytes>>,
 ) {
     let gets = futures::stream::iter(chunk_ranges(object.size));
-    let gets = gets.map(|range| get_chunk(store, object, range));
+    let gets = gets.map(|range| ChunkTask::start(store, object, range).join());
     let mut chunks = std::pin::pin!(gets.buffered(GETS_MAX));
     while let Some(chunk) = chunks.next().await {
         let failed = chunk.is_err();
@@ -172,6 +173,32 @@ async fn send_chunks(
         if failed || unwanted {
             return;
         }
+    }
+}
+
+/// A get that comes to its end also while nobody waits for it, so that it does not hold its place
+/// among the requests in flight for as long as its reader is busy. It ends when this is dropped.
+struct ChunkTask {
+    task: JoinHandle<Result<Bytes>>,
+    object: Arc<SourceObject>,
+}
+
+impl ChunkTask {
+    fn start(store: &Arc<dyn ObjectStore>, object: &Arc<SourceObject>, range: Range<u64>) -> Self {
+        let (store, task_object) = (Arc::clone(store), Arc::clone(object));
+        let get = async move { get_chunk(store.as_ref(), &task_object, range).await };
+        ChunkTask { task: tokio::spawn(get), object: Arc::clone(object) }
+    }
+
+    async fn join(mut self) -> Result<Bytes> {
+        // A task is only cancelled with its runtime.
+        (&mut self.task).await.unwrap_or_else(|_| Err(stopped(&self.object.location)))
+    }
+}
+
+impl Drop for ChunkTask {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use object_store::limit::LimitStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -179,6 +180,23 @@ fn a_dropped_reader_ends_its_task() {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the task still holds the store");
+}
+
+#[test]
+fn a_reader_that_nobody_reads_leaves_the_places_of_its_gets_to_others() {
+    let (runtime, store) = (runtime(), InMemory::new());
+    let object = put(&runtime, &store, &pattern(12 << 20));
+    let wait_get_per_call = Duration::from_millis(20);
+    let slow = ThrottleConfig { wait_get_per_call, ..ThrottleConfig::default() };
+    let slow = ThrottledStore::new(store, slow);
+    let store: Arc<dyn ObjectStore> = Arc::new(LimitStore::new(slow, 1));
+    let cancel = CancellationToken::new();
+    let _idle = ObjectReader::start(Arc::clone(&store), &object, runtime.handle(), cancel);
+    std::thread::sleep(5 * wait_get_per_call);
+    let got = runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(4), store.get_range(&object.path, 0..1)).await
+    });
+    assert!(got.is_ok(), "a get of the idle reader holds the place");
 }
 
 #[test]
