@@ -100,7 +100,26 @@ fn a_store_that_cannot_be_reached_exits_75() {
         .env("AWS_ACCESS_KEY_ID", "key")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("ASHIATO_RETRY_SECONDS", "1");
-    finish(&mut command).fails_with(75, &["s3://bucket/logs", "a retry may help"]);
+    let finished = finish(&mut command);
+    finished.fails_with(75, &["s3://bucket/logs", "tried ", " times in 1 s; a retry may help"]);
+    let head = &finished.result()["store"]["head"];
+    assert_eq!(head["requests"].as_u64(), head["retries"].as_u64().map(|retries| retries + 1));
+    assert!(head["retries"].as_u64().unwrap() > 0, "{head}");
+}
+
+#[test]
+fn a_variable_of_the_stores_that_makes_no_sense_exits_78_with_a_result() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
+    for subcommand in ["run", "check"] {
+        let arguments: &[&str] = if subcommand == "run" { &crate::support::DAY } else { &[] };
+        let mut command = project.command(subcommand, arguments);
+        let finished = finish(command.env("ASHIATO_BANDWIDTH_MAX", "fast"));
+        assert_eq!(finished.code, Some(78), "{finished:#?}");
+        assert!(finished.stderr.contains("ASHIATO_BANDWIDTH_MAX: expected"), "{finished:#?}");
+    }
+    let mut command = project.command("run", &crate::support::DAY);
+    let finished = finish(command.env("ASHIATO_RETRY_SECONDS", "5s"));
+    finished.fails_with(78, &["ASHIATO_RETRY_SECONDS: expected seconds, found `5s`"]);
 }
 
 #[test]

@@ -20,6 +20,16 @@ fn gzip_zstd_and_plain_are_told_by_their_bytes_and_not_by_their_names() {
 }
 
 #[test]
+fn the_result_says_what_was_asked_of_the_stores() {
+    let result = Project::new().logs("a.gz", gzip(TWO)).run().published();
+    let get = &result["store"]["get"];
+    assert_eq!((&get["requests"], &get["retries"]), (&1.into(), &0.into()));
+    assert_eq!(get["bytes"], gzip(TWO).len());
+    assert_eq!(result["store"]["list"]["requests"], 1);
+    assert!(result["store"].get("delete").is_none(), "nothing was deleted in a store");
+}
+
+#[test]
 fn gzip_of_several_members_and_zstd_of_several_frames_are_read_to_the_end() {
     let (first, second) = TWO.split_at(40);
     let members = [gzip(first), gzip(second)].concat();

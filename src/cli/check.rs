@@ -28,7 +28,8 @@ pub(super) fn check(args: &CheckArgs, environment: &Environment) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Error::Unavailable(format!("starting threads: {error}")))?;
-    let pipeline = runtime.block_on(check_pipeline(&args.pipeline, environment))?;
+    let stores = super::new_stores(environment)?;
+    let pipeline = runtime.block_on(check_pipeline(&args.pipeline, &stores))?;
     output::print_json(&Checked {
         status: "ok",
         pipeline: pipeline.name,

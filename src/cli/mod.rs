@@ -13,12 +13,13 @@ mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::error::{Error, Result};
-use crate::store::Environment;
+use crate::store::{Environment, Stores, SystemClock};
 
 use args::{Cli, Command};
 
@@ -49,6 +50,13 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Functions(args) => functions::functions(&args).map(|()| 0),
         Command::Generate(args) => print_generated(&args).map(|()| 0),
     }
+}
+
+/// What this process's stores share.
+fn new_stores(environment: &Environment) -> Result<Stores> {
+    // Of an id, the second half is random.
+    let (_, seed) = uuid::Uuid::now_v7().as_u64_pair();
+    Stores::new(environment.clone(), Arc::new(SystemClock::default()), seed)
 }
 
 /// Help and version are no errors; everything else is wrong usage.

@@ -18,7 +18,7 @@ use crate::error::{EXIT_NOTHING_TO_DO, Error, Result};
 use crate::interval::Interval;
 use crate::pipeline::Pipeline;
 use crate::run::{RunPlan, RunResult, RunSupplies, Status, execute, load_pipeline, plan_run};
-use crate::store::Environment;
+use crate::store::{Environment, Stores};
 use crate::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 
 /// What work may still take to heed a signal.
@@ -35,8 +35,10 @@ pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
     let bars = MultiProgress::new();
     start_logging(&args.logs, environment, &bars);
     let report = args.report.as_deref().map(open_report).transpose()?;
-    let plan = match plan(args, environment) {
-        Ok(plan) => plan,
+    let planned = plan(args, environment);
+    let planned = planned.and_then(|plan| Ok((plan, super::new_stores(environment)?)));
+    let (plan, stores) = match planned {
+        Ok(planned) => planned,
         Err(error) => {
             let mut result = RunResult::default();
             result.set_error(&error);
@@ -50,10 +52,11 @@ pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
         .build()
         .map_err(|error| Error::Unavailable(format!("starting threads: {error}")))?;
     let mut result = new_result(&plan);
-    let done = runtime.block_on(run_plan(args, &plan, environment, &bars, &mut result));
+    let done = runtime.block_on(run_plan(args, &plan, &stores, &bars, &mut result));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.duration_ms = started.elapsed().as_millis() as u64;
     result.peak_memory_bytes = peak_memory_bytes();
+    result.store = stores.meter().by_operation();
     if let Err(error) = &done {
         result.set_error(error);
     }
@@ -136,7 +139,7 @@ fn new_result(plan: &RunPlan) -> RunResult {
 async fn run_plan(
     args: &RunArgs,
     plan: &RunPlan,
-    environment: &Environment,
+    stores: &Stores,
     bars: &MultiProgress,
     result: &mut RunResult,
 ) -> Result<()> {
@@ -144,7 +147,7 @@ async fn run_plan(
     let stop = Stop::watch(cancel.clone())?;
     let progress = Arc::new(Progress::default());
     let supplies = RunSupplies {
-        environment: environment.clone(),
+        stores: stores.clone(),
         progress: Arc::clone(&progress),
         cancel,
         publishing: Arc::default(),

@@ -14,7 +14,7 @@ use super::publish::check_layout;
 use super::stages::list_source;
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
-use crate::store::Environment;
+use crate::store::Stores;
 use crate::store::paths::RunPaths;
 use crate::transform::{Engine, PlannedOutput, logs_schema};
 
@@ -22,11 +22,11 @@ use crate::transform::{Engine, PlannedOutput, logs_schema};
 ///
 /// # Errors
 /// `Error::Config` with everything found wrong.
-pub async fn check_pipeline(folder: &Path, environment: &Environment) -> Result<Pipeline> {
-    let (pipeline, mut found) = read_pipeline(folder, environment);
+pub async fn check_pipeline(folder: &Path, stores: &Stores) -> Result<Pipeline> {
+    let (pipeline, mut found) = read_pipeline(folder, stores.environment());
     let Some(pipeline) = pipeline else { return Err(Error::Config(found)) };
     found.extend(check_layout(&pipeline));
-    match check_queries(&pipeline, environment).await {
+    match check_queries(&pipeline, stores).await {
         Ok(more) => found.extend(more),
         Err(Error::Config(more)) => found.extend(more),
         Err(error) => return Err(error),
@@ -35,7 +35,7 @@ pub async fn check_pipeline(folder: &Path, environment: &Environment) -> Result<
 }
 
 /// Plans every SQL file and every output.
-async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result<Vec<Diagnostic>> {
+async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagnostic>> {
     let (lookups, mut found) = match load_lookups(pipeline) {
         Ok(lookups) => (lookups, Vec::new()),
         Err(Error::Config(found)) => (Arc::default(), found),
@@ -48,8 +48,7 @@ async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result
         attempt: "check".to_owned(),
     };
     let (settings, writer) = resource_shares(pipeline, &paths, 1);
-    let (engine, more) =
-        Engine::assemble(pipeline, &settings, &lookups, &values, environment).await?;
+    let (engine, more) = Engine::assemble(pipeline, &settings, &lookups, &values, stores).await?;
     found.extend(more);
     match engine.plan_outputs(pipeline, &values, &paths, &writer).await {
         Ok(_) => {}
@@ -66,8 +65,8 @@ async fn check_queries(pipeline: &Pipeline, environment: &Environment) -> Result
 pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Value> {
     let pipeline = &plan.pipeline;
     let lookups = load_lookups(pipeline)?;
-    let (parameters, environment) = (&plan.parameters, &supplies.environment);
-    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, environment).await?;
+    let (parameters, stores) = (&plan.parameters, &supplies.stores);
+    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, stores).await?;
     let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
     let logs = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
     let objects = list_source(plan, supplies).await?.objects;

@@ -14,15 +14,15 @@ use super::report::{RunResult, Status};
 use super::stages::{list_source, new_scan, read_and_write, start_quarantine};
 use super::witness::RunWitness;
 use crate::error::{Error, Result};
-use crate::store::Environment;
+use crate::store::Stores;
 use crate::telemetry::Progress;
 use crate::transform::Engine;
 
 /// What a run needs from the world.
 #[derive(Debug, Clone)]
 pub struct RunSupplies {
-    /// The environment's variables, for stores.
-    pub environment: Environment,
+    /// What all stores share, the environment's variables among it.
+    pub stores: Stores,
     /// Raised as the work goes on.
     pub progress: Arc<Progress>,
     /// Stops the run, up to the moment at which it publishes.
@@ -40,8 +40,8 @@ pub struct RunSupplies {
 pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunResult) -> Result<()> {
     let pipeline = &plan.pipeline;
     let lookups = load_lookups(pipeline)?;
-    let (parameters, environment) = (&plan.parameters, &supplies.environment);
-    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, environment).await?;
+    let (parameters, stores) = (&plan.parameters, &supplies.stores);
+    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, stores).await?;
     let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
 
     let source = list_source(plan, supplies).await?;
@@ -69,7 +69,7 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
     fill_quarantine(result, plan, rejects.as_deref().unwrap_or_default());
     let (written, _) = (written?, rejects?);
     fill_outputs(result, plan, &written);
-    if cfg!(debug_assertions) && supplies.environment.get("ASHIATO_TEST_LOSE_A_LINE").is_some() {
+    if cfg!(debug_assertions) && stores.environment().get("ASHIATO_TEST_LOSE_A_LINE").is_some() {
         result.decoded -= 1; // only builds for tests can lose one, to prove that it is noticed
     }
     result.check_balance(scan.objects.len())?;

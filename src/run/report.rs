@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::store::{Operation, OperationCounts};
 use crate::transform::{ObjectTally, SinkRecord};
 
 /// How a run ended.
@@ -59,6 +60,8 @@ pub struct RunResult {
     pub quarantine: QuarantineResult,
     /// What SQL functions looked things up in, and what they did not find.
     pub enrichment: EnrichmentResult,
+    /// What was asked of the stores, by operation; those that were not asked for are left out.
+    pub store: BTreeMap<Operation, OperationCounts>,
     /// Smaller intervals, published earlier, that this run replaced.
     pub replaced_intervals: Vec<String>,
     /// From start to end, in milliseconds.

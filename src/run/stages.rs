@@ -37,7 +37,7 @@ pub(super) struct ListedSource {
 /// Finds the interval's objects.
 pub(super) async fn list_source(plan: &RunPlan, supplies: &RunSupplies) -> Result<ListedSource> {
     let source = &plan.pipeline.source;
-    let store = StoreLocation::parse(&source.location)?.open(&supplies.environment)?;
+    let store = StoreLocation::parse(&source.location)?.open(&supplies.stores)?;
     check_alignment(plan)?;
     let spec = SourceSpec { path: source.path.clone(), glob: source.glob.clone() };
     let objects = list_objects(&store, &spec, &plan.interval, plan.pipeline.time_zone).await?;
@@ -74,7 +74,7 @@ fn check_alignment(plan: &RunPlan) -> Result<()> {
 /// Opens the quarantine; it stays empty until the first reject.
 pub(super) fn start_quarantine(plan: &RunPlan, supplies: &RunSupplies) -> Result<Quarantine> {
     let location = StoreLocation::parse(&plan.pipeline.quarantine.location)?;
-    let store = location.open(&supplies.environment)?;
+    let store = location.open(&supplies.stores)?;
     Quarantine::start(store, &plan.paths.quarantine())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::store::{Environment, StoreLocation};
+use crate::store::{Environment, StoreLocation, Stores};
 
 const ZONE: chrono_tz::Tz = chrono_tz::Asia::Tokyo;
 
@@ -32,7 +32,7 @@ fn list_in(store: &Store, path: &str, glob: Option<&str>) -> Result<Vec<SourceOb
 }
 
 fn list(location: &str, path: &str, glob: Option<&str>) -> Result<Vec<SourceObject>> {
-    let store = StoreLocation::parse(location)?.open(&Environment::default())?;
+    let store = StoreLocation::parse(location)?.open(&Stores::of_tests(&Environment::default()))?;
     list_in(&store, path, glob)
 }
 

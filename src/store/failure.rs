@@ -5,6 +5,7 @@ use std::io;
 
 use object_store::Error as Failure;
 
+use super::retry::GaveUp;
 use crate::error::Error;
 
 /// Turns a store's error into one of ours; `doing` says what was being done to which object, such
@@ -16,8 +17,14 @@ use crate::error::Error;
 /// | no such bucket or container, unusable name | [`Error::Config`] | does not help |
 /// | the object is not there (any more) | [`Error::Unavailable`] | lists the source anew |
 /// | the object changed while it was read | [`Error::Unavailable`] | reads it anew |
-/// | anything else, as 5xx after the client's retries | [`Error::Unavailable`] | may help |
+/// | a wrong region or endpoint | [`Error::Config`] | does not help |
+/// | anything else, as 5xx after all tries | [`Error::Unavailable`] | may help |
 pub fn store_error(doing: &str, error: &Failure) -> Error {
+    if let Some(gave_up) = gave_up(error) {
+        let said = in_one_line(&gave_up.last.to_string());
+        let tried = gave_up.tried();
+        return Error::Unavailable(format!("{doing}: {said}; {tried}; a retry may help"));
+    }
     let said = in_one_line(&error.to_string());
     match error {
         Failure::PermissionDenied { .. } | Failure::Unauthenticated { .. } => {
@@ -26,6 +33,9 @@ pub fn store_error(doing: &str, error: &Failure) -> Error {
         _ if is_denied_by_the_system(error) => access_denied(doing, &said),
         _ if is_missing_bucket(&said) => Error::config(format!(
             "{doing}: there is no such bucket or container; check the location ({said})"
+        )),
+        _ if is_elsewhere(&said) => Error::config(format!(
+            "{doing}: the bucket is elsewhere; check the region and the endpoint ({said})"
         )),
         Failure::NotFound { .. } => Error::Unavailable(format!(
             "{doing}: expected an object, found none (any more); a retry lists the source anew"
@@ -65,6 +75,20 @@ fn is_missing_bucket(said: &str) -> bool {
     said.contains("NoSuchBucket") || said.contains("ContainerNotFound")
 }
 
+/// S3's words for a wrong region, and the client's for an answer that says no place to go to.
+fn is_elsewhere(said: &str) -> bool {
+    let words = ["PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION"];
+    words.iter().any(|word| said.contains(word))
+}
+
+/// How it was tried before it was given up.
+fn gave_up(error: &Failure) -> Option<&GaveUp> {
+    match error {
+        Failure::Generic { source, .. } => source.downcast_ref(),
+        _ => None,
+    }
+}
+
 const SAID_CHARS_MAX: usize = 600;
 
 /// Stores answer in many lines of XML.
@@ -78,6 +102,8 @@ fn in_one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn exit_code_of(error: &Failure) -> u8 {
@@ -118,6 +144,32 @@ mod tests {
             assert!(error.to_string().starts_with("reading s3://logs/a.gz: "), "{error}");
             assert!(error.to_string().contains("retry"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_was_given_up_says_how_it_was_tried_and_that_a_retry_may_help() {
+        let last = Failure::Generic { store: "S3", source: "503 slow down".into() };
+        let time = Duration::from_millis(61_200);
+        let gave_up = |retry_after, last| {
+            let gave_up = GaveUp { tries: 9, time, retry_after, last };
+            Failure::Generic { store: "retried", source: Box::new(gave_up) }
+        };
+        let error = store_error("writing s3://tables/a", &gave_up(None, last));
+        assert_eq!(error.exit_code(), 75);
+        let expected = "writing s3://tables/a: Generic S3 error: 503 slow down; \
+                        tried 9 times in 61 s; a retry may help";
+        assert_eq!(error.to_string(), expected);
+        let long = Failure::Generic { store: "S3", source: "é".repeat(5000).into() };
+        let error = store_error("x", &gave_up(Some(Duration::from_secs(120)), long)).to_string();
+        let end = "tried 9 times in 61 s, and the store asks to be left alone for 120 s; \
+                   a retry may help";
+        assert!(error.ends_with(end), "{error}");
+    }
+
+    #[test]
+    fn a_bucket_in_another_region_is_for_the_author_of_the_configuration() {
+        let body = "<Error><Code>PermanentRedirect</Code></Error>";
+        assert_eq!(exit_code_of(&Failure::Generic { store: "S3", source: body.into() }), 78);
     }
 
     #[test]

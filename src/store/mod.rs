@@ -2,15 +2,28 @@
 //!
 //! ```text
 //! "s3://logs/raw/"  ─► StoreLocation      what configuration says, checked without asking anyone
-//!                   ─► Store              a client with retries and a meter, and the place in it
+//!                   ─► Store              a client with its behaviours, and the place in it
 //!                   ─► raw/dt=2026-11-21/a.gz, for people s3://logs/raw/dt=2026-11-21/a.gz
 //! ```
+//!
+//! Behaviours are decorators, a file each: [`Stores`] says how they are stacked.
 
+mod answer;
+mod clock;
 mod failure;
+#[cfg(test)]
+mod faults;
+mod layer;
+mod limit;
 mod meter;
 mod open;
 pub mod paths;
+mod retry;
+mod stores;
 
+pub use clock::{Clock, SystemClock};
 pub use failure::store_error;
-pub use meter::StoreMeter;
+pub use layer::UploadStore;
+pub use meter::{Operation, OperationCounts, StoreMeter};
 pub use open::{Environment, Store, StoreLocation};
+pub use stores::Stores;

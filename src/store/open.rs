@@ -6,11 +6,18 @@
 //! (`AZURE_STORAGE_ACCOUNT_NAME`). Without credentials there, the machine's own are asked for
 //! (instance metadata); `~/.aws` is not read.
 //!
-//! The cloud clients try again by themselves, with growing random pauses: answers of 429 and 5xx,
-//! lost or refused connections, and time-outs of requests that only read; a read that breaks off
-//! goes on where it broke. They try ten times at most, and for a minute or as many seconds as
-//! `ASHIATO_RETRY_SECONDS` says. What still fails then is [`Error::Unavailable`], for the
-//! orchestrator to retry. Local files are read and written once.
+//! Another endpoint than the cloud's (MinIO, Ceph, an emulator) is `AWS_ENDPOINT`,
+//! `GOOGLE_BASE_URL` or `AZURE_STORAGE_ENDPOINT`; without TLS, `AWS_ALLOW_HTTP` and
+//! `AZURE_ALLOW_HTTP` are `true`.
+//!
+//! What fails and may pass is tried again with growing random pauses, for a minute or as many
+//! seconds as `ASHIATO_RETRY_SECONDS` says: answers of 408, 429 and 5xx, lost or refused
+//! connections, time-outs. `Retry-After` is heeded, and a read that breaks off goes on where it
+//! broke. What still fails then is [`Error::Unavailable`], for the orchestrator to retry.
+//! `ASHIATO_REQUESTS_MAX` (64) bounds the requests in flight, `ASHIATO_BANDWIDTH_MAX` (as
+//! `100MiB`, per second; no bound by default) the bytes that are read, and those that are written,
+//! by all stores of a run together. Local files are read and written once and without bounds.
+//! [`Stores`] says how this is stacked.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -27,7 +34,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, RetryConfig};
 use url::Url;
 
+use super::answer::AnswerConnector;
+use super::layer::{Layer, UploadStore};
 use super::meter::{MeteredStore, StoreMeter};
+use super::stores::Stores;
 use crate::error::{Error, Result};
 
 /// The environment's variables, taken once at the program's start. Never printed.
@@ -97,24 +107,37 @@ const CLOUD_SCHEMES: [(&str, Cloud); 7] = [
 /// An opened store and the place in it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// The store; its requests are metered.
+    /// The store, with its behaviours.
     pub store: Arc<dyn ObjectStore>,
+    /// The same store's uploads by id; local files have none.
+    pub uploads: Option<Arc<dyn UploadStore>>,
     /// The place in it.
     pub prefix: Path,
     /// The place as configuration names it, without a `/` at its end.
     pub display: String,
     /// The place in the file system, if it is there.
     pub local: Option<PathBuf>,
-    /// What was asked of the store.
+    /// What was asked of the store, and of all others that were opened with the same [`Stores`].
     pub meter: StoreMeter,
 }
 
 impl Store {
-    /// A place in a store that is open already, metered from here on.
+    /// A place in a store that is open already, which is metered from here on, and no more.
     pub fn of(store: Arc<dyn ObjectStore>, prefix: Path, display: impl Into<String>) -> Self {
         let meter = StoreMeter::default();
-        let store = Arc::new(MeteredStore::new(store, meter.clone()));
-        Store { store, prefix, display: display.into(), local: None, meter }
+        let layer = Layer::plain(store).wrap(|inner| MeteredStore::new(inner, meter.clone()));
+        Store::at(&layer, prefix, display, meter)
+    }
+
+    fn at(layer: &Layer, prefix: Path, display: impl Into<String>, meter: StoreMeter) -> Self {
+        Store {
+            store: Arc::clone(layer.store()),
+            uploads: layer.uploads().cloned(),
+            prefix,
+            display: display.into(),
+            local: None,
+            meter,
+        }
     }
 
     /// An object's full name, as a person would paste it; `object` is the prefix or lies below it.
@@ -163,20 +186,21 @@ impl StoreLocation {
     ///
     /// # Errors
     /// [`Error::Config`] if the URL or the environment is not enough to reach it.
-    pub fn open(&self, environment: &Environment) -> Result<Store> {
+    pub fn open(&self, stores: &Stores) -> Result<Store> {
         let unusable = |error: &dyn std::fmt::Display| refused(&self.text, &error.to_string());
+        let meter = stores.meter().clone();
         match &self.place {
             Place::Local(path) => {
                 let absolute = std::path::absolute(path).map_err(|error| unusable(&error))?;
                 let prefix = name_in_local_store(&absolute).map_err(|error| unusable(&error))?;
-                let store = Store::of(Arc::new(LocalFileSystem::new()), prefix, &self.text);
+                let files = Layer::plain(Arc::new(LocalFileSystem::new()));
+                let store = Store::at(&stores.stack_local(files), prefix, &self.text, meter);
                 Ok(Store { local: Some(absolute), ..store })
             }
             Place::Remote { cloud, bucket, prefix } => {
-                let retry = retry_config(environment)?;
-                let store = open_cloud(*cloud, bucket, retry, environment);
-                let store = store.map_err(|error| unusable(&error))?;
-                Ok(Store::of(store, prefix.clone(), &self.text))
+                let client = open_cloud(*cloud, bucket, stores.environment());
+                let client = Layer::with_uploads(client.map_err(|error| unusable(&error))?);
+                Ok(Store::at(&stores.stack_cloud(client), prefix.clone(), &self.text, meter))
             }
         }
     }
@@ -218,26 +242,30 @@ fn parse_cloud_url(text: &str, scheme: &str, rest: &str) -> Result<Place> {
     Ok(Place::Remote { cloud: *cloud, bucket: format!("{scheme}://{bucket}"), prefix })
 }
 
-/// Opens a cloud store with its own variables of the environment.
+/// Opens a cloud store with its own variables of the environment; it asks once for all.
 fn open_cloud(
     cloud: Cloud,
     bucket: &str,
-    retry: RetryConfig,
     environment: &Environment,
-) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+) -> Result<Arc<dyn UploadStore>, object_store::Error> {
+    let once =
+        RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() };
     Ok(match cloud {
         Cloud::S3 => {
-            let builder = AmazonS3Builder::new().with_url(bucket).with_retry(retry);
+            let builder = AmazonS3Builder::new().with_url(bucket).with_retry(once);
+            let builder = builder.with_http_connector(AnswerConnector);
             let set = AmazonS3Builder::with_config;
             Arc::new(configure(builder, "AWS_", environment, set).build()?)
         }
         Cloud::Google => {
-            let builder = GoogleCloudStorageBuilder::new().with_url(bucket).with_retry(retry);
+            let builder = GoogleCloudStorageBuilder::new().with_url(bucket).with_retry(once);
+            let builder = builder.with_http_connector(AnswerConnector);
             let set = GoogleCloudStorageBuilder::with_config;
             Arc::new(configure(builder, "GOOGLE_", environment, set).build()?)
         }
         Cloud::Azure => {
-            let builder = MicrosoftAzureBuilder::new().with_url(bucket).with_retry(retry);
+            let builder = MicrosoftAzureBuilder::new().with_url(bucket).with_retry(once);
+            let builder = builder.with_http_connector(AnswerConnector);
             let set = MicrosoftAzureBuilder::with_config;
             Arc::new(configure(builder, "AZURE_", environment, set).build()?)
         }
@@ -257,20 +285,6 @@ fn configure<B, K: FromStr>(
         Ok(key) => set(builder, key, value.clone()),
         Err(_) => builder,
     })
-}
-
-const RETRY_SECONDS: &str = "ASHIATO_RETRY_SECONDS";
-
-fn retry_config(environment: &Environment) -> Result<RetryConfig> {
-    let seconds = match environment.get(RETRY_SECONDS) {
-        None => 60,
-        Some(text) => text.parse().map_err(|_| {
-            Error::config(format!(
-                "environment variable {RETRY_SECONDS}: expected seconds, found `{text}`"
-            ))
-        })?,
-    };
-    Ok(RetryConfig { retry_timeout: Duration::from_secs(seconds), ..RetryConfig::default() })
 }
 
 /// A file's name in the local store, character by character (`object_store`'s own constructors

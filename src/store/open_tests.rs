@@ -11,7 +11,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 fn open(text: &str) -> Result<Store> {
-    StoreLocation::parse(text)?.open(&Environment::default())
+    StoreLocation::parse(text)?.open(&Stores::of_tests(&Environment::default()))
 }
 
 fn refusal(text: &str) -> String {
@@ -79,15 +79,16 @@ fn a_cloud_url_is_opened_with_its_own_variables_and_its_name_taken_as_it_is() {
         ("AWS_SECRET_ACCESS_KEY", "hush"),
     ]);
     let location = StoreLocation::parse("s3://bucket/raw logs/k=a%3Ab/#1?/").unwrap();
-    let store = location.open(&aws).unwrap();
+    let store = location.open(&Stores::of_tests(&aws)).unwrap();
     assert_eq!(store.prefix.as_ref(), "raw logs/k=a%3Ab/#1?");
     assert_eq!(store.display, "s3://bucket/raw logs/k=a%3Ab/#1?");
     assert!(store.local.is_none());
+    assert!(store.uploads.is_some());
     assert!(store.store.to_string().contains("bucket"), "{}", store.store);
     assert_eq!(open("gs://bucket").unwrap().prefix.as_ref(), "");
     let azure = environment(&[("AZURE_STORAGE_ACCOUNT_NAME", "account")]);
     for text in ["az://container/raw", "abfss://container@account.dfs.core.windows.net/raw"] {
-        let store = StoreLocation::parse(text).unwrap().open(&azure).unwrap();
+        let store = StoreLocation::parse(text).unwrap().open(&Stores::of_tests(&azure)).unwrap();
         assert_eq!(store.prefix.as_ref(), "raw");
     }
 }
@@ -95,9 +96,10 @@ fn a_cloud_url_is_opened_with_its_own_variables_and_its_name_taken_as_it_is() {
 #[test]
 fn variables_without_the_clouds_prefix_do_not_reach_the_client() {
     let stray = environment(&[("ENDPOINT", "no url"), ("TIMEOUT", "soon"), ("TOKEN", "x")]);
-    assert!(StoreLocation::parse("s3://bucket/x").unwrap().open(&stray).is_ok());
+    assert!(StoreLocation::parse("s3://bucket/x").unwrap().open(&Stores::of_tests(&stray)).is_ok());
     let own = environment(&[("AWS_TIMEOUT", "soon")]);
-    let error = StoreLocation::parse("s3://bucket/x").unwrap().open(&own).unwrap_err();
+    let error =
+        StoreLocation::parse("s3://bucket/x").unwrap().open(&Stores::of_tests(&own)).unwrap_err();
     assert_eq!(error.exit_code(), 78);
 }
 
@@ -109,17 +111,6 @@ fn a_location_that_names_nothing_is_refused_with_the_reason() {
     assert!(refusal("s3://bucket/a//b").contains("s3://bucket/a//b"));
     assert!(refusal("s3://bucket/a/../b").contains(".."));
     assert!(refusal("az://container/x").contains("az://container/x"));
-}
-
-#[test]
-fn the_time_for_retries_must_be_a_number() {
-    let open_with = |seconds| {
-        let environment = environment(&[("ASHIATO_RETRY_SECONDS", seconds)]);
-        StoreLocation::parse("s3://bucket/x").unwrap().open(&environment)
-    };
-    assert!(open_with("5").is_ok());
-    let error = open_with("5s").unwrap_err();
-    assert!(error.to_string().contains("expected seconds, found `5s`"), "{error}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::enrich::Enrichment;
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
 use crate::sink::WriterOptions;
-use crate::store::Environment;
+use crate::store::Stores;
 use crate::store::paths::RunPaths;
 use crate::udf;
 
@@ -53,9 +53,9 @@ impl Engine {
         settings: &EngineSettings,
         enrichment: &Arc<Enrichment>,
         values: &ParameterValues,
-        environment: &Environment,
+        stores: &Stores,
     ) -> Result<Engine> {
-        match Engine::assemble(pipeline, settings, enrichment, values, environment).await? {
+        match Engine::assemble(pipeline, settings, enrichment, values, stores).await? {
             (engine, found) if found.is_empty() => Ok(engine),
             (_, found) => Err(Error::Config(found)),
         }
@@ -67,13 +67,13 @@ impl Engine {
         settings: &EngineSettings,
         enrichment: &Arc<Enrichment>,
         values: &ParameterValues,
-        environment: &Environment,
+        stores: &Stores,
     ) -> Result<(Engine, Vec<Diagnostic>)> {
         let context = new_context(settings, enrichment)?;
         let schema = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
         let logs = Arc::new(LogsTable::new(schema));
         context.register_table(crate::pipeline::LOGS, logs).map_err(engine_error)?;
-        let mut found = register_references(&context, pipeline, environment).await;
+        let mut found = register_references(&context, pipeline, stores).await;
         found.extend(register_views(&context, &pipeline.views, values).await);
         Ok((Engine { context, pool_bytes: settings.pool_bytes }, found))
     }

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::error::Diagnostic;
 use crate::pipeline::{Pipeline, Reference, ReferenceFormat};
-use crate::store::{Environment, StoreLocation};
+use crate::store::{StoreLocation, Stores};
 
 /// Registers all reference tables; their columns are read from their files.
 ///
@@ -14,11 +14,11 @@ use crate::store::{Environment, StoreLocation};
 pub(super) async fn register_references(
     context: &SessionContext,
     pipeline: &Pipeline,
-    environment: &Environment,
+    stores: &Stores,
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for reference in &pipeline.references {
-        if let Err(message) = register_reference(context, reference, environment).await {
+        if let Err(message) = register_reference(context, reference, stores).await {
             let message = format!(
                 "reference table `{}` at {}: {message}",
                 reference.name, reference.location
@@ -33,14 +33,14 @@ pub(super) async fn register_references(
 async fn register_reference(
     context: &SessionContext,
     reference: &Reference,
-    environment: &Environment,
+    stores: &Stores,
 ) -> Result<(), String> {
     if let Ok(url) = Url::parse(&reference.location)
         && url.scheme().len() > 1
         && url.scheme() != "file"
     {
         let store = StoreLocation::parse(&reference.location)
-            .and_then(|location| location.open(environment))
+            .and_then(|location| location.open(stores))
             .map_err(|error| error.to_string())?;
         let root = Url::parse(&url[..url::Position::BeforePath]).map_err(|e| e.to_string())?;
         context.runtime_env().register_object_store(&root, store.store);

@@ -1,0 +1,86 @@
+//! Listings that go on behind the last name.
+
+use futures::stream::{BoxStream, StreamExt, try_unfold};
+use object_store::path::Path;
+use object_store::{ObjectMeta, Result};
+
+use super::{Operation, RetryStore, Tries};
+
+/// Names that came by some tries after which the next break is met with fresh ones.
+const RENEWING_NAMES: u32 = 1000;
+
+/// A listing that is under way.
+struct Listing {
+    store: RetryStore,
+    prefix: Option<Path>,
+    /// What the next names come behind, at first the caller's offset.
+    behind: Option<Path>,
+    /// Whether all names came in their order, as they do but of S3's directory buckets.
+    is_ordered: bool,
+    stream: BoxStream<'static, Result<ObjectMeta>>,
+    /// The tries since a break, and the names that came by them.
+    tries: Option<(Tries, u32)>,
+}
+
+impl RetryStore {
+    /// Lists the names of a prefix behind another name.
+    pub(super) fn list_behind(
+        &self,
+        prefix: Option<&Path>,
+        behind: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let mut listing = Listing {
+            store: self.clone(),
+            prefix: prefix.cloned(),
+            behind: behind.cloned(),
+            is_ordered: true,
+            stream: futures::stream::empty().boxed(),
+            tries: None,
+        };
+        listing.open();
+        try_unfold(listing, Listing::next).boxed()
+    }
+}
+
+impl Listing {
+    fn open(&mut self) {
+        // The broken one first gives back its place among the requests in flight.
+        self.stream = futures::stream::empty().boxed();
+        let (store, prefix) = (self.store.inner.store(), self.prefix.as_ref());
+        self.stream = match &self.behind {
+            None => store.list(prefix),
+            Some(behind) => store.list_with_offset(prefix, behind),
+        };
+    }
+
+    /// The next object, and what is behind it.
+    async fn next(mut self) -> Result<Option<(ObjectMeta, Self)>> {
+        loop {
+            match self.stream.next().await {
+                None => return Ok(None),
+                Some(Ok(object)) => {
+                    self.note(&object.location);
+                    return Ok(Some((object, self)));
+                }
+                Some(Err(error)) if !self.is_ordered => return Err(error),
+                Some(Err(error)) => {
+                    let old = self.tries.take().filter(|(_, since)| *since < RENEWING_NAMES);
+                    let new = || (self.store.retries.begin(Operation::List), 0);
+                    let (mut tries, since) = old.unwrap_or_else(new);
+                    tries.after(error).await?;
+                    self.tries = Some((tries, since));
+                    self.open();
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, name: &Path) {
+        self.is_ordered &= self.behind.as_ref().is_none_or(|behind| name > behind);
+        self.behind = Some(name.clone());
+        if let Some((tries, since)) = &mut self.tries {
+            *since += 1;
+            tries.got_on();
+        }
+    }
+}
