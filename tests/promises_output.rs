@@ -7,7 +7,7 @@ use datafusion::parquet::basic::Type;
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use sha2::{Digest, Sha256};
 
-use crate::support::{DAY, Project, files_below, gzip};
+use crate::support::{DAY, OUTPUT, Project, files_below, gzip};
 
 /// Rows partitioned by `name`.
 const BY_NAME: &str = r#"
@@ -252,4 +252,33 @@ fn memory_stays_within_its_limit_however_large_the_input_and_its_sorts() {
     assert_eq!(result["outputs"]["rows"]["rows"], 600_000);
     let peak = result["peak_memory_bytes"].as_u64().unwrap();
     assert!(peak < 256 << 20, "{} MiB", peak >> 20);
+}
+
+#[test]
+fn changed_columns_are_told_and_taken_only_as_far_as_the_policy_allows() {
+    let logs = "{\"id\":1,\"name\":\"a\",\"amount\":10}\n";
+    let with = |policy: &str| OUTPUT.replace("[output.tsv]", &format!("{policy}\n[output.tsv]"));
+    let project = Project::new().logs("a.ndjson", logs);
+    let first = project.run().published();
+    assert!(first["outputs"]["rows"].get("column_changes").is_none());
+
+    project
+        .write("shop/rows.sql", "SELECT id, name, amount, 1.5 AS rate, _source, _line FROM logs");
+    let changes = project.run().published()["outputs"]["rows"]["column_changes"].clone();
+    assert_eq!(changes["added"], serde_json::json!([{ "name": "rate", "type": "Float64" }]));
+    assert!(project.run().published()["outputs"]["rows"].get("column_changes").is_none());
+
+    project.write("shop/rows.sql", "SELECT CAST(id AS TEXT) AS id, name, _source, _line FROM logs");
+    let rows = project.rows();
+    project.run().fails_with(
+        78,
+        &["removed `amount` Int64, `rate` Float64", "retyped `id` Int64 → Utf8", "allow_added"],
+    );
+    assert_eq!(project.rows(), rows, "nothing was touched");
+    let project = project.pipeline(&with("on_schema_change = \"any\""));
+    project.run().published();
+    assert_eq!(project.rows(), ["1\ta"]);
+    project.write("shop/rows.sql", "SELECT id, name, 2 AS two, _source, _line FROM logs");
+    let project = project.pipeline(&with("on_schema_change = \"freeze\""));
+    project.run().fails_with(78, &["added `two` Int64", "freeze"]);
 }

@@ -70,6 +70,7 @@ fn output(format: Format, partition_by: &[&str]) -> Output {
         partition_by: partition_by.iter().map(|column| (*column).to_owned()).collect(),
         sort_by: Vec::new(),
         exclude: Vec::new(),
+        on_schema_change: Default::default(),
         expectations: Vec::new(),
         place: (1, 1),
     }

@@ -128,6 +128,7 @@ fn plan_table(
         output: staged.output.clone(),
         format: staged.format.clone(),
         root,
+        columns: staged.columns.clone(),
         partitions,
         files,
         removed: removed.into_iter().collect(),

@@ -58,6 +58,9 @@ pub struct ManifestTable {
     pub format: String,
     /// The table's root, absolute.
     pub root: PathBuf,
+    /// Its columns, partition columns among them.
+    #[serde(default)]
+    pub columns: Vec<ManifestColumn>,
     /// The partitions that have files of the interval, sorted.
     pub partitions: Vec<String>,
     /// The files of the interval.
@@ -67,6 +70,16 @@ pub struct ManifestTable {
     pub removed: Vec<String>,
     /// How to copy what was published.
     pub distcp: DistCp,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestColumn {
+    /// Its name.
+    pub name: String,
+    /// Its Arrow type as text, such as `Decimal128(12, 2)`.
+    #[serde(rename = "type")]
+    pub data_type: String,
 }
 
 /// One file of a table.

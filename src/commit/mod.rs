@@ -9,7 +9,7 @@
 //!             2 each table's _SUCCESS goes
 //!             3 <root>/dt=2026-11-21/part-00000-<attempt>.parquet   renamed into place
 //!             4 files of an earlier publish of the interval go, and folders left empty
-//!             5 create_table.sql, distcp-listing.txt, then manifest.json
+//!             5 create_table.sql, distcp-listing.txt, the tables' columns, then manifest.json
 //!             6 _SUCCESS comes back, last of all that readers see
 //!             7 the staging folder and the intent go
 //! ```
@@ -24,6 +24,7 @@
 
 mod ddl;
 mod distcp;
+mod drift;
 mod durable;
 mod intent;
 mod layout;
@@ -36,9 +37,12 @@ mod steps;
 
 pub use ddl::create_table_sql;
 pub use distcp::{DistCp, DistCpForm};
+pub use drift::{ColumnChanges, RetypedColumn, column_changes};
 pub use layout::{TableRoot, check_layout, check_places};
 pub use lock::IntervalLock;
-pub use manifest::{Manifest, ManifestFile, ManifestInput, ManifestTable, read_manifest};
+pub use manifest::{
+    Manifest, ManifestColumn, ManifestFile, ManifestInput, ManifestTable, read_manifest,
+};
 pub use overlap::{check_inputs, check_overlaps};
 pub use publish::{PublishOutcome, PublishRequest, StagedTable, discard_staging, publish_run};
 pub use recover::{Recovered, recover};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::commit::durable::write_atomically;
 use crate::commit::intent::{Intent, plan_publish};
 use crate::commit::lock::{IntervalLock, PublishLock};
-use crate::commit::manifest::{ManifestInput, read_manifest, to_json};
+use crate::commit::manifest::{ManifestColumn, ManifestInput, read_manifest, to_json};
 use crate::commit::overlap::{check_inputs, check_overlaps};
 use crate::commit::recover::{Recovered, settle_intents};
 use crate::commit::steps::{Publish, remove_staging};
@@ -39,6 +39,8 @@ pub struct StagedTable {
     pub format: String,
     /// The table's root.
     pub root: PathBuf,
+    /// The table's columns, partition columns among them.
+    pub columns: Vec<ManifestColumn>,
     /// The files of this output and format, as the sink recorded them.
     pub files: Vec<WrittenFile>,
     /// The table's definition.

@@ -63,6 +63,7 @@ impl House {
             _ => vec![stage_file("sales", "tsv", "", 0)],
         };
         let table = |output: &str, format: &str, files| StagedTable {
+            columns: Vec::new(),
             output: output.into(),
             format: format.into(),
             root: self.root(output),

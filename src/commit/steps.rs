@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
+use crate::commit::drift::LastColumns;
 use crate::commit::durable::{
     create_folders, file_bytes, move_file, remove_empty_folder, remove_file, remove_folder,
     sync_folder, write_atomically,
@@ -27,7 +28,7 @@ pub(super) enum Step {
     RemoveOld { table: usize, old: usize },
     /// Removes folders that this left empty, up to the root.
     RemoveEmptyFolders { table: usize },
-    /// Writes the table's definition and copy listing.
+    /// Writes the table's definition, copy listing and columns.
     WriteDefinition { table: usize },
     /// Writes the manifest.
     WriteManifest,
@@ -184,9 +185,14 @@ impl<'a> Publish<'a> {
         write_atomically(&temporary, &definition, of_intent.ddl.as_bytes())?;
         let listing = folder.join(RunPaths::LISTING);
         match &of_intent.listing {
-            Some(lines) => write_atomically(&temporary, &listing, lines.as_bytes()),
-            None => remove_file(&listing),
+            Some(lines) => write_atomically(&temporary, &listing, lines.as_bytes())?,
+            None => remove_file(&listing)?,
         }
+        let RunPaths { interval, attempt, .. } = &self.paths;
+        let columns = LastColumns::new(interval, attempt, &of_manifest.columns);
+        let (output, format) = (&of_manifest.output, &of_manifest.format);
+        let path = self.paths.last_columns(self.state_root, output, format);
+        write_atomically(&temporary, &path, &to_json(&columns)?)
     }
 
     fn mark_success(&self, table: &ManifestTable) -> Result<()> {

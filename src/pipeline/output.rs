@@ -17,10 +17,35 @@ pub struct Output {
     pub sort_by: Vec<String>,
     /// Columns of the view that are not written.
     pub exclude: Vec<String>,
+    /// Which changes of the columns since the last publish are taken.
+    pub on_schema_change: OnSchemaChange,
     /// What must hold of the rows.
     pub expectations: Vec<Expectation>,
     /// Where it stands in `pipeline.toml`: line and column from 1.
     pub place: (usize, usize),
+}
+
+/// Which changes of a table's columns are taken; others end the run before it reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnSchemaChange {
+    /// New columns, which readers of older files see as NULL.
+    #[default]
+    AllowAdded,
+    /// None.
+    Freeze,
+    /// All of them.
+    Any,
+}
+
+impl OnSchemaChange {
+    /// The name in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            OnSchemaChange::AllowAdded => "allow_added",
+            OnSchemaChange::Freeze => "freeze",
+            OnSchemaChange::Any => "any",
+        }
+    }
 }
 
 /// One format of an output, at its own root.

@@ -7,8 +7,8 @@ use toml_span::Spanned;
 use super::resolve::is_word;
 use super::section::{Findings, Section};
 use super::{
-    Expectation, Format, OnFail, Output, ParquetCompression, ParquetOptions, ParquetTarget, Table,
-    TsvCompression, TsvOptions,
+    Expectation, Format, OnFail, OnSchemaChange, Output, ParquetCompression, ParquetOptions,
+    ParquetTarget, Table, TsvCompression, TsvOptions,
 };
 use crate::config::line_and_column;
 
@@ -25,6 +25,9 @@ pub(super) fn resolve_output(
     let partition_by = texts(section.texts("partition_by"));
     let sort_by = texts(section.texts("sort_by"));
     let exclude = texts(section.texts("exclude"));
+    let policies = [OnSchemaChange::AllowAdded, OnSchemaChange::Freeze, OnSchemaChange::Any];
+    let policies = policies.map(|policy| (policy.name(), policy));
+    let on_schema_change = section.choice("on_schema_change", &policies, found);
     let parquet = section.section("parquet", found, resolve_parquet).unwrap_or_default();
     let tsv = section.section("tsv", found, resolve_tsv).unwrap_or_default();
     let expectations = section.sections("expectation", found, resolve_expectation);
@@ -42,6 +45,7 @@ pub(super) fn resolve_output(
         partition_by,
         sort_by,
         exclude,
+        on_schema_change,
         expectations,
         place: line_and_column(&found.file.text, section.span.start),
     })

@@ -1,8 +1,11 @@
 //! Fills the run's result and holds it against the thresholds.
 
+use std::collections::BTreeMap;
+
 use super::plan::RunPlan;
 use super::report::{OutputResult, QuarantineResult, RunResult};
 use super::witness::RunWitness;
+use crate::commit::ColumnChanges;
 use crate::error::{Error, Result};
 use crate::quarantine::QuarantineFile;
 use crate::transform::SinkRecord;
@@ -29,13 +32,22 @@ pub(super) fn fill_quarantine(result: &mut RunResult, plan: &RunPlan, files: &[Q
 }
 
 /// What was written.
-pub(super) fn fill_outputs(result: &mut RunResult, plan: &RunPlan, records: &[SinkRecord]) {
+pub(super) fn fill_outputs(
+    result: &mut RunResult,
+    plan: &RunPlan,
+    records: &[SinkRecord],
+    column_changes: &BTreeMap<String, ColumnChanges>,
+) {
     for output in &plan.pipeline.outputs {
         let locations = output
             .tables
             .iter()
             .map(|table| (table.format.name().to_owned(), table.root.display().to_string()));
-        let empty = OutputResult { locations: locations.collect(), ..Default::default() };
+        let empty = OutputResult {
+            locations: locations.collect(),
+            column_changes: column_changes.get(&output.name).cloned(),
+            ..Default::default()
+        };
         result.outputs.insert(output.name.clone(), empty);
     }
     for record in records {

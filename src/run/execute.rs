@@ -51,7 +51,7 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
         return Ok(());
     }
 
-    let hold = hold_interval(plan, &source)?;
+    let hold = hold_interval(plan, &source, &outputs)?;
     let quarantine = start_quarantine(plan, supplies)?;
     let scan = new_scan(plan, supplies, source, &outputs);
     let witness = Arc::new(RunWitness::new(plan, supplies, quarantine.sender()));
@@ -68,7 +68,7 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
     let rejects = quarantine.finish().await;
     fill_quarantine(result, plan, rejects.as_deref().unwrap_or_default());
     let (written, _) = (written?, rejects?);
-    fill_outputs(result, plan, &written);
+    fill_outputs(result, plan, &written, hold.column_changes());
     if cfg!(debug_assertions) && stores.environment().get("ASHIATO_TEST_LOSE_A_LINE").is_some() {
         result.decoded -= 1; // only builds for tests can lose one, to prove that it is noticed
     }

@@ -1,5 +1,6 @@
 //! The ends of a run that touch the tables: holding the interval, publishing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,11 +10,11 @@ use super::execute::RunSupplies;
 use super::plan::RunPlan;
 use super::stages::ListedSource;
 use crate::commit::{
-    self, IntervalLock, ManifestInput, PublishOutcome, PublishRequest, StagedTable, TableRoot,
-    create_table_sql,
+    self, ColumnChanges, IntervalLock, ManifestColumn, ManifestInput, PublishOutcome,
+    PublishRequest, StagedTable, TableRoot, create_table_sql,
 };
 use crate::error::{Diagnostic, Error, Result};
-use crate::pipeline::{Output, Pipeline, Table};
+use crate::pipeline::{OnSchemaChange, Output, Pipeline, Table};
 use crate::source::SourceObject;
 use crate::store::StoreLocation;
 use crate::transform::{PlannedOutput, SinkRecord};
@@ -24,6 +25,14 @@ pub(super) struct HeldInterval {
     lock: IntervalLock,
     inputs: Vec<ManifestInput>,
     is_listed_by_time: bool,
+    column_changes: BTreeMap<String, ColumnChanges>,
+}
+
+impl HeldInterval {
+    /// What changed in the columns of outputs since their last publish.
+    pub(super) fn column_changes(&self) -> &BTreeMap<String, ColumnChanges> {
+        &self.column_changes
+    }
 }
 
 impl Drop for HeldInterval {
@@ -39,9 +48,14 @@ impl Drop for HeldInterval {
 /// Takes hold of the interval, and rolls a crashed attempt's publish forward or back.
 ///
 /// # Errors
-/// `Error::Unavailable` if another attempt holds it, `Error::Config` if the folders are of no use,
-/// `Error::Usage` if the interval overlaps a published one, or another one published these objects.
-pub(super) fn hold_interval(plan: &RunPlan, source: &ListedSource) -> Result<HeldInterval> {
+/// `Error::Unavailable` if another attempt holds it, `Error::Config` if the folders are of no use
+/// or an output's columns changed more than its policy allows, `Error::Usage` if the interval
+/// overlaps a published one, or another one published these objects.
+pub(super) fn hold_interval(
+    plan: &RunPlan,
+    source: &ListedSource,
+    outputs: &[PlannedOutput],
+) -> Result<HeldInterval> {
     let faults = check_layout(&plan.pipeline);
     if !faults.is_empty() {
         return Err(Error::Config(faults));
@@ -58,7 +72,64 @@ pub(super) fn hold_interval(plan: &RunPlan, source: &ListedSource) -> Result<Hel
     if !source.is_by_time {
         commit::check_inputs(state, &plan.paths, &inputs, &replaced)?;
     }
-    Ok(HeldInterval { lock, inputs, is_listed_by_time: source.is_by_time })
+    let column_changes = check_columns(plan, &lock, outputs)?;
+    Ok(HeldInterval { lock, inputs, is_listed_by_time: source.is_by_time, column_changes })
+}
+
+/// What changed in the columns of outputs; an `Error::Config` if a policy refuses it.
+fn check_columns(
+    plan: &RunPlan,
+    lock: &IntervalLock,
+    outputs: &[PlannedOutput],
+) -> Result<BTreeMap<String, ColumnChanges>> {
+    let (mut changed, mut refused) = (BTreeMap::new(), Vec::new());
+    for planned in outputs {
+        let output = &planned.output;
+        for table in &output.tables {
+            let (format, columns) = (table.format.name(), columns_of(planned));
+            let changes = commit::column_changes(lock, &output.name, format, &columns)?;
+            let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { continue };
+            if refuses(output.on_schema_change, &changes) {
+                let message = refused_change(output, format, &changes);
+                let (line, column) = output.place;
+                let fault = Diagnostic::new(message).in_file(&plan.pipeline.file.path);
+                refused.push(fault.at(line, column));
+            } else {
+                tracing::warn!(output = output.name, format, "columns changed: {changes}");
+                changed.entry(output.name.clone()).or_insert(changes);
+            }
+        }
+    }
+    if refused.is_empty() { Ok(changed) } else { Err(Error::Config(refused)) }
+}
+
+fn refuses(policy: OnSchemaChange, changes: &ColumnChanges) -> bool {
+    match policy {
+        OnSchemaChange::Any => false,
+        OnSchemaChange::AllowAdded => !changes.only_adds(),
+        OnSchemaChange::Freeze => true,
+    }
+}
+
+fn refused_change(output: &Output, format: &str, changes: &ColumnChanges) -> String {
+    format!(
+        "output `{}`, {format}: its columns changed since {}: {changes}; `on_schema_change = \
+         \"{}\"` refuses that; bring the columns back, write to another location, or set \
+         `on_schema_change = \"any\"` for a run",
+        output.name,
+        changes.since,
+        output.on_schema_change.name(),
+    )
+}
+
+fn columns_of(planned: &PlannedOutput) -> Vec<ManifestColumn> {
+    let fields = planned.schema.fields().iter();
+    fields
+        .map(|field| ManifestColumn {
+            name: field.name().clone(),
+            data_type: field.data_type().to_string(),
+        })
+        .collect()
 }
 
 fn manifest_input(object: &SourceObject) -> ManifestInput {
@@ -129,6 +200,7 @@ fn staged_tables(planned: &PlannedOutput, records: &[SinkRecord]) -> Result<Vec<
                 output: output.name.clone(),
                 format: table.format.name().to_owned(),
                 root: table.root.clone(),
+                columns: columns_of(planned),
                 files: of_format(table.format.name()),
                 ddl: create_table_sql(&output.name, columns, keys, &table.format, &table.root)?,
             })

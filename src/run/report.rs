@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::commit::ColumnChanges;
 use crate::error::{Error, Result};
 use crate::store::{Operation, OperationCounts};
 use crate::transform::{ObjectTally, SinkRecord};
@@ -106,6 +107,9 @@ pub struct OutputResult {
     pub warned: BTreeMap<String, u64>,
     /// The root of each table, by format.
     pub locations: BTreeMap<String, String>,
+    /// What changed in the columns since the last publish, if something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column_changes: Option<ColumnChanges>,
 }
 
 /// What the rejects' files are.

@@ -141,6 +141,7 @@ mod tests {
             partition_by: vec!["dt".into()],
             sort_by: vec![],
             exclude: vec!["_line".into()],
+            on_schema_change: Default::default(),
             expectations: vec![],
             place: (1, 1),
         }

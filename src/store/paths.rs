@@ -5,6 +5,7 @@
 //! <table root>/_SUCCESS                                 last of all
 //! <state>/<pipeline>/manifests/<interval>/manifest.json what the interval published
 //! <state>/<pipeline>/manifests/<interval>/<output>.<format>/create_table.sql, distcp-listing.txt
+//! <state>/<pipeline>/columns/<output>.<format>.json     the columns of the last publish
 //! <state>/<pipeline>/intents/<interval>.json            a publish that is under way
 //! <state>/<pipeline>/locks/<interval>.lock, publish.lock  held by a running attempt
 //! <state>/<pipeline>/staging/<interval>/<attempt>/<output>.<format>/<hive path>/<file>
@@ -84,6 +85,12 @@ impl RunPaths {
     /// beside the manifest: `events.parquet`.
     pub fn table_folder(output: &str, format: &str) -> String {
         format!("{output}.{format}")
+    }
+
+    /// The columns of a table's last publish, of whatever interval.
+    pub fn last_columns(&self, state_root: &Path, output: &str, format: &str) -> PathBuf {
+        let name = format!("{}.json", Self::table_folder(output, format));
+        self.state(state_root).join("columns").join(name)
     }
 
     /// The lock that an attempt holds while it works on its interval.
