@@ -8,14 +8,17 @@ use serde_json::Value;
 
 use crate::support::{Finished, ROOT, files_below, finish, tsv_lines};
 
-fn run_example(pipeline: &str, out: &Path, environment: &[(&str, &str)]) -> Finished {
+fn example(pipeline: &str, out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
     command
         .args(["run", &format!("sql/{pipeline}"), "--date", "2026-11-21"])
         .current_dir(ROOT)
-        .env("ASHIATO_OUT", out)
-        .envs(environment.iter().copied());
-    finish(&mut command)
+        .env("ASHIATO_OUT", out);
+    command
+}
+
+fn run_example(pipeline: &str, out: &Path, environment: &[(&str, &str)]) -> Finished {
+    finish(example(pipeline, out).envs(environment.iter().copied()))
 }
 
 fn expected(name: &str) -> Value {
@@ -63,7 +66,7 @@ fn access_log_gives_what_its_logs_hold() {
 fn a_rerun_of_an_example_gives_the_same_tables() {
     let out = tempfile::tempdir().unwrap();
     let hashes = || {
-        run_example("action_log", out.path(), &[]).published();
+        finish(example("action_log", out.path()).arg("--force")).published();
         let mut files: Vec<Vec<u8>> = files_below(&out.path().join("action_log/purchases/tsv"))
             .into_iter()
             .filter(|(name, _)| name.ends_with(".tsv.gz"))

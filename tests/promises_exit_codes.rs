@@ -147,7 +147,7 @@ fn another_attempt_at_the_same_interval_exits_75() {
     locks.iter().for_each(|lock| lock.lock().unwrap());
     project.run().fails_with(75, &["another attempt"]);
     drop(locks);
-    project.run().published();
+    project.run_again().published();
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn quiet_prints_nothing_but_the_result_and_json_logs_are_json() {
     let quiet = project.ashiato("run", &["--date", "2026-11-21", "--quiet"]);
     quiet.published();
     assert_eq!(quiet.stderr, "");
-    let json = project.ashiato("run", &["--date", "2026-11-21", "--log-format", "json"]);
+    let json = project.ashiato("run", &["--date", "2026-11-21", "--force", "--log-format", "json"]);
     json.published();
     assert!(json.stderr.lines().count() >= 2);
     for line in json.stderr.lines() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::generate::GenerateArgs;
+use crate::source::Shard;
 use crate::telemetry::LogFormat;
 
 /// Turns behaviour logs into tables.
@@ -33,6 +34,8 @@ Exit codes:
 pub(super) enum Command {
     /// Run a pipeline over one data interval
     Run(Box<RunArgs>),
+    /// Publish what the shards of a run have written
+    Publish(Box<PublishArgs>),
     /// Check a pipeline without touching data: configuration, SQL, outputs, expectations
     Check(CheckArgs),
     /// Describe the SQL functions
@@ -57,6 +60,39 @@ pub(super) struct RunArgs {
     /// Print what the run would do, and stop
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Run even if the interval is published already, from the same input by the same pipeline
+    #[arg(long)]
+    pub force: bool,
+
+    /// Read only one of COUNT parts of the input, and leave its files to `ashiato publish`
+    #[arg(long, value_name = "INDEX/COUNT", default_value = "0/1", hide_default_value = true)]
+    pub shard: Shard,
+
+    /// Write the result to this file too, besides stdout
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PublishArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    #[command(flatten)]
+    pub interval: IntervalArgs,
+
+    /// How many shards the run has
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub shards: u32,
+
+    /// A value for a parameter of the pipeline; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
 
     /// Write the result to this file too, besides stdout
     #[arg(long, value_name = "FILE")]

@@ -10,6 +10,7 @@ pub mod generate;
 mod output;
 mod run;
 mod signals;
+mod supplies;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -45,7 +46,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn do_command(command: Command) -> Result<u8> {
     let environment = Environment::new(std::env::vars_os());
     match command {
-        Command::Run(args) => run::run(&args, &environment),
+        Command::Run(args) => run::run(*args, &environment),
+        Command::Publish(args) => run::publish(*args, &environment),
         Command::Check(args) => check::check(&args, &environment).map(|()| 0),
         Command::Functions(args) => functions::functions(&args).map(|()| 0),
         Command::Generate(args) => print_generated(&args).map(|()| 0),

@@ -1,8 +1,8 @@
-//! `ashiato run`: a pipeline over one data interval.
+//! `ashiato run`: a pipeline over one data interval; `ashiato publish`: what its shards wrote.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -11,13 +11,16 @@ use chrono::Utc;
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{IntervalArgs, LogArgs, RunArgs};
+use super::args::{LogArgs, PublishArgs, RunArgs};
 use super::output;
 use super::signals::Stop;
+use super::supplies::{new_commit_supplies, new_runtime, resolve_interval};
 use crate::error::{EXIT_NOTHING_TO_DO, Error, Result};
-use crate::interval::Interval;
-use crate::pipeline::Pipeline;
-use crate::run::{RunPlan, RunResult, RunSupplies, Status, execute, load_pipeline, plan_run};
+use crate::run::{
+    RunPlan, RunRequest, RunResult, RunSupplies, Status, execute, load_pipeline, plan_run,
+    publish_shards,
+};
+use crate::source::Shard;
 use crate::store::{Environment, Stores};
 use crate::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 
@@ -26,12 +29,47 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a blocked thread may still take once the run has ended.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What is done with a plan.
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    /// Its shard is read and written, and published if it is all of the input.
+    Run,
+    /// What it would do is printed.
+    DryRun,
+    /// What so many shards have written is published.
+    Publish(u32),
+}
+
+/// What both commands take, and how they differ.
+struct Order<'a> {
+    task: Task,
+    args: RunArgs,
+    environment: &'a Environment,
+}
+
 /// Runs a pipeline and gives the exit code.
 ///
 /// # Errors
 /// What is wrong before the run begins; later errors are printed with the run's result.
-pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
+pub(super) fn run(args: RunArgs, environment: &Environment) -> Result<u8> {
+    let task = if args.dry_run { Task::DryRun } else { Task::Run };
+    carry_out(&Order { task, args, environment })
+}
+
+/// Publishes what shards have written and gives the exit code.
+///
+/// # Errors
+/// As for [`run`].
+pub(super) fn publish(args: PublishArgs, environment: &Environment) -> Result<u8> {
+    let PublishArgs { pipeline, interval, shards, parameters, report, logs } = args;
+    let (dry_run, force, shard) = (false, true, Shard::WHOLE);
+    let args = RunArgs { pipeline, interval, parameters, dry_run, force, shard, report, logs };
+    carry_out(&Order { task: Task::Publish(shards), args, environment })
+}
+
+fn carry_out(order: &Order<'_>) -> Result<u8> {
     let started = Instant::now();
+    let Order { args, environment, .. } = order;
     let bars = MultiProgress::new();
     start_logging(&args.logs, environment, &bars);
     let report = args.report.as_deref().map(open_report).transpose()?;
@@ -46,13 +84,9 @@ pub(super) fn run(args: &RunArgs, environment: &Environment) -> Result<u8> {
             return Ok(error.exit_code());
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(plan.engine.threads)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Unavailable(format!("starting threads: {error}")))?;
+    let runtime = new_runtime(plan.engine.threads)?;
     let mut result = new_result(&plan);
-    let done = runtime.block_on(run_plan(args, &plan, &stores, &bars, &mut result));
+    let done = runtime.block_on(do_task(order, &plan, &stores, &bars, &mut result));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.duration_ms = started.elapsed().as_millis() as u64;
     result.peak_memory_bytes = peak_memory_bytes();
@@ -105,23 +139,15 @@ fn start_logging(args: &LogArgs, environment: &Environment, bars: &MultiProgress
 fn plan(args: &RunArgs, environment: &Environment) -> Result<RunPlan> {
     let pipeline = Arc::new(load_pipeline(&args.pipeline, environment)?);
     let interval = resolve_interval(&args.interval, &pipeline)?;
-    let attempt = uuid::Uuid::now_v7().simple().to_string();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    plan_run(pipeline, interval, &args.parameters, attempt, cores)
-}
-
-fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Result<Interval> {
-    match args {
-        IntervalArgs { interval_start: Some(start), interval_end: Some(end), .. } => {
-            Interval::parse(start, end)
-        }
-        IntervalArgs { date: Some(date), .. } => Interval::of_date(date, pipeline.time_zone),
-        IntervalArgs { hour: Some(hour), .. } => Interval::of_hour(hour, pipeline.time_zone),
-        _ => Err(Error::Usage(
-            "no interval: expected --interval-start and --interval-end, --date or --hour"
-                .to_owned(),
-        )),
-    }
+    let request = RunRequest {
+        parameters: args.parameters.clone(),
+        attempt: uuid::Uuid::now_v7().simple().to_string(),
+        shard: args.shard,
+        force: args.force,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        temporary: environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
+    };
+    plan_run(pipeline, interval, request)
 }
 
 fn new_result(plan: &RunPlan) -> RunResult {
@@ -135,9 +161,9 @@ fn new_result(plan: &RunPlan) -> RunResult {
     }
 }
 
-/// Runs until the end or a signal, with progress.
-async fn run_plan(
-    args: &RunArgs,
+/// Works until the end or a signal, with progress.
+async fn do_task(
+    order: &Order<'_>,
     plan: &RunPlan,
     stores: &Stores,
     bars: &MultiProgress,
@@ -148,22 +174,23 @@ async fn run_plan(
     let progress = Arc::new(Progress::default());
     let supplies = RunSupplies {
         stores: stores.clone(),
+        commit: new_commit_supplies(order.environment, stores)?,
         progress: Arc::clone(&progress),
         cancel,
         publishing: Arc::default(),
         now: Utc::now(),
     };
-    if args.dry_run {
+    if let Task::DryRun = order.task {
         result.plan = Some(crate::run::describe_plan(plan, &supplies).await?);
         result.status = Status::Planned;
         return Ok(());
     }
     tracing::info!(run = plan.run_id(), attempt = plan.paths.attempt, "run starts");
-    let is_text = args.logs.log_format == LogFormat::Text;
-    let terminal = std::io::stderr().is_terminal() && !args.logs.quiet && is_text;
+    let LogArgs { log_format, quiet } = order.args.logs;
+    let terminal = std::io::stderr().is_terminal() && !quiet && log_format == LogFormat::Text;
     let reporter = ProgressReporter::start(progress, bars, terminal);
     let done = tokio::select! {
-        done = execute(plan, &supplies, result) => done,
+        done = work(order.task, plan, &supplies, result) => done,
         () = out_of_patience(&supplies) => Err(Error::Unavailable("the run was stopped".into())),
     };
     reporter.stop();
@@ -180,6 +207,18 @@ async fn run_plan(
             );
             done
         }
+    }
+}
+
+async fn work(
+    task: Task,
+    plan: &RunPlan,
+    supplies: &RunSupplies,
+    result: &mut RunResult,
+) -> Result<()> {
+    match task {
+        Task::Publish(shards) => publish_shards(plan, supplies, shards, result).await,
+        Task::Run | Task::DryRun => execute(plan, supplies, result).await,
     }
 }
 

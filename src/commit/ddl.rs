@@ -1,7 +1,5 @@
 //! `CREATE EXTERNAL TABLE` for a published table, in the dialect that Hive and Spark share.
 
-use std::path::Path;
-
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
 
 use crate::error::{Error, Result};
@@ -12,14 +10,14 @@ use crate::sink::stored_type;
 /// one that makes them see those.
 ///
 /// `schema` is the view's without its excluded columns. Columns stand in the order of the files;
-/// those of `partition_by` come last, in its order, as Hive wants it. The location is absolute; a
-/// copy of the table elsewhere needs its own. A type that cannot be stored is an `Error::Config`.
+/// those of `partition_by` come last, in its order, as Hive wants it. `root` is a URL for Hadoop;
+/// a copy of the table elsewhere needs its own. A type that cannot be stored is an `Error::Config`.
 pub fn create_table_sql(
     name: &str,
     schema: &Schema,
     partition_by: &[String],
     format: &Format,
-    root: &Path,
+    root: &str,
 ) -> Result<String> {
     let column = |name: &str| -> Result<String> {
         let field = schema.field_with_name(name);
@@ -49,8 +47,8 @@ STORED AS TEXTFILE
 "
         }
     });
-    let root = root.display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
-    sql.push_str(&format!("LOCATION 'file://{root}'"));
+    let root = root.replace('\\', "\\\\").replace('\'', "\\'");
+    sql.push_str(&format!("LOCATION '{root}'"));
     if let Format::Tsv(_) = format {
         // Without it, line ends inside of texts are read as the letters n and r.
         sql.push_str("\nTBLPROPERTIES ('serialization.escape.crlf' = 'true')");
@@ -117,7 +115,7 @@ mod tests {
             Field::new("back`tick", DataType::UInt32, true),
         ]);
         let by = ["dt".to_owned()];
-        let root = Path::new("/out/it's");
+        let root = "file:///out/it's";
         let format = Format::Tsv(TsvOptions::default());
         let sql = create_table_sql("events", &schema, &by, &format, root).unwrap();
         let expected = r"CREATE EXTERNAL TABLE IF NOT EXISTS `events` (
@@ -171,7 +169,7 @@ MSCK REPAIR TABLE `events`;
         for (data_type, expected) in types {
             let schema = Schema::new(vec![Field::new("x", data_type, true)]);
             let format = Format::Parquet(ParquetOptions::default());
-            let sql = create_table_sql("t", &schema, &[], &format, Path::new("/t")).unwrap();
+            let sql = create_table_sql("t", &schema, &[], &format, "file:///t").unwrap();
             let expected = format!(
                 "CREATE EXTERNAL TABLE IF NOT EXISTS `t` (\n  `x` {expected}\n)\n\
                  STORED AS PARQUET\nLOCATION 'file:///t';\n"

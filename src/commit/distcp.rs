@@ -15,7 +15,6 @@
 //! already can be skipped.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,11 +43,12 @@ pub enum DistCpForm {
     Nothing,
 }
 
-/// The listing for files at `paths` below `root`, and how to use it from `listing`; both absolute.
+/// The listing for files at `paths` below `root`, and how to use it from `listing`; both as Hadoop
+/// names them.
 pub(super) fn plan_copy<'a>(
-    root: &Path,
+    root: &str,
     paths: impl Iterator<Item = &'a str>,
-    listing: &Path,
+    listing: &str,
 ) -> (DistCp, Option<String>) {
     let mut files = BTreeSet::new();
     let mut folders = BTreeSet::new();
@@ -66,16 +66,20 @@ pub(super) fn plan_copy<'a>(
         (false, true) => (DistCpForm::Files, files),
         _ => (DistCpForm::Root, BTreeSet::new()),
     };
-    let root = root.display();
     let text = match form {
-        DistCpForm::Root => format!("file://{root}\n"),
-        _ => names.iter().map(|name| format!("file://{root}/{name}\n")).collect(),
+        DistCpForm::Root => format!("{root}\n"),
+        _ => names.iter().map(|name| format!("{root}/{name}\n")).collect(),
     };
     let update = if form == DistCpForm::Root { "-update " } else { "" };
-    let listing = format!("file://{}", listing.display()).replace('\'', r"'\''");
+    let listing = quoted(listing);
     let command =
-        format!("hadoop fs -mkdir -p TARGET && hadoop distcp {update}-f '{listing}' TARGET");
+        format!("hadoop fs -mkdir -p TARGET && hadoop distcp {update}-f {listing} TARGET");
     (DistCp { form, command: Some(command) }, Some(text))
+}
+
+/// A word for a shell.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Whether a folder's name survives a line of a listing: white space at its end would be cut or
@@ -90,8 +94,7 @@ mod tests {
     use super::*;
 
     fn plan(paths: &[&str]) -> (DistCp, Option<String>) {
-        let listing = Path::new("/s/l.txt");
-        plan_copy(Path::new("/out/e v"), paths.iter().copied(), listing)
+        plan_copy("file:///out/e v", paths.iter().copied(), "file:///s/l.txt")
     }
 
     #[test]

@@ -6,41 +6,15 @@
 //! changes        added: price   removed: at   retyped: id, from Int64 to Int32
 //! ```
 //!
-//! The columns of the last publish, of whatever interval, lie in the state folder beside the
-//! manifests: readers see one table, not one an interval.
+//! The columns of the last publish, of whatever interval, stand in the head: readers see one table,
+//! not one an interval.
 
 use serde::{Deserialize, Serialize};
 
-use crate::commit::lock::IntervalLock;
-use crate::commit::manifest::{ManifestColumn, VERSION, check_version, read_json};
-use crate::error::Result;
-
-/// The columns of a table as its last publish left them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LastColumns {
-    /// 1.
-    pub(super) version: u32,
-    /// The interval that was published last.
-    pub(super) interval: String,
-    /// The attempt that published it.
-    pub(super) attempt: String,
-    /// The columns.
-    pub(super) columns: Vec<ManifestColumn>,
-}
-
-impl LastColumns {
-    pub(super) fn new(interval: &str, attempt: &str, columns: &[ManifestColumn]) -> Self {
-        LastColumns {
-            version: VERSION,
-            interval: interval.to_owned(),
-            attempt: attempt.to_owned(),
-            columns: columns.to_vec(),
-        }
-    }
-}
+use crate::commit::manifest::ManifestColumn;
 
 /// What changed in a table's columns.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnChanges {
     /// The interval and attempt that the columns are held against.
     pub since: String,
@@ -53,7 +27,7 @@ pub struct ColumnChanges {
 }
 
 /// A column that has another type now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetypedColumn {
     /// Its name.
     pub name: String,
@@ -64,7 +38,7 @@ pub struct RetypedColumn {
 }
 
 impl ColumnChanges {
-    fn between(since: String, last: &[ManifestColumn], now: &[ManifestColumn]) -> Self {
+    pub(super) fn between(since: String, last: &[ManifestColumn], now: &[ManifestColumn]) -> Self {
         let find = |name: &str, columns: &[ManifestColumn]| {
             columns.iter().find(|column| column.name == name).cloned()
         };
@@ -112,22 +86,6 @@ impl std::fmt::Display for ColumnChanges {
             kinds.map(|(kind, list)| format!("{kind} {}", list.join(", "))).collect();
         f.write_str(&texts.join("; "))
     }
-}
-
-/// What changed in the columns of a table since its last publish; none if it has none yet.
-///
-/// To be asked when recovery is over, which may complete a publish.
-pub fn column_changes(
-    lock: &IntervalLock,
-    output: &str,
-    format: &str,
-    columns: &[ManifestColumn],
-) -> Result<Option<ColumnChanges>> {
-    let path = lock.paths().last_columns(lock.state_root(), output, format);
-    let Some(last) = read_json::<LastColumns>(&path)? else { return Ok(None) };
-    check_version(&path, last.version)?;
-    let since = format!("{}/{}", last.interval, last.attempt);
-    Ok(Some(ColumnChanges::between(since, &last.columns, columns)))
 }
 
 #[cfg(test)]

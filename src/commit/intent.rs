@@ -1,26 +1,25 @@
 //! The intent: all that a publish is going to do, written down before it does any of it.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::commit::attempt::CommitSupplies;
 use crate::commit::distcp::plan_copy;
-use crate::commit::durable::file_bytes;
-use crate::commit::lock::IntervalLock;
+use crate::commit::head::LastPublish;
 use crate::commit::manifest::{
-    Manifest, ManifestFile, ManifestTable, VERSION, check_version, read_json, read_manifest,
+    Manifest, ManifestFile, ManifestTable, PreviousManifest, read_manifest,
 };
 use crate::commit::publish::{PublishRequest, StagedTable};
-use crate::commit::steps::place_in;
-use crate::error::{Error, Result};
+use crate::commit::state::{Document, State, VERSION, to_json};
+use crate::commit::table::{PlannedFile, check_path};
+use crate::error::Result;
 use crate::sink::WrittenFile;
 use crate::store::paths::RunPaths;
+use crate::store::{StoreLocation, Upload};
 
 /// A publish that is under way.
-///
-/// Names of staged files follow from the manifest, so that the state folder may be mounted
-/// elsewhere when a crash is recovered from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
     /// 1.
@@ -30,27 +29,22 @@ pub(super) struct Intent {
     /// What belongs to the first tables of the manifest, in their order; those behind are not
     /// touched.
     pub(super) tables: Vec<TableIntent>,
+    /// The pending records of the interval, all of which are settled by this.
+    pub(super) pending: Vec<String>,
 }
 
-/// What will be written beside the manifest for one table.
+/// What will be done for one table besides what its manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TableIntent {
     /// The table's definition.
     pub(super) ddl: String,
     /// The lines of the copy listing, if there is anything to copy.
     pub(super) listing: Option<String>,
+    /// The uploads of files that go to an object store, by the files' paths.
+    pub(super) uploads: BTreeMap<String, Upload>,
 }
 
 impl Intent {
-    /// Reads an intent; none if it is not there.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>> {
-        let intent: Option<Intent> = read_json(path)?;
-        if let Some(Intent { version, .. }) = &intent {
-            check_version(path, *version)?;
-        }
-        Ok(intent)
-    }
-
     /// The names of the attempt that wrote the intent.
     pub(super) fn paths(&self) -> RunPaths {
         RunPaths {
@@ -59,30 +53,68 @@ impl Intent {
             attempt: self.manifest.attempt.clone(),
         }
     }
+
+    /// What the head will say of the tables of this publish, by `<output>.<format>`.
+    pub(super) fn last_publishes(&self) -> Result<BTreeMap<String, LastPublish>> {
+        let manifest_sha256 = hex::encode(Sha256::digest(to_json(&self.manifest)?));
+        let tables = self.manifest.tables[..self.tables.len()].iter();
+        let last = tables.map(|table| {
+            let last = LastPublish {
+                interval: self.manifest.interval.clone(),
+                attempt: self.manifest.attempt.clone(),
+                manifest_sha256: manifest_sha256.clone(),
+                columns: table.columns.clone(),
+            };
+            (RunPaths::table_folder(&table.output, &table.format), last)
+        });
+        Ok(last.collect())
+    }
+
+    /// The files that are put into a table of this publish.
+    pub(super) fn files(&self, table: usize) -> Vec<PlannedFile<'_>> {
+        let uploads = &self.tables[table].uploads;
+        let files = self.manifest.tables[table].files.iter();
+        files
+            .map(|ManifestFile { path, bytes, .. }| PlannedFile {
+                path,
+                bytes: *bytes,
+                upload: uploads.get(path),
+            })
+            .collect()
+    }
 }
 
-/// Plans a publish that replaces the files of `replaced` intervals and of earlier ones of its own.
+/// Plans a publish that replaces the files of `replaced` intervals and of its own interval's
+/// `earlier` publish.
 pub(super) fn plan_publish(
-    lock: &IntervalLock,
+    state: &State,
+    supplies: &CommitSupplies,
+    paths: &RunPaths,
     request: &PublishRequest,
+    earlier: Option<&Document>,
     replaced: Vec<String>,
 ) -> Result<Intent> {
-    let paths = lock.paths();
-    let mut earlier: Vec<ManifestTable> = Vec::new();
-    for interval in replaced.iter().chain([&paths.interval]) {
-        let manifest = paths.of_interval(interval).manifest(lock.state_root());
-        earlier.extend(read_manifest(&manifest)?.into_iter().flat_map(|manifest| manifest.tables));
+    let mut earlier_tables: Vec<ManifestTable> = Vec::new();
+    for interval in &replaced {
+        let manifest = read_manifest(state, &paths.of_interval(interval))?;
+        earlier_tables.extend(manifest.into_iter().flat_map(|manifest| manifest.tables));
+    }
+    let mut previous = None;
+    if let Some(document) = earlier {
+        let manifest: Manifest = document.parse()?;
+        let sha256 = hex::encode(Sha256::digest(&document.bytes));
+        previous = Some(PreviousManifest { attempt: manifest.attempt, sha256 });
+        earlier_tables.extend(manifest.tables);
     }
     let mut tables = Vec::new();
     let mut table_intents = Vec::new();
     for staged in &request.tables {
-        check_staged(lock, staged)?;
-        let (table, intent) = plan_table(lock, staged, &earlier)?;
+        let (table, intent) = plan_table(state, supplies, paths, staged, &earlier_tables)?;
         tables.push(table);
         table_intents.push(intent);
     }
-    let roots: BTreeSet<&PathBuf> = tables.iter().map(|table| &table.root).collect();
-    let elsewhere = earlier.iter().filter(|table| !roots.contains(&table.root));
+    let roots: BTreeSet<&String> = tables.iter().map(|table| &table.root).collect();
+    let elsewhere = earlier_tables.iter().filter(|table| !roots.contains(&table.root));
     let carried = merge_by_root(elsewhere.cloned());
     tables.extend(carried);
     Ok(Intent {
@@ -95,35 +127,44 @@ pub(super) fn plan_publish(
             interval_end: request.interval_end.clone(),
             attempt: paths.attempt.clone(),
             published_at: request.published_at.clone(),
+            previous,
+            provenance: request.provenance.clone(),
             inputs: request.inputs.clone(),
             replaced_intervals: replaced,
             tables,
         },
         tables: table_intents,
+        pending: Vec::new(),
     })
 }
 
 fn plan_table(
-    lock: &IntervalLock,
+    state: &State,
+    supplies: &CommitSupplies,
+    paths: &RunPaths,
     staged: &StagedTable,
     earlier: &[ManifestTable],
 ) -> Result<(ManifestTable, TableIntent)> {
-    let root = absolute(&staged.root)?;
+    let root = staged.location.absolute();
     let mut files: Vec<ManifestFile> = staged.files.iter().map(manifest_file).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
+    let uploads = staged.files.iter();
+    let uploads = uploads.filter_map(|file| Some((file.path(), file.upload.clone()?))).collect();
     let partitions: BTreeSet<&String> = staged.files.iter().map(|file| &file.hive_path).collect();
     let partitions = partitions.into_iter().filter(|path| !path.is_empty()).cloned().collect();
     let same_root = earlier.iter().filter(|table| table.root == root);
     let removed: BTreeSet<String> =
         same_root.flat_map(|table| table.files.iter().map(|file| file.path.clone())).collect();
     // Before the intent is written: behind it, there is only forward.
-    removed.iter().try_for_each(|path| place_in(&root, path).map(|_| ()))?;
+    let all = removed.iter().chain(files.iter().map(|file| &file.path));
+    all.into_iter().try_for_each(|path| check_path(&root, path))?;
 
-    let folder = lock.paths().manifest_folder(lock.state_root());
-    let folder = folder.join(RunPaths::table_folder(&staged.output, &staged.format));
-    let listing = absolute(&folder)?.join(RunPaths::LISTING);
-    let paths = files.iter().map(|file| file.path.as_str());
-    let (distcp, listing) = plan_copy(&root, paths, &listing);
+    let listing = paths.beside_manifest(&staged.output, &staged.format, RunPaths::LISTING);
+    let listing = StoreLocation::parse(&state.display_of(&listing))?;
+    let environment = supplies.stores.environment();
+    let listing = listing.hadoop_url(environment);
+    let copied = files.iter().map(|file| file.path.as_str());
+    let (distcp, listing) = plan_copy(&staged.location.hadoop_url(environment), copied, &listing);
     let table = ManifestTable {
         output: staged.output.clone(),
         format: staged.format.clone(),
@@ -134,33 +175,12 @@ fn plan_table(
         removed: removed.into_iter().collect(),
         distcp,
     };
-    Ok((table, TableIntent { ddl: staged.ddl.clone(), listing }))
-}
-
-/// A file that is recorded but not staged would leave a hole in the table.
-fn check_staged(lock: &IntervalLock, staged: &StagedTable) -> Result<()> {
-    let folder = lock.staging().join(RunPaths::table_folder(&staged.output, &staged.format));
-    for file in &staged.files {
-        let path = folder.join(&file.hive_path).join(&file.name);
-        let found = file_bytes(&path)?;
-        if found != Some(file.bytes) {
-            return Err(Error::Bug(format!(
-                "publishing {}: expected a staged file of {} bytes, found {}",
-                path.display(),
-                file.bytes,
-                found.map_or("none".to_owned(), |bytes| format!("{bytes} bytes")),
-            )));
-        }
-    }
-    Ok(())
+    Ok((table, TableIntent { ddl: staged.ddl.clone(), listing, uploads }))
 }
 
 fn manifest_file(file: &WrittenFile) -> ManifestFile {
-    let path = match file.hive_path.as_str() {
-        "" => file.name.clone(),
-        hive_path => format!("{hive_path}/{}", file.name),
-    };
-    ManifestFile { path, rows: file.rows, bytes: file.bytes, sha256: file.sha256.clone() }
+    let WrittenFile { rows, bytes, sha256, .. } = file.clone();
+    ManifestFile { path: file.path(), rows, bytes, sha256 }
 }
 
 /// One entry a root: an interval takes over the files of those that it replaced.
@@ -179,10 +199,4 @@ fn merge_by_root(tables: impl Iterator<Item = ManifestTable>) -> Vec<ManifestTab
         }
     }
     merged
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|err| {
-        Error::config(format!("publishing to {}: the path is of no use: {err}", path.display()))
-    })
 }

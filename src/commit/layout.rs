@@ -1,12 +1,12 @@
 //! Where tables, state and quarantine may lie.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnostic, Error, Result};
+use crate::store::StoreLocation;
 
 /// Characters that DistCp takes for a glob in a listed path.
 const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];
@@ -16,8 +16,8 @@ const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];
 pub struct TableRoot {
     /// ``output `events`, parquet``.
     pub label: String,
-    /// The folder that holds the table and nothing else.
-    pub root: PathBuf,
+    /// The place that holds the table and nothing else.
+    pub root: StoreLocation,
     /// Where `pipeline.toml` defines it: line and column from 1.
     pub place: (usize, usize),
 }
@@ -28,71 +28,78 @@ impl TableRoot {
     }
 }
 
-/// All that stands against these folders, each with its place; looks at no disk.
+/// All that stands against these places, each with where it is defined; looks at no disk or store.
 ///
 /// Refused are: one root inside (or at) another; state or quarantine inside a root, or a root
-/// inside them (DistCp copies hidden files too); characters in a root that a line of a DistCp
-/// listing cannot carry. Paths are compared name by name, so pass all of them absolute; a
-/// quarantine on another store is `None`.
+/// inside them (DistCp copies hidden files too); a local table whose state is in an object store,
+/// as nothing could be renamed into it; characters in a root that a line of a DistCp listing cannot
+/// carry. Places are compared name by name.
 pub fn check_layout(
     roots: &[TableRoot],
-    state: &Path,
-    quarantine: Option<&Path>,
+    state: &StoreLocation,
+    quarantine: &StoreLocation,
 ) -> Vec<Diagnostic> {
     let characters = |table: &TableRoot| Some(table.problem(check_characters(table)?));
     let mut problems: Vec<Diagnostic> = roots.iter().filter_map(characters).collect();
     for (i, table) in roots.iter().enumerate() {
         for other in &roots[..i] {
-            if overlap(&table.root, &other.root) {
+            if table.root.overlaps(&other.root) {
                 problems.push(table.problem(format!(
                     "{}: its location {} and that of {} ({}) must not contain one another; give \
                      each table a folder of its own",
-                    table.label,
-                    table.root.display(),
-                    other.label,
-                    other.root.display()
+                    table.label, table.root, other.label, other.root
                 )));
             }
         }
-        let places = [("state", Some(state)), ("quarantine", quarantine)];
-        for (name, place) in places.into_iter().filter_map(|(n, p)| p.map(|p| (n, p))) {
-            if overlap(&table.root, place) {
+        for (name, place) in [("state", state), ("quarantine", quarantine)] {
+            if table.root.overlaps(place) {
                 problems.push(table.problem(format!(
-                    "{}: its location {} and the {name} folder {} must not contain one another; \
-                     readers and DistCp would take one for the other",
-                    table.label,
-                    table.root.display(),
-                    place.display()
+                    "{}: its location {} and the {name} folder {place} must not contain one \
+                     another; readers and DistCp would take one for the other",
+                    table.label, table.root,
                 )));
             }
+        }
+        if table.root.is_local() && !state.is_local() {
+            problems.push(table.problem(format!(
+                "{}: its location {} is on disk, but the state {state} is not; put the state on \
+                 the table's file system",
+                table.label, table.root,
+            )));
         }
     }
     problems
 }
 
-/// Checks on the disk that each root and the state folder can be written, and that a staged file
-/// can be renamed into each root; `Error::Config` with all that was found.
+/// Checks that each root and the state folder that are on disk can be written, and that a staged
+/// file can be renamed into each root; `Error::Config` with all that was found.
 ///
 /// Folders that are not there yet are judged by the nearest one above them. Folders that only
 /// symbolic links bring into one another are found here. Leaves nothing behind.
-pub fn check_places(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>) -> Result<()> {
-    let state_device = check_place("the state folder", state);
+pub fn check_places(
+    roots: &[TableRoot],
+    state: &StoreLocation,
+    quarantine: &StoreLocation,
+) -> Result<()> {
+    let Some(state) = state.local_path() else { return Ok(()) };
+    let local = |table: &TableRoot| Some((table.label.clone(), table.root.local_path()?));
+    let roots: Vec<(String, PathBuf)> = roots.iter().filter_map(local).collect();
+    let state_device = check_place("the state folder", &state);
     let mut problems: Vec<String> = state_device.as_ref().err().cloned().into_iter().collect();
-    for table in roots {
-        match (check_place(&table.label, &table.root), &state_device) {
+    for (label, root) in &roots {
+        match (check_place(label, root), &state_device) {
             (Err(problem), _) => problems.push(problem),
             (Ok(device), Ok(state_device)) if device != *state_device => problems.push(format!(
-                "{}: its location {} and the state folder {} are on different file systems, \
+                "{label}: its location {} and the state folder {} are on different file systems, \
                  between which no rename is atomic; put the state on the table's file system",
-                table.label,
-                table.root.display(),
+                root.display(),
                 state.display()
             )),
             _ => {}
         }
     }
     if problems.is_empty() {
-        problems.extend(linked_overlaps(roots, state, quarantine));
+        problems.extend(linked_overlaps(&roots, &state, quarantine.local_path().as_deref()));
     }
     if problems.is_empty() {
         return Ok(());
@@ -101,8 +108,12 @@ pub fn check_places(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>
 }
 
 /// Folders that lie within one another on the disk, whatever their names are.
-fn linked_overlaps(roots: &[TableRoot], state: &Path, quarantine: Option<&Path>) -> Vec<String> {
-    let tables = roots.iter().map(|table| (table.label.as_str(), table.root.as_path()));
+fn linked_overlaps(
+    roots: &[(String, PathBuf)],
+    state: &Path,
+    quarantine: Option<&Path>,
+) -> Vec<String> {
+    let tables = roots.iter().map(|(label, root)| (label.as_str(), root.as_path()));
     let others = [("the state folder", Some(state)), ("the quarantine", quarantine)];
     let others = others.into_iter().filter_map(|(label, place)| Some((label, place?)));
     let places: Vec<_> = tables.chain(others).map(|(l, place)| (l, place, real(place))).collect();
@@ -158,22 +169,18 @@ fn check_place(label: &str, place: &Path) -> Result<u64, String> {
 }
 
 fn check_characters(table: &TableRoot) -> Option<String> {
-    let root = table.root.display();
-    let label = &table.label;
-    let Some(text) = table.root.to_str() else {
-        return Some(format!(
-            "{label}: its location {root} is not UTF-8, which copy listings must be; rename it"
-        ));
-    };
+    let (root, label) = (&table.root, &table.label);
+    let text = root.to_string();
+    let (_, name) = text.split_once("://").unwrap_or(("", &text));
     let refused = |c: &char| GLOB_CHARACTERS.contains(c) || *c == ':' || c.is_control();
-    if let Some(c) = text.chars().find(refused) {
+    if let Some(c) = name.chars().find(refused) {
         return Some(format!(
             "{label}: its location {root} holds {c:?}, which HDFS or DistCp's listings cannot \
              carry; rename it"
         ));
     }
-    let padded = |name: &OsStr| name.to_str().is_some_and(|name| name != name.trim());
-    table.root.iter().any(padded).then(|| {
+    let mut names = name.split('/');
+    names.any(|name| name != name.trim()).then(|| {
         format!(
             "{label}: a name in its location {root} begins or ends with white space, which \
              DistCp's listings cannot carry; rename it"
@@ -181,37 +188,21 @@ fn check_characters(table: &TableRoot) -> Option<String> {
     })
 }
 
-fn overlap(a: &Path, b: &Path) -> bool {
-    let (a, b) = (resolved(a), resolved(b));
-    a.starts_with(&b) || b.starts_with(&a)
-}
-
-/// The path without `.` and `..`, by name only.
-fn resolved(path: &Path) -> PathBuf {
-    let mut resolved = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                resolved.pop();
-            }
-            other => resolved.push(other),
-        }
-    }
-    resolved
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(text: impl AsRef<Path>) -> StoreLocation {
+        StoreLocation::parse(text.as_ref().to_str().unwrap()).unwrap()
+    }
+
     fn root(name: &str, path: &str) -> TableRoot {
-        TableRoot { label: format!("output `{name}`, tsv"), root: path.into(), place: (3, 1) }
+        TableRoot { label: format!("output `{name}`, tsv"), root: at(path), place: (3, 1) }
     }
 
     fn problems(roots: &[(&str, &str)], state: &str, quarantine: &str) -> Vec<String> {
         let roots: Vec<_> = roots.iter().map(|(name, path)| root(name, path)).collect();
-        let found = check_layout(&roots, Path::new(state), Some(Path::new(quarantine)));
+        let found = check_layout(&roots, &at(state), &at(quarantine));
         assert!(found.iter().all(|problem| problem.place == Some((3, 1))), "{found:?}");
         found.into_iter().map(|problem| problem.message).collect()
     }
@@ -229,6 +220,16 @@ mod tests {
         assert_eq!(problems.len(), 5, "{problems:#?}");
         assert!(problems[0].contains("/out/a and the state folder /out/a/_state"));
         assert!(problems[1].starts_with("output `b`, tsv: its location /out/./a/../a/b and that"));
+    }
+
+    #[test]
+    fn buckets_are_told_apart_and_local_tables_need_local_state() {
+        let roots = [("a", "s3://b/out/a"), ("b", "gs://b/out/a"), ("c", "s3://c/out/a")];
+        assert_eq!(problems(&roots, "s3://b/state", "/q"), Vec::<String>::new());
+        let found = problems(&[("a", "s3a://b/out"), ("b", "s3://b/out/b")], "s3://b", "/q");
+        assert_eq!(found.len(), 3, "{found:?}");
+        let found = problems(&[("a", "/out/a")], "s3://b/state", "s3://b/q");
+        assert!(found[0].contains("is on disk, but the state s3://b/state is not"), "{found:?}");
     }
 
     #[test]
@@ -251,14 +252,15 @@ mod tests {
     #[test]
     fn places_are_judged_by_the_nearest_folder_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let table = |path: PathBuf| [TableRoot { label: "t".into(), root: path, place: (1, 1) }];
+        let table =
+            |path: PathBuf| [TableRoot { label: "t".into(), root: at(path), place: (1, 1) }];
         let deep = folder.path().join("a/b/c");
-        check_places(&table(deep), &folder.path().join("state"), None).unwrap();
+        check_places(&table(deep), &at(folder.path().join("state")), &at("/q")).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
         fs::write(folder.path().join("file"), "").unwrap();
         let below_a_file = table(folder.path().join("file"));
-        let error = check_places(&below_a_file, folder.path(), None).unwrap_err();
+        let error = check_places(&below_a_file, &at(folder.path()), &at("/q")).unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("is not a folder"), "{error}");
     }
@@ -270,8 +272,8 @@ mod tests {
         fs::create_dir(path("real")).unwrap();
         std::os::unix::fs::symlink(path("real"), path("link")).unwrap();
         let roots = [root("a", path("real/a").to_str().unwrap())];
-        check_places(&roots, &path("state"), Some(&path("real/q"))).unwrap();
-        let error = check_places(&roots, &path("state"), Some(&path("link/a/q"))).unwrap_err();
+        check_places(&roots, &at(path("state")), &at(path("real/q"))).unwrap();
+        let error = check_places(&roots, &at(path("state")), &at(path("link/a/q"))).unwrap_err();
         assert!(error.to_string().contains("by symbolic links"), "{error}");
     }
 
@@ -285,8 +287,8 @@ mod tests {
             return;
         }
         let table =
-            [TableRoot { label: "t".into(), root: shm.join("ashiato-nowhere"), place: (1, 1) }];
-        let error = check_places(&table, folder.path(), None).unwrap_err();
+            [TableRoot { label: "t".into(), root: at(shm.join("ashiato-nowhere")), place: (1, 1) }];
+        let error = check_places(&table, &at(folder.path()), &at("/q")).unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("different file systems"), "{error}");
     }

@@ -1,13 +1,14 @@
 //! Locks between attempts: advisory locks on files, which the system lets go of when their process
 //! ends, however it ends.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::commit::durable::{create_folders, disk_error};
+use crate::commit::durable::{create_folders, disk_error, names_in};
 use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 
@@ -15,13 +16,11 @@ use crate::store::paths::RunPaths;
 const PUBLISH_WAIT_STEPS: u32 = 600;
 const PUBLISH_WAIT_STEP: Duration = Duration::from_millis(100);
 
-/// The right to work on one interval of a pipeline, held for the whole attempt.
+/// The right to work on one task of an interval, held for the whole attempt.
 ///
-/// Other intervals of the pipeline can be worked on at the same time.
+/// Other tasks and intervals of the pipeline can be worked on at the same time.
 #[derive(Debug)]
-pub struct IntervalLock {
-    state_root: PathBuf,
-    paths: RunPaths,
+pub(super) struct TaskLock {
     /// Unlocked when it is dropped.
     _file: File,
 }
@@ -32,42 +31,25 @@ pub(super) struct PublishLock {
     _file: File,
 }
 
-impl IntervalLock {
+impl TaskLock {
     /// Takes the lock, or fails with `Error::Unavailable` if another attempt holds it.
-    pub fn acquire(state_root: &Path, paths: &RunPaths) -> Result<Self> {
-        let path = paths.interval_lock(state_root);
+    pub(super) fn acquire(state_root: &Path, paths: &RunPaths, task: &str) -> Result<Self> {
+        let path = paths.task_lock(state_root, task);
         let mut file = open_lock(&path)?;
         if !try_lock(&file, &path)? {
-            let mut holder = String::new();
-            // Only for the message: a holder that cannot be read is left out.
-            let _ = file.read_to_string(&mut holder);
             return Err(Error::Unavailable(format!(
-                "locking interval {} of pipeline `{}`: another attempt holds it ({}, {}); wait for \
-                 it to end or stop it, then retry",
+                "locking interval {} of pipeline `{}`: another attempt holds it ({}{}, {}); wait \
+                 for it to end or stop it, then retry",
                 paths.interval,
                 paths.pipeline,
-                holder.trim(),
+                HOLDER,
+                holder_of(&mut file),
                 path.display()
             )));
         }
-        let noted = file.set_len(0).and_then(|()| writeln!(file, "attempt {}", paths.attempt));
+        let noted = file.set_len(0).and_then(|()| writeln!(file, "{HOLDER}{}", paths.attempt));
         noted.map_err(|err| disk_error("writing", &path, &err))?;
-        Ok(IntervalLock { state_root: state_root.to_path_buf(), paths: paths.clone(), _file: file })
-    }
-
-    /// The folder of all pipelines' state.
-    pub fn state_root(&self) -> &Path {
-        &self.state_root
-    }
-
-    /// The names of the attempt that holds the lock.
-    pub fn paths(&self) -> &RunPaths {
-        &self.paths
-    }
-
-    /// The folder in which the attempt builds its files.
-    pub fn staging(&self) -> PathBuf {
-        self.paths.staging(&self.state_root)
+        Ok(TaskLock { _file: file })
     }
 }
 
@@ -92,11 +74,36 @@ impl PublishLock {
     }
 }
 
-/// Takes the lock of another interval, if no attempt holds it: then none of its attempts lives.
-pub(super) fn lock_of_dead_interval(state_root: &Path, paths: &RunPaths) -> Result<Option<File>> {
-    let path = paths.interval_lock(state_root);
-    let file = open_lock(&path)?;
-    Ok(try_lock(&file, &path)?.then_some(file))
+/// What stands before the attempt's id in its lock.
+const HOLDER: &str = "attempt ";
+
+/// The attempts of an interval that are at work: those that hold a lock.
+///
+/// A staging folder that was there before this is asked, and whose attempt is not among them,
+/// belongs to nobody: an attempt notes itself in its lock before it stages anything.
+pub(super) fn live_attempts(state_root: &Path, paths: &RunPaths) -> Result<BTreeSet<String>> {
+    let folder = paths.locks(state_root);
+    let is_own = |name: &String| {
+        let task = name.strip_prefix(&paths.interval).and_then(|rest| rest.strip_prefix('.'));
+        task.is_some_and(|task| task.ends_with(".lock"))
+    };
+    let mut live = BTreeSet::new();
+    for name in names_in(&folder)?.into_iter().filter(is_own) {
+        let path = folder.join(name);
+        let mut file = open_lock(&path)?;
+        if !try_lock(&file, &path)? {
+            live.insert(holder_of(&mut file));
+        }
+    }
+    Ok(live)
+}
+
+/// The attempt that holds a lock; empty if that cannot be read.
+fn holder_of(file: &mut File) -> String {
+    let mut text = String::new();
+    // Of use for messages and to keep what is alive; both are fine without.
+    let _ = file.read_to_string(&mut text);
+    text.trim().strip_prefix(HOLDER.trim_end()).unwrap_or_default().trim().to_owned()
 }
 
 fn open_lock(path: &Path) -> Result<File> {
@@ -122,23 +129,29 @@ mod tests {
     }
 
     #[test]
-    fn a_second_attempt_of_an_interval_waits_its_turn_and_learns_who_holds_it() {
+    fn a_second_attempt_of_a_task_waits_its_turn_and_learns_who_holds_it() {
         let state = tempfile::tempdir().unwrap();
-        let first = IntervalLock::acquire(state.path(), &paths("i", "a1")).unwrap();
-        let error = IntervalLock::acquire(state.path(), &paths("i", "a2")).unwrap_err();
+        let first = TaskLock::acquire(state.path(), &paths("i", "a1"), "0-of-1").unwrap();
+        let error = TaskLock::acquire(state.path(), &paths("i", "a2"), "0-of-1").unwrap_err();
         assert_eq!(error.exit_code(), 75);
         let message = error.to_string();
-        assert!(message.contains("another attempt holds it (attempt a1"), "{message}");
+        assert!(message.contains("another attempt holds it (attempt a1,"), "{message}");
         drop(first);
-        IntervalLock::acquire(state.path(), &paths("i", "a2")).unwrap();
+        TaskLock::acquire(state.path(), &paths("i", "a2"), "0-of-1").unwrap();
     }
 
     #[test]
-    fn other_intervals_run_side_by_side() {
+    fn other_tasks_and_intervals_run_side_by_side() {
         let state = tempfile::tempdir().unwrap();
-        let _first = IntervalLock::acquire(state.path(), &paths("i", "a1")).unwrap();
-        let _second = IntervalLock::acquire(state.path(), &paths("j", "a2")).unwrap();
-        assert!(lock_of_dead_interval(state.path(), &paths("i", "")).unwrap().is_none());
-        assert!(lock_of_dead_interval(state.path(), &paths("k", "")).unwrap().is_some());
+        let lock = |interval, attempt, task| {
+            TaskLock::acquire(state.path(), &paths(interval, attempt), task).unwrap()
+        };
+        let _first = lock("i", "a1", "0-of-2");
+        let _second = lock("i", "a2", "1-of-2");
+        let _third = lock("j", "a3", "0-of-1");
+        drop(lock("i", "a4", "0-of-1"));
+        let live = live_attempts(state.path(), &paths("i", "")).unwrap();
+        assert_eq!(live.into_iter().collect::<Vec<_>>(), ["a1", "a2"]);
+        assert!(live_attempts(state.path(), &paths("k", "")).unwrap().is_empty());
     }
 }

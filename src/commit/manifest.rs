@@ -1,15 +1,13 @@
 //! What an interval published: `manifest.json`, written whole or not at all.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::commit::distcp::DistCp;
-use crate::commit::durable::read_file;
-use crate::error::{Error, Result};
-
-/// The form of manifests and intents that this program writes, and the only one that it reads.
-pub(super) const VERSION: u32 = 1;
+use crate::commit::state::State;
+use crate::error::Result;
+use crate::store::paths::RunPaths;
 
 /// What an interval published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,14 +26,48 @@ pub struct Manifest {
     pub attempt: String,
     /// When it did.
     pub published_at: String,
+    /// The publish of the interval that this one followed, if there was one.
+    pub previous: Option<PreviousManifest>,
+    /// What the tables were made with.
+    pub provenance: Provenance,
     /// The objects that were read.
-    #[serde(default)]
     pub inputs: Vec<ManifestInput>,
     /// Intervals inside this one whose files this publish removed.
     pub replaced_intervals: Vec<String>,
     /// The tables: first those of this publish, then those that earlier ones of the interval wrote
     /// at roots that are no longer in the pipeline.
     pub tables: Vec<ManifestTable>,
+}
+
+/// The manifest that another one followed; it lies in the interval's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousManifest {
+    /// The attempt that published it.
+    pub attempt: String,
+    /// SHA-256 of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// What tables were made with. A run whose inputs and provenance are the same makes the same
+/// tables. Digests are SHA-256, 64 hexadecimal digits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of this program.
+    pub ashiato: String,
+    /// Digest of `pipeline.toml`.
+    pub pipeline: String,
+    /// Digest of `contract.toml`.
+    pub contract: String,
+    /// Digests of the SQL files, by view.
+    pub sql: BTreeMap<String, String>,
+    /// The values of the pipeline's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// The geographic databases, as `GeoLite2-City 2026-11-17`.
+    pub geoip: Vec<String>,
+    /// The tax table, `japan` or a file, and its digest.
+    pub tax_table: String,
+    /// The objects of tables that were joined.
+    pub references: Vec<ManifestInput>,
 }
 
 /// One object that was read.
@@ -56,10 +88,9 @@ pub struct ManifestTable {
     pub output: String,
     /// The format's name.
     pub format: String,
-    /// The table's root, absolute.
-    pub root: PathBuf,
+    /// The table's root: an absolute path or a URL.
+    pub root: String,
     /// Its columns, partition columns among them.
-    #[serde(default)]
     pub columns: Vec<ManifestColumn>,
     /// The partitions that have files of the interval, sorted.
     pub partitions: Vec<String>,
@@ -95,42 +126,49 @@ pub struct ManifestFile {
     pub sha256: String,
 }
 
-/// Reads a manifest; none if it is not there.
-///
-/// One that this program cannot have written is an `Error::Config`.
-pub fn read_manifest(path: &Path) -> Result<Option<Manifest>> {
-    let manifest: Option<Manifest> = read_json(path)?;
-    if let Some(Manifest { version, .. }) = &manifest {
-        check_version(path, *version)?;
+/// What an interval published; none if it published nothing.
+pub fn read_manifest(state: &State, paths: &RunPaths) -> Result<Option<Manifest>> {
+    state.read_json(&paths.manifest())
+}
+
+/// The intervals of a pipeline that have published at some time, sorted. Those that a wider one
+/// replaced have no manifest any more.
+pub(super) fn known_intervals(state: &State, paths: &RunPaths) -> Result<Vec<String>> {
+    let names = state.names_in(&paths.manifests())?;
+    Ok(names.into_iter().filter(|name| bounds(name).is_some()).collect())
+}
+
+/// The two halves of an interval's id, which sort as the instants that they are.
+pub(super) fn bounds(interval: &str) -> Option<(&str, &str)> {
+    let is_instant = |text: &str| {
+        text.len() == 16
+            && text.bytes().enumerate().all(|(i, byte)| match i {
+                8 => byte == b'T',
+                15 => byte == b'Z',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    let (start, end) = interval.split_once('-')?;
+    (is_instant(start) && is_instant(end) && start < end).then_some((start, end))
+}
+
+#[cfg(test)]
+impl Manifest {
+    /// A manifest that says nothing yet.
+    pub(crate) fn of_tests() -> Self {
+        Manifest {
+            version: super::state::VERSION,
+            pipeline: "p".into(),
+            interval: String::new(),
+            interval_start: String::new(),
+            interval_end: String::new(),
+            attempt: "a".into(),
+            published_at: String::new(),
+            previous: None,
+            provenance: Provenance::default(),
+            inputs: Vec::new(),
+            replaced_intervals: Vec::new(),
+            tables: Vec::new(),
+        }
     }
-    Ok(manifest)
-}
-
-/// Reads a JSON file of the state folder; none if it is not there.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let Some(bytes) = read_file(path)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|err| {
-        Error::config(format!(
-            "reading {}: expected what ashiato wrote there, found: {err}; restore the file",
-            path.display()
-        ))
-    })
-}
-
-pub(super) fn check_version(path: &Path, version: u32) -> Result<()> {
-    if version == VERSION {
-        return Ok(());
-    }
-    Err(Error::config(format!(
-        "reading {}: expected version {VERSION}, found {version}; use the ashiato that wrote it",
-        path.display()
-    )))
-}
-
-/// A value of the state folder as JSON with line ends.
-pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
-    let json = serde_json::to_vec_pretty(value);
-    let mut json = json.map_err(|err| Error::Bug(format!("writing JSON: {err}")))?;
-    json.push(b'\n');
-    Ok(json)
 }

@@ -1,48 +1,94 @@
-//! Stage, publish, recover: how files become a table that no reader sees half of.
+//! Write, publish, recover: how files become a table that no reader sees half of.
+//!
+//! # One run, told in the names it writes
 //!
 //! ```text
-//! lock        <state>/<pipeline>/locks/<interval>.lock       one attempt an interval at a time
-//! recover     what a crash left is rolled forward or back; staging of dead attempts is removed
-//! overlaps    intervals inside this one will be replaced; others that touch it are refused
-//!             … the sink writes below <state>/<pipeline>/staging/<interval>/<attempt>/, fsynced …
-//! publish     1 the intent: every rename and every removal to come, fsynced
-//!             2 each table's _SUCCESS goes
-//!             3 <root>/dt=2026-11-21/part-00000-<attempt>.parquet   renamed into place
-//!             4 files of an earlier publish of the interval go, and folders left empty
-//!             5 create_table.sql, distcp-listing.txt, the tables' columns, then manifest.json
-//!             6 _SUCCESS comes back, last of all that readers see
-//!             7 the staging folder and the intent go
+//! begin      on disk: locks/<interval>.0-of-1.lock; what a crash left is completed
+//!            … the sink writes files that nobody sees: staged on the table's disk, or as
+//!            multipart uploads that are not completed …
+//! pending    pending/<interval>/0-of-1/<attempt>.json     the task's files, counts and rejects
+//! intent     intents/<interval>/<attempt>.json            all that the publish will do
+//! turn       head.json: idle ─► publishing this attempt   by if-match: one publish at a time
+//!            1 each table's _SUCCESS goes
+//!            2 files appear: renamed, or their uploads completed
+//!            3 manifests/<interval>/history/<earlier attempt>.json, then manifest.json
+//!              by if-none-match or if-match
+//!            4 create_table.sql, distcp-listing.txt; manifests of replaced intervals retire
+//!            5 files of the interval's earlier publish go
+//!            6 _SUCCESS comes back, with the digest of the manifest
+//! end        head.json: publishing ─► idle, and what was published last in each table
+//!            pending records, staging folders, other attempts' uploads and the intent go
 //! ```
 //!
-//! Before step 1 is complete nothing was visible: a crash leaves staging only. After it, all bytes
-//! are on disk and each step can be taken twice: the next attempt of any interval of the
-//! pipeline takes them all again. Files that stand in no manifest are never touched.
+//! Before its turn, nothing of an attempt is visible, and it can be given up. From its turn on, its
+//! publish will be completed, by whoever comes: each step can be taken twice, and by two at once.
+//! The unit of writing is the task, the unit of publishing the run: a publish takes one pending
+//! record of each task, whichever process wrote it.
 //!
-//! This is the protocol of local disks, where a rename is atomic. Object stores have none: there,
-//! steps 2 to 4 will complete multipart uploads and delete objects, from the same records of
-//! written files and under the same intent; [`steps`] is where that will differ.
+//! # What a crash leaves
+//!
+//! | crash after | readers by listing see | readers by manifest see | the next attempt |
+//! |---|---|---|---|
+//! | some files written | the old table | the old one | removes staged files (disk); `gc` aborts uploads |
+//! | pending, intent | the old table | the old one | writes anew; a publish of shards may take the record |
+//! | turn | the old table | the old one | completes: 1 to end |
+//! | 1 | the old files, no `_SUCCESS` | the old one | completes |
+//! | 2, in part | old and some new files, no `_SUCCESS` | the old one | completes; if a file is lost: takes all back |
+//! | 3 | old and new files, no `_SUCCESS` | the new one | completes: 4 to end |
+//! | 5, in part | some old files, new ones, no `_SUCCESS` | the new one | completes |
+//! | 6 | the new table | the new one | ends |
+//! | end | the new table | the new one | cleans up with its own publish, or `gc` does |
+//!
+//! # What is guaranteed
+//!
+//! - A name is never used for other bytes: each holds the attempt's id. So a completed upload, a
+//!   rename or a removal that comes late does no harm.
+//! - Of attempts at one interval that overlap in time one publishes; the others learn which
+//!   ([`PublishOutcome::Conflict`]), and what they wrote goes.
+//! - Whoever waits for `_SUCCESS`, or reads the files that `manifest.json` names, sees one publish
+//!   and all of it. Reading by manifest, an interval that stands in the `replaced_intervals` of
+//!   another manifest is to be left out.
+//! - Files that stand in no manifest are never touched.
+//!
+//! # Where the places differ
+//!
+//! On disk, the pipeline's publishes take turns by a lock, and a lock whose process died is free at
+//! once. In an object store nobody can tell a dead attempt from a slow one: another's publish is
+//! given a time ([`CommitSupplies::patience`]), then carried out beside it. There, deletions know no
+//! conditions: an attempt that was slow for that long in the middle of step 1 may remove a marker
+//! that was put back meanwhile; it notices, and puts it back.
 
+mod attempt;
 mod ddl;
+mod disk_table;
 mod distcp;
 mod drift;
 mod durable;
+mod head;
 mod intent;
 mod layout;
 mod lock;
 mod manifest;
 mod overlap;
+mod pending;
 mod publish;
 mod recover;
+mod state;
 mod steps;
+mod store_table;
+mod table;
 
+pub use attempt::{Attempt, CommitSupplies};
 pub use ddl::create_table_sql;
 pub use distcp::{DistCp, DistCpForm};
-pub use drift::{ColumnChanges, RetypedColumn, column_changes};
+pub use drift::{ColumnChanges, RetypedColumn};
 pub use layout::{TableRoot, check_layout, check_places};
-pub use lock::IntervalLock;
 pub use manifest::{
-    Manifest, ManifestColumn, ManifestFile, ManifestInput, ManifestTable, read_manifest,
+    Manifest, ManifestColumn, ManifestFile, ManifestInput, ManifestTable, PreviousManifest,
+    Provenance, read_manifest,
 };
 pub use overlap::{check_inputs, check_overlaps};
-pub use publish::{PublishOutcome, PublishRequest, StagedTable, discard_staging, publish_run};
-pub use recover::{Recovered, recover};
+pub use pending::{PendingFile, PendingRecord};
+pub use publish::{PublishOutcome, PublishRequest, StagedTable, publish_run};
+pub use recover::Recovered;
+pub use state::State;

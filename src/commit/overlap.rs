@@ -9,10 +9,9 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use crate::commit::durable::{file_bytes, names_in};
-use crate::commit::manifest::{ManifestInput, read_manifest};
+use crate::commit::manifest::{ManifestInput, bounds, known_intervals, read_manifest};
+use crate::commit::state::State;
 use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 
@@ -20,19 +19,19 @@ use crate::store::paths::RunPaths;
 ///
 /// An interval that overlaps it in another way is an `Error::Usage`, as no publish could keep each
 /// row exactly once. Interval ids are `20261121T000000Z-20261122T000000Z`.
-pub fn check_overlaps(state_root: &Path, paths: &RunPaths) -> Result<Vec<String>> {
+pub fn check_overlaps(state: &State, paths: &RunPaths) -> Result<Vec<String>> {
     let (start, end) = bounds(&paths.interval)
         .ok_or_else(|| Error::Bug(format!("`{}` is not an interval's id", paths.interval)))?;
     let mut replaced = Vec::new();
-    for other in names_in(&paths.manifests(state_root))? {
-        // A folder by another name is not ours; one without a manifest published nothing.
+    for other in known_intervals(state, paths)? {
         let Some((other_start, other_end)) = bounds(&other) else { continue };
-        let manifest = paths.of_interval(&other).manifest(state_root);
-        if file_bytes(&manifest)?.is_none() {
-            continue;
-        }
         let apart = other_end <= start || end <= other_start;
         if apart || other == paths.interval {
+            continue;
+        }
+        // One without a manifest published nothing, or was replaced.
+        let of_other = paths.of_interval(&other);
+        if read_manifest(state, &of_other)?.is_none() {
             continue;
         }
         if start <= other_start && other_end <= end {
@@ -47,7 +46,7 @@ pub fn check_overlaps(state_root: &Path, paths: &RunPaths) -> Result<Vec<String>
              contains both (its manifest is {})",
             paths.interval,
             paths.pipeline,
-            manifest.display(),
+            state.display_of(&of_other.manifest()),
         )));
     }
     Ok(replaced)
@@ -58,18 +57,18 @@ pub fn check_overlaps(state_root: &Path, paths: &RunPaths) -> Result<Vec<String>
 /// For sources that do not tell intervals apart: one object, a glob, a directory without a template
 /// of time. The next interval would read the same lines again.
 pub fn check_inputs(
-    state_root: &Path,
+    state: &State,
     paths: &RunPaths,
     inputs: &[ManifestInput],
     replaced: &[String],
 ) -> Result<()> {
     let own: BTreeSet<&str> = inputs.iter().map(|input| input.location.as_str()).collect();
-    for other in names_in(&paths.manifests(state_root))? {
-        if other == paths.interval || replaced.contains(&other) || bounds(&other).is_none() {
+    for other in known_intervals(state, paths)? {
+        if other == paths.interval || replaced.contains(&other) {
             continue;
         }
-        let place = paths.of_interval(&other).manifest(state_root);
-        let Some(manifest) = read_manifest(&place)? else { continue };
+        let of_other = paths.of_interval(&other);
+        let Some(manifest) = read_manifest(state, &of_other)? else { continue };
         let twice = manifest.inputs.iter().find(|input| own.contains(input.location.as_str()));
         if let Some(input) = twice {
             return Err(Error::Usage(format!(
@@ -80,62 +79,51 @@ pub fn check_inputs(
                 paths.interval,
                 paths.pipeline,
                 input.location,
-                place.display(),
+                state.display_of(&of_other.manifest()),
             )));
         }
     }
     Ok(())
 }
 
-/// The two halves of an interval's id, which sort as the instants that they are.
-fn bounds(interval: &str) -> Option<(&str, &str)> {
-    let is_instant = |text: &str| {
-        text.len() == 16
-            && text.bytes().enumerate().all(|(i, byte)| match i {
-                8 => byte == b'T',
-                15 => byte == b'Z',
-                _ => byte.is_ascii_digit(),
-            })
-    };
-    let (start, end) = interval.split_once('-')?;
-    (is_instant(start) && is_instant(end) && start < end).then_some((start, end))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::commit::manifest::Manifest;
+    use crate::commit::state::to_json;
 
     const DAY: &str = "20261121T000000Z-20261122T000000Z";
 
     fn check(published: &[&str], interval: &str) -> Result<Vec<String>> {
-        let state = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::on_disk(folder.path().to_path_buf());
         let paths =
             RunPaths { pipeline: "p".into(), interval: interval.into(), attempt: "a".into() };
         for other in published {
-            let manifest = paths.of_interval(other).manifest(state.path());
-            fs::create_dir_all(manifest.parent().unwrap()).unwrap();
-            fs::write(manifest, "{}").unwrap();
+            let manifest = Manifest { interval: (*other).to_owned(), ..Manifest::of_tests() };
+            let name = paths.of_interval(other).manifest();
+            state.put(&name, &to_json(&manifest).unwrap()).unwrap();
         }
-        check_overlaps(state.path(), &paths)
+        state.put("p/manifests/notes/manifest.json", b"no interval").unwrap();
+        check_overlaps(&state, &paths)
     }
 
     #[test]
     fn neighbours_and_reruns_replace_nothing_else() {
         let before = "20261120T000000Z-20261121T000000Z";
         let after = "20261122T000000Z-20261123T000000Z";
-        assert_eq!(check(&[before, DAY, after, "notes"], DAY).unwrap(), Vec::<String>::new());
+        assert_eq!(check(&[before, DAY, after], DAY).unwrap(), Vec::<String>::new());
         assert_eq!(check(&[], DAY).unwrap(), Vec::<String>::new());
     }
 
     #[test]
-    fn a_folder_without_a_manifest_published_nothing() {
-        let state = tempfile::tempdir().unwrap();
+    fn an_interval_that_was_replaced_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::on_disk(folder.path().to_path_buf());
         let hour = "20261121T000000Z-20261121T010000Z";
         let paths = RunPaths { pipeline: "p".into(), interval: hour.into(), attempt: "a".into() };
-        fs::create_dir_all(paths.of_interval(DAY).manifest_folder(state.path())).unwrap();
-        assert_eq!(check_overlaps(state.path(), &paths).unwrap(), Vec::<String>::new());
+        state.put(&paths.of_interval(DAY).past_manifest("a0"), b"{}").unwrap();
+        assert_eq!(check_overlaps(&state, &paths).unwrap(), Vec::<String>::new());
     }
 
     #[test]

@@ -1,18 +1,29 @@
-//! Publishing a run: an intent, then its steps.
+//! Publishing a run: an intent, a turn, then its steps.
 
-use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use crate::commit::durable::write_atomically;
+use crate::commit::attempt::{Attempt, lock_publish};
+use crate::commit::durable::file_bytes;
+use crate::commit::head::ReadHead;
 use crate::commit::intent::{Intent, plan_publish};
-use crate::commit::lock::{IntervalLock, PublishLock};
-use crate::commit::manifest::{ManifestColumn, ManifestInput, read_manifest, to_json};
+use crate::commit::manifest::{Manifest, ManifestColumn, ManifestInput, Provenance};
 use crate::commit::overlap::{check_inputs, check_overlaps};
-use crate::commit::recover::{Recovered, settle_intents};
-use crate::commit::steps::{Publish, remove_staging};
-use crate::error::Result;
+use crate::commit::pending::pending_names;
+use crate::commit::recover::{Recovered, settle};
+use crate::commit::state::to_json;
+use crate::commit::steps::{Carried, Publish};
+use crate::error::{Error, Result};
 use crate::sink::WrittenFile;
+use crate::store::StoreLocation;
+use crate::store::paths::{RunPaths, attempt_of_file};
 
-/// What an attempt has staged and wants to see published.
+/// How often a turn is asked for while others are faster.
+const TURNS_MAX: u32 = 1000;
+/// The pause between two of them.
+const TURN_PAUSE: Duration = Duration::from_millis(50);
+
+/// What an attempt has written and wants to see published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishRequest {
     /// The interval's start, as the manifest shall show it.
@@ -21,16 +32,21 @@ pub struct PublishRequest {
     pub interval_end: String,
     /// The time of the publish, as the manifest shall show it.
     pub published_at: String,
+    /// What the tables were made with.
+    pub provenance: Provenance,
     /// The objects that were read.
     pub inputs: Vec<ManifestInput>,
     /// Whether the interval alone says which objects are read. Where it does not, an object that
     /// another interval published is refused.
     pub is_listed_by_time: bool,
+    /// The attempt that had published the interval when its input was listed: if another one has
+    /// since, this one comes too late.
+    pub seen: Option<String>,
     /// All tables of the run, those without a file too: an earlier publish may have had some.
     pub tables: Vec<StagedTable>,
 }
 
-/// One table's staged files.
+/// One table's written files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedTable {
     /// The output's name.
@@ -38,7 +54,7 @@ pub struct StagedTable {
     /// The format's name.
     pub format: String,
     /// The table's root.
-    pub root: PathBuf,
+    pub location: StoreLocation,
     /// The table's columns, partition columns among them.
     pub columns: Vec<ManifestColumn>,
     /// The files of this output and format, as the sink recorded them.
@@ -53,64 +69,132 @@ pub enum PublishOutcome {
     /// The tables hold the run's rows.
     Published {
         /// The manifest's place.
-        manifest: PathBuf,
-        /// Files that were put into the tables.
-        files: usize,
-        /// Files of earlier publishes that were removed.
-        removed_files: usize,
+        manifest: String,
         /// Published intervals inside this one, whose rows were replaced.
         replaced_intervals: Vec<String>,
         /// What crashed publishes had left, and what became of it.
         recovered: Vec<Recovered>,
     },
-    /// This very attempt was published before; nothing was done.
-    AlreadyPublished {
-        /// The manifest's place.
-        manifest: PathBuf,
+    /// Another attempt has published the interval since this one began.
+    Conflict {
+        /// That attempt.
+        attempt: String,
+    },
+    /// A file was lost before it was published, and what was in place of the others was taken back:
+    /// the tables are as before.
+    TakenBack {
+        /// The file.
+        lost: String,
     },
 }
 
-/// Makes the staged files of the attempt that holds `lock` the contents of its interval.
+/// Makes the files of a request the contents of its interval.
 ///
-/// The staging folder is `lock.staging()`. Errors before the intent is on disk (an overlap, a
-/// missing file) leave the tables as they were; after it, the next attempt completes the publish.
-/// It is short: when the run is stopped from outside, let it come to its end.
-pub fn publish_run(lock: &IntervalLock, request: &PublishRequest) -> Result<PublishOutcome> {
-    let _publish_lock = PublishLock::acquire(lock.state_root(), lock.paths())?;
-    let recovered = settle_intents(lock)?;
-    let manifest = lock.paths().manifest(lock.state_root());
-    let earlier = read_manifest(&manifest)?;
-    if earlier.is_some_and(|earlier| earlier.attempt == lock.paths().attempt) {
-        return Ok(PublishOutcome::AlreadyPublished { manifest });
+/// Errors before the attempt has its turn (an overlap, a missing file) leave the tables as they
+/// were; behind that, the next attempt of whatever interval completes the publish. It is short:
+/// when the run is stopped from outside, let it come to its end.
+pub fn publish_run(attempt: &Attempt, request: &PublishRequest) -> Result<PublishOutcome> {
+    let Attempt { supplies, state, paths, .. } = attempt;
+    let before = &supplies.before_act;
+    let _publish_lock = lock_publish(state, paths)?;
+    let mut recovered = Vec::new();
+    for _ in 0..TURNS_MAX {
+        // All that is read from here on is as the head's version has it, or there is no turn.
+        let head = settle(state, supplies, paths, &mut recovered)?;
+        let document = state.read(&paths.manifest())?;
+        let earlier = document.as_ref().map(|document| document.parse::<Manifest>()).transpose()?;
+        let published = earlier.as_ref().map(|earlier| earlier.attempt.clone());
+        if published == Some(paths.attempt.clone()) {
+            let replaced = earlier.map(|earlier| earlier.replaced_intervals).unwrap_or_default();
+            return Ok(done(attempt, replaced, recovered));
+        }
+        if let Some(attempt) = published.clone().filter(|_| published != request.seen) {
+            return Ok(PublishOutcome::Conflict { attempt });
+        }
+        let mut intent = plan(attempt, request, document.as_ref())?;
+        intent.pending = pending_names(state, paths)?;
+        before("intent")?;
+        state.put(&paths.intent(), &to_json(&intent)?)?;
+        before("turn")?;
+        attempt.is_handed_over.store(true, Relaxed);
+        if !head.begin(state, paths)? {
+            attempt.is_handed_over.store(false, Relaxed);
+            state.remove([paths.intent().as_str()])?;
+            supplies.pause(TURN_PAUSE);
+            continue;
+        }
+        return match Publish::new(state, supplies, &intent)?.carry_out()? {
+            Carried::TakenBack { lost } => Ok(PublishOutcome::TakenBack { lost }),
+            Carried::Done | Carried::Overtaken => {
+                check_published(attempt)?;
+                Ok(done(attempt, intent.manifest.replaced_intervals, recovered))
+            }
+        };
     }
-    let replaced = check_overlaps(lock.state_root(), lock.paths())?;
+    Err(Error::Unavailable(format!(
+        "publishing interval {} of pipeline `{}`: {TURNS_MAX} other publishes were faster; retry",
+        paths.interval, paths.pipeline
+    )))
+}
+
+fn done(attempt: &Attempt, replaced: Vec<String>, recovered: Vec<Recovered>) -> PublishOutcome {
+    let manifest = attempt.state.display_of(&attempt.paths.manifest());
+    PublishOutcome::Published { manifest, replaced_intervals: replaced, recovered }
+}
+
+fn plan(
+    attempt: &Attempt,
+    request: &PublishRequest,
+    earlier: Option<&crate::commit::state::Document>,
+) -> Result<Intent> {
+    let Attempt { supplies, state, paths, .. } = attempt;
+    let replaced = check_overlaps(state, paths)?;
     if !request.is_listed_by_time {
-        check_inputs(lock.state_root(), lock.paths(), &request.inputs, &replaced)?;
+        check_inputs(state, paths, &request.inputs, &replaced)?;
     }
-    let intent = plan_publish(lock, request, replaced)?;
-    write_intent(lock, &intent)?;
-    let publish = Publish::new(lock.state_root(), &intent);
-    publish.steps().into_iter().try_for_each(|step| publish.take_step(step))?;
-
-    let tables = || intent.manifest.tables.iter().take(intent.tables.len());
-    Ok(PublishOutcome::Published {
-        manifest,
-        files: tables().map(|table| table.files.len()).sum(),
-        removed_files: tables().map(|table| table.removed.len()).sum(),
-        replaced_intervals: intent.manifest.replaced_intervals.clone(),
-        recovered,
-    })
+    request.tables.iter().try_for_each(|table| check_staged(attempt, table))?;
+    plan_publish(state, supplies, paths, request, earlier, replaced)
 }
 
-/// Removes what an attempt that will not publish has staged.
-pub fn discard_staging(lock: &IntervalLock) -> Result<()> {
-    remove_staging(lock.state_root(), lock.paths())
+/// A file that is recorded but not staged would leave a hole in the table.
+fn check_staged(attempt: &Attempt, staged: &StagedTable) -> Result<()> {
+    let Some(folder) = attempt.state.folder() else { return Ok(()) };
+    let table = RunPaths::table_folder(&staged.output, &staged.format);
+    for file in staged.files.iter().filter(|file| file.upload.is_none()) {
+        let writer = attempt_of_file(&file.name).unwrap_or_default().to_owned();
+        let paths = RunPaths { attempt: writer, ..attempt.paths.clone() };
+        let path = paths.staging(folder).join(&table).join(file.path());
+        let found = file_bytes(&path)?;
+        if found != Some(file.bytes) {
+            return Err(Error::Bug(format!(
+                "publishing {}: expected a staged file of {} bytes, found {}",
+                path.display(),
+                file.bytes,
+                found.map_or("none".to_owned(), |bytes| format!("{bytes} bytes")),
+            )));
+        }
+    }
+    Ok(())
 }
 
-/// From here on the publish will be completed, by whomever.
-pub(super) fn write_intent(lock: &IntervalLock, intent: &Intent) -> Result<()> {
-    let path = lock.paths().intent(lock.state_root());
-    write_atomically(&path.with_extension("json.tmp"), &path, &to_json(intent)?)
+/// Others may have carried the publish out, and even have published the interval anew since: both
+/// is fine, but one of both it must be.
+fn check_published(attempt: &Attempt) -> Result<()> {
+    let Attempt { state, paths, .. } = attempt;
+    let own = [paths.manifest(), paths.past_manifest(&paths.attempt)];
+    for name in own {
+        let manifest: Option<Manifest> = state.read_json(&name)?;
+        if manifest.is_some_and(|manifest| manifest.attempt == paths.attempt) {
+            return Ok(());
+        }
+    }
+    // As when another attempt found one of its files lost and took it back.
+    let is_under_way = ReadHead::of(state, paths)?.is_publishing(paths);
+    let what = if is_under_way { "is still under way elsewhere" } else { "was taken back" };
+    Err(Error::Unavailable(format!(
+        "publishing interval {} of pipeline `{}`: the publish {what}; retry",
+        paths.interval, paths.pipeline
+    )))
 }
 
 #[cfg(test)]

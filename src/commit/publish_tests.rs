@@ -1,133 +1,262 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+
+use futures::TryStreamExt;
+use object_store::path::Path as Object;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::runtime::Runtime;
 
 use super::*;
+use crate::commit::attempt::CommitSupplies;
 use crate::commit::distcp::DistCpForm;
-use crate::commit::recover::recover;
-use crate::commit::steps::Step;
-use crate::error::{Error, Result};
-use crate::store::paths::RunPaths;
+use crate::commit::durable::names_in;
+use crate::commit::manifest::read_manifest;
+use crate::commit::pending::PendingFile;
+use crate::commit::state::State;
+use crate::store::faults::{FaultRates, FaultyStore};
+use crate::store::{Environment, Stores, TestClock, Upload};
 
 const DAY: &str = "20261121T000000Z-20261122T000000Z";
 const NEXT_DAY: &str = "20261122T000000Z-20261123T000000Z";
 
-/// State and two tables: `events` (Parquet, partitioned) and `sales` (TSV, not partitioned).
+/// State and two tables, `events` (Parquet, partitioned) and `sales` (TSV, not partitioned), on
+/// disk or in a bucket.
 struct House {
     folder: tempfile::TempDir,
+    bucket: Option<FaultyStore>,
+    clock: TestClock,
 }
 
 /// What readers see: relative paths with contents, `_SUCCESS` left out.
 type Table = BTreeMap<String, String>;
 
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().unwrap())
+}
+
+fn houses() -> [House; 2] {
+    [House::on_disk(), House::in_a_bucket(0, FaultRates::default())]
+}
+
 impl House {
-    fn new() -> Self {
-        House { folder: tempfile::tempdir().unwrap() }
+    fn on_disk() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        House { folder, bucket: None, clock: TestClock::default() }
     }
 
-    fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+    /// In a bucket whose calls go wrong.
+    fn in_a_bucket(seed: u64, rates: FaultRates) -> Self {
+        let clock = TestClock::default();
+        let bucket = FaultyStore::seeded(seed, rates, Arc::new(clock.clone()));
+        House { folder: tempfile::tempdir().unwrap(), bucket: Some(bucket), clock }
     }
 
-    fn root(&self, output: &str) -> PathBuf {
-        self.folder.path().join("tables").join(output)
+    fn place(&self, name: &str) -> StoreLocation {
+        let text = match self.bucket {
+            Some(_) => format!("s3://lake/{name}"),
+            None => self.folder.path().join(name).display().to_string(),
+        };
+        StoreLocation::parse(&text).unwrap()
     }
 
-    fn lock(&self, interval: &str, attempt: &str) -> IntervalLock {
-        IntervalLock::acquire(&self.state(), &paths(interval, attempt)).unwrap()
+    fn supplies(&self) -> CommitSupplies {
+        self.supplies_that_end_before(usize::MAX)
     }
 
-    /// Stages one file a hive path for `events`, and one for `sales`, as the sink would.
-    fn stage(&self, lock: &IntervalLock, hive_paths: &[&str]) -> PublishRequest {
-        let attempt = &lock.paths().attempt;
-        let stage_file = |output: &str, format: &str, hive_path: &str, number: usize| {
-            let name = lock.paths().table_file(number, format);
-            let folder = lock.staging().join(format!("{output}.{format}")).join(hive_path);
-            fs::create_dir_all(&folder).unwrap();
-            let text = format!("{output} {hive_path} {attempt}");
-            fs::write(folder.join(&name), &text).unwrap();
-            WrittenFile {
+    /// Supplies of an attempt that ends before its k-th act, as by a crash.
+    fn supplies_that_end_before(&self, k: usize) -> CommitSupplies {
+        let stores = Stores::new(Environment::default(), Arc::new(self.clock.clone()), 7).unwrap();
+        let stores = match &self.bucket {
+            Some(bucket) => stores.with_bucket("s3://lake", bucket.clone()),
+            None => stores,
+        };
+        let acts = AtomicUsize::new(0);
+        let before_act = move |act: &str| match acts.fetch_add(1, Relaxed) {
+            number if number < k => Ok(()),
+            _ => Err(Error::Stopped(crate::error::Signal::Terminate).while_(act)),
+        };
+        CommitSupplies {
+            stores,
+            runtime: runtime().handle().clone(),
+            patience: Duration::from_secs(1),
+            before_act: Arc::new(before_act),
+        }
+    }
+
+    fn begin(&self, interval: &str, attempt: &str) -> Result<(Attempt, Vec<Recovered>)> {
+        self.begin_with(self.supplies(), interval, attempt)
+    }
+
+    fn begin_with(
+        &self,
+        supplies: CommitSupplies,
+        interval: &str,
+        attempt: &str,
+    ) -> Result<(Attempt, Vec<Recovered>)> {
+        let state = supplies.open_state(&self.place("state")).unwrap();
+        Attempt::begin(supplies, state, paths(interval, attempt), "0-of-1".into())
+    }
+
+    /// Writes one file a hive path for `events`, and one for `sales`, as the sink would, and leaves
+    /// a pending record.
+    fn write(&self, attempt: &Attempt, hive_paths: &[&str]) -> PublishRequest {
+        let id = &attempt.paths().attempt;
+        let write = |output: &str, format: &str, hive_path: &str, number: usize| {
+            let name = attempt.paths().table_file(number, format);
+            let text = format!("{output} {hive_path} {id}");
+            let bytes = text.len() as u64;
+            let mut file = WrittenFile {
                 output: output.into(),
                 format: format.into(),
                 hive_path: hive_path.into(),
                 name,
                 rows: 7,
-                bytes: text.len() as u64,
+                bytes,
                 sha256: "00".into(),
+                upload: None,
+            };
+            match attempt.state().folder() {
+                Some(folder) => {
+                    let table = RunPaths::table_folder(output, format);
+                    let path = attempt.paths().staging(folder).join(table).join(file.path());
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, &text).unwrap();
+                }
+                None => file.upload = Some(upload(attempt, &self.place(output), &file, text)),
             }
+            file
         };
         let events = hive_paths.iter().zip(0..);
-        let events = events.map(|(path, n)| stage_file("events", "parquet", path, n)).collect();
+        let events = events.map(|(path, n)| write("events", "parquet", path, n)).collect();
         let sales = match hive_paths {
             [] => vec![],
-            _ => vec![stage_file("sales", "tsv", "", 0)],
+            _ => vec![write("sales", "tsv", "", 0)],
         };
         let table = |output: &str, format: &str, files| StagedTable {
             columns: Vec::new(),
             output: output.into(),
             format: format.into(),
-            root: self.root(output),
+            location: self.place(output),
             files,
             ddl: format!("CREATE {output};\n"),
         };
+        let tables = vec![table("events", "parquet", events), table("sales", "tsv", sales)];
+        let files = tables.iter().flat_map(|table| {
+            let root = table.location.absolute();
+            table
+                .files
+                .iter()
+                .map(move |file| PendingFile { root: root.clone(), file: file.clone() })
+        });
+        let record = attempt.put_pending(files.collect(), ()).unwrap();
         PublishRequest {
             interval_start: "start".into(),
             interval_end: "end".into(),
             published_at: "now".into(),
+            provenance: Provenance::default(),
             inputs: vec![],
             is_listed_by_time: true,
-            tables: vec![table("events", "parquet", events), table("sales", "tsv", sales)],
+            seen: record.seen,
+            tables,
         }
     }
 
     fn publish(&self, interval: &str, attempt: &str, paths: &[&str]) -> Result<PublishOutcome> {
-        let lock = self.lock(interval, attempt);
-        recover(&lock)?;
-        publish_run(&lock, &self.stage(&lock, paths))
+        let (attempt, _) = self.begin(interval, attempt)?;
+        publish_run(&attempt, &self.write(&attempt, paths))
+    }
+
+    /// Every file or object by its path below `name`, with its contents.
+    fn files(&self, name: &str) -> Table {
+        let mut files = Table::new();
+        match &self.bucket {
+            None => collect(&self.folder.path().join(name), "", &mut files),
+            Some(bucket) => {
+                let contents = bucket.contents();
+                let listed: Vec<_> = runtime()
+                    .block_on(contents.list(Some(&Object::from(name))).try_collect())
+                    .unwrap();
+                for object in listed {
+                    let got = async { contents.get(&object.location).await?.bytes().await };
+                    let text = String::from_utf8(runtime().block_on(got).unwrap().to_vec());
+                    let below = object.location.as_ref().strip_prefix(name).unwrap();
+                    files.insert(below.trim_start_matches('/').to_owned(), text.unwrap());
+                }
+            }
+        }
+        files
     }
 
     /// The contents of both tables, ordered; keys begin with the output's name.
     fn tables(&self) -> Table {
-        let mut table = Table::new();
-        collect(&self.folder.path().join("tables"), "", &mut table);
-        table
+        let of = |output: &str| {
+            let files = self.files(output).into_iter().filter(|(name, _)| name != "_SUCCESS");
+            files.map(|(name, text)| (format!("{output}/{name}"), text)).collect::<Vec<_>>()
+        };
+        [of("events"), of("sales")].into_iter().flatten().collect()
     }
 
     fn has_success(&self, output: &str) -> bool {
-        self.root(output).join("_SUCCESS").is_file()
+        self.files(output).contains_key("_SUCCESS")
     }
 
     /// Nothing is under way and nothing is left behind.
     fn assert_settled(&self) {
-        let state = self.state().join("p");
-        assert_eq!(names(&state.join("intents")), Vec::<String>::new());
-        assert_eq!(names(&state.join("staging")), Vec::<String>::new());
+        if self.bucket.is_none() {
+            assert_no_empty_folder(&self.folder.path().join("events"));
+        }
+        for folder in ["intents", "pending", "staging"] {
+            assert_eq!(self.files(&format!("state/p/{folder}")), Table::new());
+        }
+        assert_eq!(self.bucket.as_ref().map_or(0, FaultyStore::uploads_left), 0);
         assert!(self.has_success("events") && self.has_success("sales"));
     }
 
-    fn manifest(&self, interval: &str) -> crate::commit::Manifest {
-        let path = paths(interval, "").manifest(&self.state());
-        read_manifest(&path).unwrap().unwrap()
+    fn state(&self) -> State {
+        self.supplies().open_state(&self.place("state")).unwrap()
     }
+
+    fn manifest(&self, interval: &str) -> Manifest {
+        read_manifest(&self.state(), &paths(interval, "")).unwrap().unwrap()
+    }
+}
+
+fn upload(attempt: &Attempt, root: &StoreLocation, file: &WrittenFile, text: String) -> Upload {
+    let store = root.open(&attempt.supplies.stores).unwrap();
+    let object = store.path_of(&file.path()).unwrap();
+    let uploads = store.uploads.unwrap();
+    runtime().block_on(async {
+        let id = uploads.create_multipart(&object).await.unwrap();
+        let part = uploads.put_part(&object, &id, 0, text.into()).await.unwrap();
+        Upload { id, parts: vec![part.content_id] }
+    })
 }
 
 fn paths(interval: &str, attempt: &str) -> RunPaths {
     RunPaths { pipeline: "p".into(), interval: interval.into(), attempt: attempt.into() }
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    crate::commit::durable::names_in(folder).unwrap()
-}
-
-fn collect(folder: &Path, prefix: &str, table: &mut Table) {
-    for name in names(folder) {
+fn collect(folder: &Path, prefix: &str, files: &mut Table) {
+    for name in names_in(folder).unwrap() {
         let path = folder.join(&name);
         let key = format!("{prefix}{name}");
         if path.is_dir() {
-            assert!(!names(&path).is_empty(), "{key} is an empty folder");
-            collect(&path, &format!("{key}/"), table);
-        } else if name != "_SUCCESS" {
-            table.insert(key, fs::read_to_string(path).unwrap());
+            collect(&path, &format!("{key}/"), files);
+        } else {
+            files.insert(key, fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+fn assert_no_empty_folder(folder: &Path) {
+    for path in names_in(folder).unwrap().into_iter().map(|name| folder.join(name)) {
+        if path.is_dir() {
+            assert!(!names_in(&path).unwrap().is_empty(), "{} is empty", path.display());
+            assert_no_empty_folder(&path);
         }
     }
 }
@@ -145,256 +274,333 @@ fn contents(attempt: &str, hive_paths: &[&str]) -> Table {
     table
 }
 
-#[test]
-fn a_publish_puts_files_definitions_listings_manifest_and_markers_in_place() {
-    let house = House::new();
-    let outcome = house.publish(DAY, "a1", &["dt=1/s=a", "dt=1/s=b", "dt=2/s=a"]).unwrap();
-    let PublishOutcome::Published { manifest, files, removed_files, .. } = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert_eq!((files, removed_files), (4, 0));
-    assert_eq!(house.tables(), contents("a1", &["dt=1/s=a", "dt=1/s=b", "dt=2/s=a"]));
-    house.assert_settled();
-    let folder = manifest.parent().unwrap();
-    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    assert_eq!(read("events.parquet/create_table.sql"), "CREATE events;\n");
-    let root = house.root("events");
-    let listing = format!("file://{0}/dt=1\nfile://{0}/dt=2\n", root.display());
-    assert_eq!(read("events.parquet/distcp-listing.txt"), listing);
-    let sales = house.root("sales");
-    let listing = format!("file://{}/part-00000-a1.tsv\n", sales.display());
-    assert_eq!(read("sales.tsv/distcp-listing.txt"), listing);
-    let marker: serde_json::Value =
-        serde_json::from_slice(&fs::read(root.join("_SUCCESS")).unwrap()).unwrap();
-    let expected =
-        serde_json::json!({"pipeline": "p", "interval": DAY, "attempt": "a1", "files": 3});
-    assert_eq!(marker, expected);
-
-    let manifest = house.manifest(DAY);
-    assert_eq!((manifest.attempt.as_str(), manifest.published_at.as_str()), ("a1", "now"));
-    let events = &manifest.tables[0];
-    assert_eq!(events.partitions, ["dt=1/s=a", "dt=1/s=b", "dt=2/s=a"]);
-    assert_eq!(events.files[2].path, "dt=2/s=a/part-00002-a1.parquet");
-    assert_eq!((events.files[2].rows, events.files[2].bytes), (7, 18));
-    assert_eq!(events.distcp.form, DistCpForm::Folders);
-    let command = events.distcp.command.as_ref().unwrap();
-    assert!(command.contains("events.parquet/distcp-listing.txt' TARGET"), "{command}");
-    assert_eq!(manifest.tables[1].distcp.form, DistCpForm::Files);
-}
-
-#[test]
-fn rerun_of_an_interval_replaces_only_its_own_files() {
-    let house = House::new();
-    house.publish(DAY, "a1", &["dt=1", "dt=2"]).unwrap();
-    house.publish(NEXT_DAY, "b1", &["dt=2", "dt=3"]).unwrap();
-    let foreign = house.root("events").join("dt=1/by-hand.parquet");
-    fs::write(&foreign, "by hand").unwrap();
-    let outcome = house.publish(DAY, "a2", &["dt=2"]).unwrap();
-    let PublishOutcome::Published { removed_files, .. } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(removed_files, 3);
-    let mut expected = contents("a2", &["dt=2"]);
-    expected.extend(contents("b1", &["dt=2", "dt=3"]));
-    expected.insert("events/dt=1/by-hand.parquet".into(), "by hand".into());
-    assert_eq!(house.tables(), expected);
-    let removed = &house.manifest(DAY).tables[0].removed;
-    assert_eq!(removed, &["dt=1/part-00000-a1.parquet", "dt=2/part-00001-a1.parquet"]);
-    house.assert_settled();
-}
-
-#[test]
-fn a_rerun_without_rows_empties_the_interval_and_keeps_the_root() {
-    let house = House::new();
-    house.publish(DAY, "a1", &["dt=1/s=a"]).unwrap();
-    house.publish(DAY, "a2", &[]).unwrap();
-    assert_eq!(house.tables(), Table::new());
-    house.assert_settled();
-    let manifest = house.manifest(DAY);
-    assert_eq!(manifest.tables[0].distcp.form, DistCpForm::Nothing);
-    let folder = paths(DAY, "").manifest_folder(&house.state());
-    assert!(!folder.join("events.parquet/distcp-listing.txt").exists());
-}
-
-#[test]
-fn a_second_publish_of_the_same_attempt_does_nothing() {
-    let house = House::new();
-    let lock = house.lock(DAY, "a1");
-    let request = house.stage(&lock, &["dt=1"]);
-    publish_run(&lock, &request).unwrap();
-    let again = publish_run(&lock, &request).unwrap();
-    assert!(matches!(again, PublishOutcome::AlreadyPublished { .. }), "{again:?}");
-    assert_eq!(house.tables(), contents("a1", &["dt=1"]));
-}
-
-#[test]
-fn a_wider_interval_replaces_those_inside_of_it() {
-    let house = House::new();
-    let hour = "20261121T000000Z-20261121T010000Z";
-    house.publish(hour, "h0", &["dt=1"]).unwrap();
-    house.publish("20261121T230000Z-20261122T000000Z", "h23", &["dt=1"]).unwrap();
-    house.publish(NEXT_DAY, "b1", &["dt=2"]).unwrap();
-    let outcome = house.publish(DAY, "a1", &["dt=1"]).unwrap();
-    let PublishOutcome::Published { replaced_intervals, removed_files, .. } = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert_eq!(replaced_intervals.len(), 2);
-    assert_eq!(removed_files, 4);
-    let mut expected = contents("a1", &["dt=1"]);
-    expected.extend(contents("b1", &["dt=2"]));
-    assert_eq!(house.tables(), expected);
-    let manifests = names(&paths(DAY, "").manifests(&house.state()));
-    assert_eq!(manifests, [DAY, NEXT_DAY]);
-
-    let error = house.publish(hour, "h0b", &["dt=1"]).unwrap_err();
-    assert_eq!(error.exit_code(), 64);
-    assert_eq!(house.tables(), expected);
-}
-
-#[test]
-fn tables_at_roots_that_left_the_pipeline_keep_their_files_and_their_record() {
-    let house = House::new();
-    house.publish(DAY, "a1", &["dt=1"]).unwrap();
-    let lock = house.lock(DAY, "a2");
-    let mut request = house.stage(&lock, &["dt=1"]);
-    request.tables[0].root = house.root("moved");
-    publish_run(&lock, &request).unwrap();
-    drop(lock);
-    let tables = house.tables();
-    assert_eq!(tables["events/dt=1/part-00000-a1.parquet"], "events dt=1 a1");
-    assert_eq!(tables["moved/dt=1/part-00000-a2.parquet"], "events dt=1 a2");
-    assert_eq!(house.manifest(DAY).tables.len(), 3);
-    // Back at the old root, its old files are known and go.
-    house.publish(DAY, "a3", &["dt=1"]).unwrap();
-    let tables = house.tables();
-    assert!(!tables.contains_key("events/dt=1/part-00000-a1.parquet"));
-    assert_eq!(tables["events/dt=1/part-00000-a3.parquet"], "events dt=1 a3");
-    assert!(tables.contains_key("moved/dt=1/part-00000-a2.parquet"));
-}
-
-/// A house with an old publish, a neighbour and a foreign file, and the contents of each.
-fn house_with_a_past() -> (House, Table) {
-    let house = House::new();
-    house.publish(NEXT_DAY, "b1", &["dt=2", "dt=9"]).unwrap();
-    house.publish(DAY, "a1", &["dt=1", "dt=2"]).unwrap();
-    fs::write(house.root("events").join("dt=1/by-hand"), "by hand").unwrap();
-    let mut others = contents("b1", &["dt=2", "dt=9"]);
-    others.insert("events/dt=1/by-hand".into(), "by hand".into());
-    (house, others)
-}
-
 fn with(others: &Table, own: Table) -> Table {
     others.clone().into_iter().chain(own).collect()
 }
 
-/// Publishes attempt a2 up to its k-th step and "crashes"; returns the steps that were left.
-fn crash_after(house: &House, k: usize) -> Vec<Step> {
-    let lock = house.lock(DAY, "a2");
-    let request = house.stage(&lock, &["dt=2", "dt=3/s=x"]);
-    let intent = plan_publish(&lock, &request, vec![]).unwrap();
-    write_intent(&lock, &intent).unwrap();
-    let publish = Publish::new(lock.state_root(), &intent);
-    let steps = publish.steps();
-    for step in &steps[..k] {
-        publish.take_step(*step).unwrap();
+#[test]
+fn a_publish_puts_files_definitions_listings_manifest_and_markers_in_place() {
+    for house in houses() {
+        let outcome = house.publish(DAY, "a1", &["dt=1/s=a", "dt=1/s=b", "dt=2/s=a"]).unwrap();
+        assert!(matches!(outcome, PublishOutcome::Published { .. }), "{outcome:?}");
+        assert_eq!(house.tables(), contents("a1", &["dt=1/s=a", "dt=1/s=b", "dt=2/s=a"]));
+        house.assert_settled();
+        let beside = house.files(&format!("state/p/manifests/{DAY}"));
+        assert_eq!(beside["events.parquet/create_table.sql"], "CREATE events;\n");
+        let url = |output| house.place(output).hadoop_url(&Environment::default());
+        let listing = format!("{0}/dt=1\n{0}/dt=2\n", url("events"));
+        assert_eq!(beside["events.parquet/distcp-listing.txt"], listing);
+        let listing = format!("{}/part-00000-a1.tsv\n", url("sales"));
+        assert_eq!(beside["sales.tsv/distcp-listing.txt"], listing);
+
+        let manifest = house.manifest(DAY);
+        assert_eq!((manifest.attempt.as_str(), manifest.published_at.as_str()), ("a1", "now"));
+        let events = &manifest.tables[0];
+        assert_eq!(events.root, house.place("events").absolute());
+        assert_eq!(events.partitions, ["dt=1/s=a", "dt=1/s=b", "dt=2/s=a"]);
+        assert_eq!(events.files[2].path, "dt=2/s=a/part-00002-a1.parquet");
+        assert_eq!((events.files[2].rows, events.files[2].bytes), (7, 18));
+        assert_eq!(events.distcp.form, DistCpForm::Folders);
+        let command = events.distcp.command.as_ref().unwrap();
+        assert!(command.contains("events.parquet/distcp-listing.txt' TARGET"), "{command}");
+        assert_eq!(manifest.tables[1].distcp.form, DistCpForm::Files);
     }
-    // A recovery that crashes too takes some of the steps a second time.
-    if k < steps.len() {
-        for step in &steps[..k / 2] {
-            publish.take_step(*step).unwrap();
-        }
-    }
-    steps[k..].to_vec()
 }
 
 #[test]
-fn a_crash_after_any_step_leaves_the_table_all_new_once_the_next_attempt_begins() {
-    for k in 0.. {
-        let (house, others) = house_with_a_past();
-        let left = crash_after(&house, k);
-        let was_last = left.is_empty();
-        // While steps are left between the first and the marker, readers are warned.
-        let is_changing = k > 0 && left.contains(&Step::MarkSuccess { table: 0 });
-        assert!(!is_changing || !house.has_success("events"), "step {k}");
-        let lock = house.lock(DAY, "a3");
-        let recovered = recover(&lock).unwrap();
-        let forward = Recovered::RolledForward { interval: DAY.into(), attempt: "a2".into() };
-        assert_eq!(recovered, if was_last { vec![] } else { vec![forward] }, "step {k}");
-        let expected = with(&others, contents("a2", &["dt=2", "dt=3/s=x"]));
-        assert_eq!(house.tables(), expected, "step {k}");
-        house.assert_settled();
-        assert_eq!(house.manifest(DAY).attempt, "a2");
-
-        publish_run(&lock, &house.stage(&lock, &["dt=5"])).unwrap();
-        assert_eq!(house.tables(), with(&others, contents("a3", &["dt=5"])), "step {k}");
-        house.assert_settled();
-        if was_last {
-            assert!(k > 12, "all steps were tried: {k}");
-            return;
+fn the_marker_holds_the_digest_of_the_manifest() {
+    for house in houses() {
+        house.publish(DAY, "a1", &["dt=1"]).unwrap();
+        let manifest = &house.files(&format!("state/p/manifests/{DAY}"))["manifest.json"];
+        let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(manifest));
+        for output in ["events", "sales"] {
+            let marker = &house.files(output)["_SUCCESS"];
+            let marker: serde_json::Value = serde_json::from_str(marker).unwrap();
+            assert_eq!(marker["manifest_sha256"], digest);
+            assert_eq!((&marker["interval"], &marker["attempt"]), (&DAY.into(), &"a1".into()));
         }
     }
 }
 
 #[test]
-fn a_crash_before_the_intent_is_whole_leaves_the_table_all_old() {
-    let (house, others) = house_with_a_past();
-    let lock = house.lock(DAY, "a2");
-    house.stage(&lock, &["dt=3"]);
-    let half = lock.paths().intent(lock.state_root()).with_extension("json.tmp");
-    fs::write(half, "{\"version\": 1, \"mani").unwrap();
-    drop(lock);
-    let expected = with(&others, contents("a1", &["dt=1", "dt=2"]));
-    assert_eq!(house.tables(), expected);
-    let removed = Recovered::StagingRemoved { interval: DAY.into(), attempt: "a2".into() };
-    assert_eq!(recover(&house.lock(DAY, "a3")).unwrap(), [removed]);
-    assert_eq!(house.tables(), expected);
-    assert_eq!(house.manifest(DAY).attempt, "a1");
-    house.publish(DAY, "a3", &["dt=4"]).unwrap();
-    assert_eq!(house.tables(), with(&others, contents("a3", &["dt=4"])));
-    house.assert_settled();
+fn rerun_of_an_interval_replaces_only_its_own_files() {
+    for house in houses() {
+        house.publish(DAY, "a1", &["dt=1", "dt=2"]).unwrap();
+        house.publish(NEXT_DAY, "b1", &["dt=2", "dt=3"]).unwrap();
+        house.publish(DAY, "a2", &["dt=2"]).unwrap();
+        let expected = with(&contents("a2", &["dt=2"]), contents("b1", &["dt=2", "dt=3"]));
+        assert_eq!(house.tables(), expected);
+        let manifest = house.manifest(DAY);
+        let removed = &manifest.tables[0].removed;
+        assert_eq!(removed, &["dt=1/part-00000-a1.parquet", "dt=2/part-00001-a1.parquet"]);
+        house.assert_settled();
+        // The chain: what was published before can be read, and is what it was.
+        let previous = manifest.previous.unwrap();
+        assert_eq!(previous.attempt, "a1");
+        let past = &house.files(&format!("state/p/manifests/{DAY}/history"))["a1.json"];
+        let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(past));
+        assert_eq!(previous.sha256, digest);
+    }
+}
+
+#[test]
+fn files_that_stand_in_no_manifest_are_never_touched() {
+    let house = House::on_disk();
+    house.publish(DAY, "a1", &["dt=1"]).unwrap();
+    let foreign = house.folder.path().join("events/dt=1/by-hand.parquet");
+    fs::write(&foreign, "by hand").unwrap();
+    house.publish(DAY, "a2", &[]).unwrap();
+    assert_eq!(fs::read_to_string(foreign).unwrap(), "by hand");
+}
+
+#[test]
+fn a_rerun_without_rows_empties_the_interval_and_keeps_the_root() {
+    for house in houses() {
+        house.publish(DAY, "a1", &["dt=1/s=a"]).unwrap();
+        house.publish(DAY, "a2", &[]).unwrap();
+        assert_eq!(house.tables(), Table::new());
+        house.assert_settled();
+        assert_eq!(house.manifest(DAY).tables[0].distcp.form, DistCpForm::Nothing);
+        let beside = house.files(&format!("state/p/manifests/{DAY}"));
+        assert!(!beside.contains_key("events.parquet/distcp-listing.txt"));
+    }
+}
+
+#[test]
+fn a_second_publish_of_the_same_attempt_does_nothing() {
+    for house in houses() {
+        let (attempt, _) = house.begin(DAY, "a1").unwrap();
+        let request = house.write(&attempt, &["dt=1"]);
+        let first = publish_run(&attempt, &request).unwrap();
+        assert_eq!(publish_run(&attempt, &request).unwrap(), first);
+        assert_eq!(house.tables(), contents("a1", &["dt=1"]));
+    }
+}
+
+#[test]
+fn a_wider_interval_replaces_those_inside_of_it() {
+    for house in houses() {
+        let hour = "20261121T000000Z-20261121T010000Z";
+        house.publish(hour, "h0", &["dt=1"]).unwrap();
+        house.publish("20261121T230000Z-20261122T000000Z", "h23", &["dt=1"]).unwrap();
+        house.publish(NEXT_DAY, "b1", &["dt=2"]).unwrap();
+        let outcome = house.publish(DAY, "a1", &["dt=1"]).unwrap();
+        let PublishOutcome::Published { replaced_intervals, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(replaced_intervals.len(), 2);
+        let expected = with(&contents("a1", &["dt=1"]), contents("b1", &["dt=2"]));
+        assert_eq!(house.tables(), expected);
+        let gone = read_manifest(&house.state(), &paths(hour, "")).unwrap();
+        assert_eq!(gone, None);
+        let past = house.files(&format!("state/p/manifests/{hour}/history"));
+        assert!(past.contains_key("h0.json"), "what it had published can still be told");
+
+        let error = house.publish(hour, "h0b", &["dt=1"]).unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert_eq!(house.tables(), expected);
+    }
+}
+
+#[test]
+fn tables_at_roots_that_left_the_pipeline_keep_their_files_and_their_record() {
+    for house in houses() {
+        house.publish(DAY, "a1", &["dt=1"]).unwrap();
+        let (attempt, _) = house.begin(DAY, "a2").unwrap();
+        let mut request = house.write(&attempt, &[]);
+        request.tables[0].location = house.place("moved");
+        publish_run(&attempt, &request).unwrap();
+        drop(attempt);
+        assert_eq!(house.tables()["events/dt=1/part-00000-a1.parquet"], "events dt=1 a1");
+        assert_eq!(house.manifest(DAY).tables.len(), 3);
+        // Back at the old root, its old files are known and go.
+        house.publish(DAY, "a3", &["dt=1"]).unwrap();
+        assert_eq!(house.tables(), contents("a3", &["dt=1"]));
+    }
+}
+
+/// A house with an old publish and a neighbour, and what the neighbour has.
+fn with_a_past(house: House) -> (House, Table) {
+    house.publish(NEXT_DAY, "b1", &["dt=2", "dt=9"]).unwrap();
+    house.publish(DAY, "a1", &["dt=1", "dt=2"]).unwrap();
+    (house, contents("b1", &["dt=2", "dt=9"]))
+}
+
+/// Publishes attempt a2 and "crashes" before its k-th act; says whether it came to its end.
+fn crash_before(house: &House, k: usize) -> bool {
+    let supplies = house.supplies_that_end_before(k);
+    let (attempt, _) = house.begin_with(supplies, DAY, "a2").unwrap();
+    let request = house.write(&attempt, &["dt=2", "dt=3/s=x"]);
+    publish_run(&attempt, &request).is_ok()
+}
+
+#[test]
+fn a_crash_before_any_act_leaves_all_old_or_all_new_once_the_next_attempt_begins() {
+    for place in 0..2 {
+        for k in 0.. {
+            let [disk, store] = houses();
+            let (house, others) = with_a_past(if place == 0 { disk } else { store });
+            let was_last = crash_before(&house, k);
+            let old = with(&others, contents("a1", &["dt=1", "dt=2"]));
+            let new = with(&others, contents("a2", &["dt=2", "dt=3/s=x"]));
+            // A marker that stands while files change would call half a table whole.
+            assert!(!house.has_success("events") || [&old, &new].contains(&&house.tables()), "{k}");
+            if k % 2 == 1 {
+                // A recovery that crashes too takes some of the steps a second time.
+                let supplies = house.supplies_that_end_before(k / 2);
+                let _ = house.begin_with(supplies, NEXT_DAY, "x9");
+            }
+            let (attempt, _) = house.begin(DAY, "a3").unwrap();
+            let tables = house.tables();
+            assert!(tables == old || tables == new, "act {k}: {tables:#?}");
+            assert!(house.has_success("events") && house.has_success("sales"), "act {k}");
+            // Whoever reads by manifest sees the same.
+            let attempt_now = if tables == old { "a1" } else { "a2" };
+            assert_eq!(house.manifest(DAY).attempt, attempt_now, "act {k}");
+
+            publish_run(&attempt, &house.write(&attempt, &["dt=5"])).unwrap();
+            assert_eq!(house.tables(), with(&others, contents("a3", &["dt=5"])), "act {k}");
+            assert!(house.bucket.as_ref().is_none_or(|b| b.uploads_left() == 0), "act {k}");
+            if was_last {
+                assert!(k > 15, "all acts were tried: {k}");
+                break;
+            }
+        }
+    }
 }
 
 #[test]
 fn a_crashed_publish_is_completed_by_an_attempt_of_another_interval() {
-    let (house, others) = house_with_a_past();
-    crash_after(&house, 5);
-    let later = "20261130T000000Z-20261201T000000Z";
-    // The crash happens after this attempt's recovery: its publish settles it.
-    let lock = house.lock(later, "c1");
-    let outcome = publish_run(&lock, &house.stage(&lock, &["dt=30"])).unwrap();
-    let PublishOutcome::Published { recovered, .. } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(recovered.len(), 1);
-    let expected = with(&others, contents("a2", &["dt=2", "dt=3/s=x"]));
-    assert_eq!(house.tables(), with(&expected, contents("c1", &["dt=30"])));
+    for house in houses() {
+        let (house, others) = with_a_past(house);
+        let later = "20261130T000000Z-20261201T000000Z";
+        let (attempt, _) = house.begin(later, "c1").unwrap();
+        // The crash happens after that attempt's recovery: its publish settles it.
+        crash_before(&house, 6);
+        let outcome = publish_run(&attempt, &house.write(&attempt, &["dt=30"])).unwrap();
+        let PublishOutcome::Published { recovered, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(recovered.len(), 1);
+        let expected = with(&others, contents("a2", &["dt=2", "dt=3/s=x"]));
+        assert_eq!(house.tables(), with(&expected, contents("c1", &["dt=30"])));
+        house.assert_settled();
+    }
 }
 
 #[test]
-fn a_publish_whose_staged_file_was_removed_by_hand_is_undone() {
-    let (house, others) = house_with_a_past();
-    crash_after(&house, 3);
-    let staging = paths(DAY, "a2").staging(&house.state());
-    fs::remove_dir_all(staging).unwrap();
-    let recovered = recover(&house.lock(DAY, "a3")).unwrap();
-    let [Recovered::RolledBack { interval, attempt, lost }] = &recovered[..] else {
-        panic!("{recovered:?}");
-    };
-    assert_eq!((interval.as_str(), attempt.as_str()), (DAY, "a2"));
-    assert!(lost.starts_with(house.root("events")) || lost.starts_with(house.root("sales")));
-    assert_eq!(house.tables(), with(&others, contents("a1", &["dt=1", "dt=2"])));
-    assert!(!house.has_success("events"), "a reader waits for the rerun");
-    house.publish(DAY, "a3", &["dt=4"]).unwrap();
-    assert_eq!(house.tables(), with(&others, contents("a3", &["dt=4"])));
+fn a_publish_whose_file_is_lost_is_taken_back_and_the_earlier_one_stays_whole() {
+    for house in houses() {
+        let (house, others) = with_a_past(house);
+        crash_before(&house, 4);
+        match &house.bucket {
+            None => {
+                let staging = paths(DAY, "a2").staging(&house.folder.path().join("state"));
+                fs::remove_dir_all(staging).unwrap();
+            }
+            Some(bucket) => bucket.lose_uploads(),
+        }
+        let (attempt, recovered) = house.begin(DAY, "a3").unwrap();
+        let [Recovered::RolledBack { interval, attempt: id, lost }] = &recovered[..] else {
+            panic!("{recovered:?}");
+        };
+        assert_eq!((interval.as_str(), id.as_str()), (DAY, "a2"));
+        assert!(lost.contains("a2"), "{lost}");
+        assert_eq!(house.tables(), with(&others, contents("a1", &["dt=1", "dt=2"])));
+        assert_eq!(house.manifest(DAY).attempt, "a1");
+        publish_run(&attempt, &house.write(&attempt, &["dt=4"])).unwrap();
+        assert_eq!(house.tables(), with(&others, contents("a3", &["dt=4"])));
+        house.assert_settled();
+    }
+}
+
+#[test]
+fn of_two_attempts_at_an_interval_in_a_bucket_one_publishes_and_the_other_is_told() {
+    let (house, others) = with_a_past(House::in_a_bucket(0, FaultRates::default()));
+    let (slow, _) = house.begin(DAY, "a2").unwrap();
+    let request = house.write(&slow, &["dt=2"]);
+    house.publish(DAY, "a3", &["dt=3"]).unwrap();
+    let outcome = publish_run(&slow, &request).unwrap();
+    assert_eq!(outcome, PublishOutcome::Conflict { attempt: "a3".into() });
+    slow.discard(&[]).unwrap();
+    assert_eq!(house.tables(), with(&others, contents("a3", &["dt=3"])));
     house.assert_settled();
 }
 
 #[test]
+fn attempts_at_one_interval_all_at_once_publish_exactly_one() {
+    for attempts in [2, 8] {
+        for turn in 0..100 {
+            let house = House::in_a_bucket(turn, FaultRates::default());
+            let begun: Vec<_> = (0..attempts)
+                .map(|number| house.begin(DAY, &format!("a{number}")).unwrap().0)
+                .collect();
+            let published: usize = std::thread::scope(|scope| {
+                let attempts: Vec<_> = begun
+                    .into_iter()
+                    .map(|attempt| {
+                        let request = house.write(&attempt, &["dt=1", "dt=2"]);
+                        scope.spawn(move || {
+                            let outcome = publish_run(&attempt, &request).unwrap();
+                            attempt.discard(&pending_of(&request)).unwrap();
+                            usize::from(matches!(outcome, PublishOutcome::Published { .. }))
+                        })
+                    })
+                    .collect();
+                attempts.into_iter().map(|attempt| attempt.join().unwrap()).sum()
+            });
+            assert_eq!(published, 1, "{attempts} attempts, turn {turn}");
+            let winner = house.manifest(DAY).attempt;
+            assert_eq!(house.tables(), contents(&winner, &["dt=1", "dt=2"]));
+            house.assert_settled();
+        }
+    }
+}
+
+fn pending_of(request: &PublishRequest) -> Vec<PendingFile> {
+    let tables = request.tables.iter();
+    let files = tables.flat_map(|table| {
+        let root = table.location.absolute();
+        table.files.iter().map(move |file| PendingFile { root: root.clone(), file: file.clone() })
+    });
+    files.collect()
+}
+
+#[test]
+fn attempts_at_different_intervals_publish_into_one_table_side_by_side() {
+    let days: Vec<String> =
+        (10..18).map(|day| format!("202611{day}T000000Z-202611{}T000000Z", day + 1)).collect();
+    for house in houses() {
+        for turn in 0..2 {
+            std::thread::scope(|scope| {
+                for (i, day) in days.iter().enumerate() {
+                    let house = &house;
+                    scope.spawn(move || {
+                        let hive = [format!("dt={i}"), "dt=all".to_owned()];
+                        let hive: Vec<&str> = hive.iter().map(String::as_str).collect();
+                        house.publish(day, &format!("t{turn}x{i}"), &hive).unwrap();
+                    });
+                }
+            });
+        }
+        let mut expected = Table::new();
+        for i in 0..days.len() {
+            expected.extend(contents(&format!("t1x{i}"), &[&format!("dt={i}"), "dt=all"]));
+        }
+        assert_eq!(house.tables(), expected);
+        house.assert_settled();
+    }
+}
+
+#[test]
 fn recovery_leaves_the_staging_of_live_attempts_alone() {
-    let house = House::new();
-    let live = house.lock(NEXT_DAY, "b1");
-    let request = house.stage(&live, &["dt=2"]);
-    let dead = house.lock("20261101T000000Z-20261102T000000Z", "x1");
-    house.stage(&dead, &["dt=0"]);
+    let house = House::on_disk();
+    let (live, _) = house.begin(NEXT_DAY, "b1").unwrap();
+    let request = house.write(&live, &["dt=2"]);
+    let (dead, _) = house.begin("20261101T000000Z-20261102T000000Z", "x1").unwrap();
+    house.write(&dead, &["dt=0"]);
+    let record = dead.paths().pending_record("0-of-1");
+    dead.state().remove([record.as_str()]).unwrap();
     drop(dead);
-    let lock = house.lock(DAY, "a1");
-    let recovered = recover(&lock).unwrap();
+    let (_, recovered) = house.begin(DAY, "a1").unwrap();
     let expected = Recovered::StagingRemoved {
         interval: "20261101T000000Z-20261102T000000Z".into(),
         attempt: "x1".into(),
@@ -405,90 +611,81 @@ fn recovery_leaves_the_staging_of_live_attempts_alone() {
 }
 
 #[test]
-fn attempts_of_different_intervals_publish_into_one_table_side_by_side() {
-    let house = House::new();
-    let days: Vec<String> =
-        (10..18).map(|day| format!("202611{day}T000000Z-202611{}T000000Z", day + 1)).collect();
-    for turn in 0..2 {
-        std::thread::scope(|scope| {
-            for (i, day) in days.iter().enumerate() {
-                let house = &house;
-                scope.spawn(move || {
-                    let hive = [format!("dt={i}"), "dt=all".to_owned()];
-                    let hive: Vec<&str> = hive.iter().map(String::as_str).collect();
-                    house.publish(day, &format!("t{turn}-{i}"), &hive).unwrap();
-                });
-            }
-        });
-    }
-    let mut expected = Table::new();
-    for i in 0..days.len() {
-        expected.extend(contents(&format!("t1-{i}"), &[&format!("dt={i}"), "dt=all"]));
-    }
-    assert_eq!(house.tables(), expected);
+fn a_file_that_was_recorded_but_not_staged_stops_the_publish_before_it_begins() {
+    let (house, others) = with_a_past(House::on_disk());
+    let (attempt, _) = house.begin(DAY, "a2").unwrap();
+    let mut request = house.write(&attempt, &["dt=3"]);
+    request.tables[0].files[0].bytes += 1;
+    let error = publish_run(&attempt, &request).unwrap_err();
+    assert_eq!(error.exit_code(), 70);
+    assert_eq!(house.tables(), with(&others, contents("a1", &["dt=1", "dt=2"])));
+    attempt.discard(&[]).unwrap();
     house.assert_settled();
 }
 
 #[test]
-fn a_file_that_was_recorded_but_not_staged_stops_the_publish_before_it_begins() {
-    let (house, others) = house_with_a_past();
-    let lock = house.lock(DAY, "a2");
-    let mut request = house.stage(&lock, &["dt=3"]);
-    request.tables[0].files[0].bytes += 1;
-    let error = publish_run(&lock, &request).unwrap_err();
-    assert_eq!(error.exit_code(), 70);
-    assert_eq!(house.tables(), with(&others, contents("a1", &["dt=1", "dt=2"])));
-    discard_staging(&lock).unwrap();
-    house.assert_settled();
+fn an_attempt_that_gives_up_leaves_nothing_behind() {
+    for house in houses() {
+        let (house, others) = with_a_past(house);
+        let (attempt, _) = house.begin(DAY, "a2").unwrap();
+        let request = house.write(&attempt, &["dt=3"]);
+        attempt.discard(&pending_of(&request)).unwrap();
+        assert_eq!(house.tables(), with(&others, contents("a1", &["dt=1", "dt=2"])));
+        house.assert_settled();
+    }
 }
 
 #[test]
 fn a_manifest_that_leads_out_of_its_table_removes_nothing() {
-    let house = House::new();
-    house.publish(DAY, "a1", &["dt=1"]).unwrap();
-    let precious = house.folder.path().join("precious");
-    fs::write(&precious, "x").unwrap();
-    let path = paths(DAY, "").manifest(&house.state());
-    let text = fs::read_to_string(&path).unwrap();
-    let text = text.replace("dt=1/part-00000-a1.parquet", "../../precious");
-    fs::write(&path, text).unwrap();
-    let error = house.publish(DAY, "a2", &["dt=1"]).unwrap_err();
-    assert_eq!(error.exit_code(), 78);
-    assert!(precious.exists());
-    assert_eq!(house.tables(), contents("a1", &["dt=1"]), "found out before any step");
+    for house in houses() {
+        house.publish(DAY, "a1", &["dt=1"]).unwrap();
+        let (state, name) = (house.state(), paths(DAY, "").manifest());
+        let text = state.read(&name).unwrap().unwrap().bytes;
+        let text = String::from_utf8(text).unwrap();
+        for path in ["../../precious", "/precious", "dt=1//x", "dt=1/./x"] {
+            let text = text.replace("dt=1/part-00000-a1.parquet", path);
+            state.put(&name, text.as_bytes()).unwrap();
+            let error = house.publish(DAY, "a2", &["dt=1"]).unwrap_err();
+            assert_eq!(error.exit_code(), 78);
+            assert!(error.to_string().contains("leads out of the table"), "{error}");
+        }
+        assert_eq!(house.tables(), contents("a1", &["dt=1"]), "found out before any step");
+    }
 }
 
 #[test]
 fn a_damaged_or_newer_manifest_is_a_config_error_that_names_it() {
-    let house = House::new();
-    house.publish(DAY, "a1", &["dt=1"]).unwrap();
-    let path = paths(DAY, "").manifest(&house.state());
-    let newer = fs::read_to_string(&path).unwrap().replace("\"version\": 1", "\"version\": 2");
-    for text in ["{", &newer] {
-        fs::write(&path, text).unwrap();
-        let error: Error = house.publish(DAY, "a2", &["dt=1"]).unwrap_err();
-        assert_eq!(error.exit_code(), 78);
-        assert!(error.to_string().contains("manifest.json"), "{error}");
+    for house in houses() {
+        house.publish(DAY, "a1", &["dt=1"]).unwrap();
+        let (state, name) = (house.state(), paths(DAY, "").manifest());
+        let text = String::from_utf8(state.read(&name).unwrap().unwrap().bytes).unwrap();
+        let newer = text.replace("\"version\": 1", "\"version\": 2");
+        for text in ["{", &newer] {
+            state.put(&name, text.as_bytes()).unwrap();
+            let error: Error = house.publish(DAY, "a2", &["dt=1"]).unwrap_err();
+            assert_eq!(error.exit_code(), 78);
+            assert!(error.to_string().contains("manifest.json"), "{error}");
+        }
     }
 }
 
 #[test]
 fn a_publish_that_a_disk_stops_in_the_middle_is_completed_once_its_cause_is_gone() {
-    let (house, others) = house_with_a_past();
-    let in_the_way = house.root("events").join("dt=3");
+    let (house, others) = with_a_past(House::on_disk());
+    let in_the_way: PathBuf = house.folder.path().join("events/dt=3");
     fs::write(&in_the_way, "not a folder").unwrap();
-    let lock = house.lock(DAY, "a2");
-    let request = house.stage(&lock, &["dt=2", "dt=3/s=x"]);
-    let error = publish_run(&lock, &request).unwrap_err();
+    let (attempt, _) = house.begin(DAY, "a2").unwrap();
+    let request = house.write(&attempt, &["dt=2", "dt=3/s=x"]);
+    let error = publish_run(&attempt, &request).unwrap_err();
     assert_eq!(error.exit_code(), 75);
     assert!(error.to_string().contains("dt=3"), "{error}");
     assert!(!house.has_success("events"));
-    drop(lock);
+    drop(attempt);
 
-    let error = recover(&house.lock(DAY, "a3")).unwrap_err();
+    let error = house.begin(DAY, "a3").unwrap_err();
     assert!(error.to_string().contains("recovering the publish"), "{error}");
     fs::remove_file(in_the_way).unwrap();
-    assert_eq!(recover(&house.lock(DAY, "a3")).unwrap().len(), 1);
+    assert_eq!(house.begin(DAY, "a3").unwrap().1.len(), 1);
     assert_eq!(house.tables(), with(&others, contents("a2", &["dt=2", "dt=3/s=x"])));
     house.assert_settled();
 }

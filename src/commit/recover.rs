@@ -1,24 +1,17 @@
 //! What a crash left, and what becomes of it.
-//!
-//! | left | becomes |
-//! |---|---|
-//! | staging, no intent | removed: nothing of it was visible |
-//! | half an intent (`.tmp`) | removed, likewise |
-//! | an intent | all its steps are taken again: the publish is completed |
-//! | an intent, a file neither staged nor in place | rolled back: the new files go |
-//!
-//! The last takes a hand that removed the file, as all staged bytes reach the disk before the
-//! intent.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::commit::durable::{names_in, remove_file, remove_folder};
+use crate::commit::attempt::CommitSupplies;
+use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
-use crate::commit::lock::{IntervalLock, PublishLock, lock_of_dead_interval};
-use crate::commit::manifest::read_manifest;
-use crate::commit::steps::Publish;
-use crate::error::Result;
+use crate::commit::state::State;
+use crate::commit::steps::{Carried, Publish};
+use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
+
+/// How often the head is looked at while another attempt publishes.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What became of something that a crash left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +23,15 @@ pub enum Recovered {
         /// Its attempt.
         attempt: String,
     },
-    /// A publish could not be completed and was undone: its interval must be run again, as files of
-    /// its earlier publish may be gone.
+    /// A publish could not be completed and was taken back: the tables are as before, and its
+    /// interval must be run again.
     RolledBack {
         /// Its interval.
         interval: String,
         /// Its attempt.
         attempt: String,
         /// The file that is neither staged nor in place.
-        lost: PathBuf,
+        lost: String,
     },
     /// The staging folder of an attempt that did not come to publish was removed.
     StagingRemoved {
@@ -49,78 +42,55 @@ pub enum Recovered {
     },
 }
 
-/// Settles all that crashed attempts of the pipeline left; to be called when an attempt begins.
+/// Carries out the publish of the pipeline that is under way, until there is none; gives the idle
+/// head.
 ///
-/// Other attempts at work are left alone: they hold the locks of their intervals.
-pub fn recover(lock: &IntervalLock) -> Result<Vec<Recovered>> {
-    let _publish_lock = PublishLock::acquire(lock.state_root(), lock.paths())?;
-    let mut recovered = settle_intents(lock)?;
-    let stagings = lock.paths().stagings(lock.state_root());
-    for interval in names_in(&stagings)? {
-        let paths = lock.paths().of_interval(&interval);
-        let is_own = interval == lock.paths().interval;
-        let dead = match is_own {
-            true => None,
-            false => lock_of_dead_interval(lock.state_root(), &paths)?,
+/// On disk the caller holds the publish lock, so its attempt is dead. In an object store it may be
+/// alive: it is given time first, and beyond that helped, which does no harm.
+pub(super) fn settle(
+    state: &State,
+    supplies: &CommitSupplies,
+    paths: &RunPaths,
+    recovered: &mut Vec<Recovered>,
+) -> Result<ReadHead> {
+    let mut waited = Duration::ZERO;
+    let mut sequence = None;
+    loop {
+        let read = ReadHead::of(state, paths)?;
+        let Some(publishing) = read.head.publishing.clone() else { return Ok(read) };
+        if sequence.replace(read.head.sequence) != Some(read.head.sequence) {
+            waited = Duration::ZERO;
+        }
+        let may_live = state.folder().is_none() && publishing.attempt != paths.attempt;
+        if may_live && waited < supplies.patience {
+            supplies.pause(LOOK_AGAIN);
+            waited += LOOK_AGAIN;
+            continue;
+        }
+        let of_publish = RunPaths {
+            interval: publishing.interval.clone(),
+            attempt: publishing.attempt.clone(),
+            ..paths.clone()
         };
-        if is_own || dead.is_some() {
-            recovered.extend(remove_stagings(lock, &paths)?);
-        }
-    }
-    Ok(recovered)
-}
-
-/// Completes or undoes each publish that was cut short; the caller holds the publish lock.
-pub(super) fn settle_intents(lock: &IntervalLock) -> Result<Vec<Recovered>> {
-    let folder = lock.paths().intents(lock.state_root());
-    let mut recovered = Vec::new();
-    for name in names_in(&folder)? {
-        let path = folder.join(&name);
-        if !name.ends_with(".json") {
-            remove_file(&path)?;
+        let name = of_publish.intent();
+        let Some(intent) = state.read_json::<Intent>(&name)? else {
+            // It goes when the publish is over.
+            if ReadHead::of(state, paths)?.is_publishing(&of_publish) {
+                let (intent, head) = (state.display_of(&name), state.display_of(&paths.head()));
+                return Err(Error::config(format!(
+                    "recovering the publish that {head} names: its intent {intent} is gone; \
+                     restore it, or run that interval again behind removing the head"
+                )));
+            }
             continue;
-        }
-        let Some(intent) = Intent::read(&path)? else { continue };
-        let publish = Publish::new(lock.state_root(), &intent);
-        let settled = settle(&publish);
-        recovered.push(
-            settled.map_err(|err| {
-                err.while_(format!("recovering the publish of {}", path.display()))
-            })?,
-        );
+        };
+        let carried = Publish::new(state, supplies, &intent)?.carry_out();
+        let doing = || format!("recovering the publish of {}", state.display_of(&name));
+        let RunPaths { interval, attempt, .. } = of_publish;
+        recovered.extend(match carried.map_err(|error| error.while_(doing()))? {
+            Carried::Done => Some(Recovered::RolledForward { interval, attempt }),
+            Carried::TakenBack { lost } => Some(Recovered::RolledBack { interval, attempt, lost }),
+            Carried::Overtaken => None,
+        });
     }
-    Ok(recovered)
-}
-
-fn settle(publish: &Publish<'_>) -> Result<Recovered> {
-    let RunPaths { interval, attempt, .. } = publish.paths.clone();
-    let manifest = read_manifest(&publish.paths.manifest(publish.state_root))?;
-    let is_in_place = manifest.is_some_and(|manifest| manifest.attempt == attempt);
-    let mut steps = publish.steps();
-    if is_in_place {
-        // All files were moved before: what became of them since is not this publish's matter.
-        steps.retain(|step| !step.moves_a_file());
-    } else if let Some(lost) = publish.find_lost_file()? {
-        publish.roll_back()?;
-        return Ok(Recovered::RolledBack { interval, attempt, lost });
-    }
-    steps.into_iter().try_for_each(|step| publish.take_step(step))?;
-    Ok(Recovered::RolledForward { interval, attempt })
-}
-
-fn remove_stagings(lock: &IntervalLock, paths: &RunPaths) -> Result<Vec<Recovered>> {
-    let folder = paths.stagings(lock.state_root()).join(&paths.interval);
-    let mut removed = Vec::new();
-    for attempt in names_in(&folder)? {
-        let is_live = paths == lock.paths() && attempt == paths.attempt;
-        if is_live {
-            continue;
-        }
-        remove_folder(&folder.join(&attempt))?;
-        removed.push(Recovered::StagingRemoved { interval: paths.interval.clone(), attempt });
-    }
-    if paths.interval != lock.paths().interval {
-        remove_folder(&folder)?;
-    }
-    Ok(removed)
 }

@@ -1,258 +1,255 @@
-//! The steps of a publish behind its intent. Each can be taken twice.
+//! What a publish does behind its intent, in its order. Each step can be taken twice, by anybody.
 
-use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
-
-use serde_json::json;
-
-use crate::commit::drift::LastColumns;
-use crate::commit::durable::{
-    create_folders, file_bytes, move_file, remove_empty_folder, remove_file, remove_folder,
-    sync_folder, write_atomically,
-};
+use crate::commit::attempt::{CommitSupplies, remove_staging};
+use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
-use crate::commit::manifest::{ManifestTable, to_json};
-use crate::error::{Error, Result};
-use crate::store::paths::{RunPaths, SUCCESS};
+use crate::commit::manifest::{Manifest, ManifestTable};
+use crate::commit::pending::PendingRecord;
+use crate::commit::state::{State, to_json};
+use crate::commit::table::TablePlace;
+use crate::error::Result;
+use crate::store::Upload;
+use crate::store::paths::RunPaths;
 
-/// One step; `table` and the like count the entries of the intent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Removes the marker, so that readers know that the table is changing.
-    RemoveSuccess { table: usize },
-    /// Renames a staged file into place.
-    MoveFile { table: usize, file: usize },
-    /// Brings the renames to the disk.
-    SyncFolders { table: usize },
-    /// Removes a file of an earlier publish.
-    RemoveOld { table: usize, old: usize },
-    /// Removes folders that this left empty, up to the root.
-    RemoveEmptyFolders { table: usize },
-    /// Writes the table's definition, copy listing and columns.
-    WriteDefinition { table: usize },
-    /// Writes the manifest.
-    WriteManifest,
-    /// Removes the manifest of an interval that this one replaced.
-    RemoveReplaced { interval: usize },
-    /// Writes the marker: the table is whole again.
-    MarkSuccess { table: usize },
-    /// Removes the staging folder.
-    RemoveStaging,
-    /// Removes the intent: the publish is over.
-    RemoveIntent,
-}
-
-impl Step {
-    /// Whether the step needs a file of the publish to be there.
-    pub(super) fn moves_a_file(self) -> bool {
-        matches!(self, Step::MoveFile { .. } | Step::SyncFolders { .. })
-    }
-}
-
-/// A publish whose intent is on disk.
+/// A publish that has its turn: the head names it.
 pub(super) struct Publish<'a> {
-    pub(super) state_root: &'a Path,
-    pub(super) paths: RunPaths,
-    pub(super) intent: &'a Intent,
+    state: &'a State,
+    supplies: &'a CommitSupplies,
+    paths: RunPaths,
+    intent: &'a Intent,
+    /// Of the tables that are published, in their order.
+    places: Vec<Box<dyn TablePlace>>,
+}
+
+/// What came of carrying a publish out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// The tables hold the run's rows.
+    Done,
+    /// A file of the publish is lost, so all of it was taken back.
+    TakenBack {
+        /// The file.
+        lost: String,
+    },
+    /// Another one has carried it out, and more was published since.
+    Overtaken,
 }
 
 impl<'a> Publish<'a> {
-    pub(super) fn new(state_root: &'a Path, intent: &'a Intent) -> Self {
-        Publish { state_root, paths: intent.paths(), intent }
+    pub(super) fn new(
+        state: &'a State,
+        supplies: &'a CommitSupplies,
+        intent: &'a Intent,
+    ) -> Result<Self> {
+        let paths = intent.paths();
+        let tables = intent.manifest.tables[..intent.tables.len()].iter();
+        let places = tables.map(|table| supplies.open_table(state, &paths, table));
+        let places = places.collect::<Result<Vec<_>>>()?;
+        Ok(Publish { state, supplies, paths, intent, places })
     }
 
-    /// All steps, in their order.
-    pub(super) fn steps(&self) -> Vec<Step> {
-        let tables = || 0..self.intent.tables.len();
-        let of = |table: usize| &self.intent.manifest.tables[table];
-        let mut steps: Vec<Step> = Vec::new();
-        steps.extend(tables().map(|table| Step::RemoveSuccess { table }));
-        for table in tables() {
-            steps.extend((0..of(table).files.len()).map(|file| Step::MoveFile { table, file }));
-            steps.push(Step::SyncFolders { table });
+    /// Takes all steps, from wherever an earlier one of them was cut short.
+    pub(super) fn carry_out(&self) -> Result<Carried> {
+        let carried = self.take_steps()?;
+        if carried == Carried::Overtaken {
+            self.restore_markers()?;
         }
-        for table in tables() {
-            steps.extend((0..of(table).removed.len()).map(|old| Step::RemoveOld { table, old }));
-            steps.push(Step::RemoveEmptyFolders { table });
-        }
-        steps.extend(tables().map(|table| Step::WriteDefinition { table }));
-        steps.push(Step::WriteManifest);
-        let replaced = 0..self.intent.manifest.replaced_intervals.len();
-        steps.extend(replaced.map(|interval| Step::RemoveReplaced { interval }));
-        steps.extend(tables().map(|table| Step::MarkSuccess { table }));
-        steps.extend([Step::RemoveStaging, Step::RemoveIntent]);
-        steps
+        Ok(carried)
     }
 
-    pub(super) fn take_step(&self, step: Step) -> Result<()> {
-        match step {
-            Step::RemoveSuccess { table } => self.remove_success(self.table(table)),
-            Step::MoveFile { table, file } => self.move_into_place(self.table(table), file),
-            Step::SyncFolders { table } => sync_folders(self.table(table)),
-            Step::RemoveOld { table, old } => {
-                let table = self.table(table);
-                remove_file(&place_in(&table.root, &table.removed[old])?)
+    fn take_steps(&self) -> Result<Carried> {
+        if !self.is_in_place()? {
+            if let Some(lost) = self.find_lost()? {
+                return self.take_back(lost);
             }
-            Step::RemoveEmptyFolders { table } => remove_empty_folders(self.table(table)),
-            Step::WriteDefinition { table } => self.write_definition(table),
-            Step::WriteManifest => {
-                let path = self.paths.manifest(self.state_root);
-                let temporary = path.with_extension("json.tmp");
-                write_atomically(&temporary, &path, &to_json(&self.intent.manifest)?)
+            if !self.is_our_turn()? {
+                return Ok(Carried::Overtaken);
             }
-            Step::RemoveReplaced { interval } => {
-                let interval = &self.intent.manifest.replaced_intervals[interval];
-                remove_folder(&self.paths.of_interval(interval).manifest_folder(self.state_root))
+            self.each_table("remove_success", |place, _| place.remove_success())?;
+            if let Some(lost) = self.place_files()? {
+                return self.take_back(lost);
             }
-            Step::MarkSuccess { table } => self.mark_success(self.table(table)),
-            Step::RemoveStaging => remove_staging(self.state_root, &self.paths),
-            Step::RemoveIntent => {
-                let path = self.paths.intent(self.state_root);
-                remove_file(&path)?;
-                path.parent().map_or(Ok(()), sync_folder)
+            if !self.put_manifest()? {
+                return Ok(Carried::Overtaken);
             }
         }
+        self.each_table("define", |_, table| self.define(table))?;
+        self.retire_replaced()?;
+        for (place, table) in self.places.iter().zip(&self.intent.manifest.tables) {
+            place.remove_files(&table.removed, &|act| self.before(act))?;
+        }
+        if !self.is_our_turn()? {
+            return Ok(Carried::Overtaken);
+        }
+        let last = self.intent.last_publishes()?;
+        self.each_table("success", |place, table| {
+            let last = last.get(&self.folder(table));
+            let marker = last.map(|last| last.marker(&self.paths.pipeline)).transpose()?;
+            marker.map_or(Ok(()), |marker| place.put_success(&marker))
+        })?;
+        self.before("head")?;
+        let ended = ReadHead::of(self.state, &self.paths)?.end(self.state, self.intent, true)?;
+        self.clean_up()?;
+        Ok(if ended { Carried::Done } else { Carried::Overtaken })
     }
 
-    /// The first file that is neither staged nor in place with its size: then the publish cannot be
-    /// completed, which takes a hand that removed it.
-    pub(super) fn find_lost_file(&self) -> Result<Option<PathBuf>> {
-        for table in &self.intent.manifest.tables[..self.intent.tables.len()] {
-            for file in &table.files {
-                let place = place_in(&table.root, &file.path)?;
-                let staged = self.staged(table, &file.path);
-                let found = |path: &Path| Ok(file_bytes(path)? == Some(file.bytes));
-                if !found(&staged)? && !found(&place)? {
-                    return Ok(Some(place));
-                }
+    /// Whether readers by manifest see this publish: then all of its files are in place.
+    fn is_in_place(&self) -> Result<bool> {
+        let manifest: Option<Manifest> = self.state.read_json(&self.paths.manifest())?;
+        Ok(manifest.is_some_and(|manifest| manifest.attempt == self.paths.attempt))
+    }
+
+    /// Whether the head still names this publish, and nobody has carried it out meanwhile.
+    fn is_our_turn(&self) -> Result<bool> {
+        Ok(ReadHead::of(self.state, &self.paths)?.is_publishing(&self.paths))
+    }
+
+    fn find_lost(&self) -> Result<Option<String>> {
+        for (table, place) in self.places.iter().enumerate() {
+            if let Some(lost) = place.find_lost(&self.intent.files(table))? {
+                return Ok(Some(lost));
             }
         }
         Ok(None)
     }
 
-    /// Removes the files that were already renamed into place; those of earlier publishes stay.
-    pub(super) fn roll_back(&self) -> Result<()> {
-        for table in &self.intent.manifest.tables[..self.intent.tables.len()] {
-            for file in &table.files {
-                remove_file(&place_in(&table.root, &file.path)?)?;
+    fn place_files(&self) -> Result<Option<String>> {
+        for (table, place) in self.places.iter().enumerate() {
+            let files = self.intent.files(table);
+            if let Some(lost) = place.place_files(&files, &|act| self.before(act))? {
+                return Ok(Some(lost));
             }
-            remove_empty_parents(&table.root, table.files.iter().map(|file| file.path.as_str()))?;
         }
-        self.take_step(Step::RemoveStaging)?;
-        self.take_step(Step::RemoveIntent)
+        Ok(None)
     }
 
-    fn table(&self, table: usize) -> &'a ManifestTable {
-        &self.intent.manifest.tables[table]
-    }
-
-    fn staged(&self, table: &ManifestTable, path: &str) -> PathBuf {
-        let folder = RunPaths::table_folder(&table.output, &table.format);
-        self.paths.staging(self.state_root).join(folder).join(path)
-    }
-
-    fn remove_success(&self, table: &ManifestTable) -> Result<()> {
-        create_folders(&table.root)?;
-        remove_file(&table.root.join(SUCCESS))?;
-        sync_folder(&table.root)
-    }
-
-    fn move_into_place(&self, table: &ManifestTable, file: usize) -> Result<()> {
-        let file = &table.files[file];
-        let place = place_in(&table.root, &file.path)?;
-        let staged = self.staged(table, &file.path);
-        if file_bytes(&staged)?.is_some() {
-            place.parent().map_or(Ok(()), create_folders)?;
-            return move_file(&staged, &place);
+    /// Puts the manifest in place of the one that was there when this was planned; says whether it
+    /// is there now.
+    fn put_manifest(&self) -> Result<bool> {
+        let name = self.paths.manifest();
+        let found = self.state.read(&name)?;
+        let last = match &found {
+            None => None,
+            Some(document) => Some(document.parse::<Manifest>()?),
+        };
+        let previous = self.intent.manifest.previous.as_ref();
+        let attempt = last.as_ref().map(|manifest| manifest.attempt.as_str());
+        if attempt == Some(self.paths.attempt.as_str()) {
+            return Ok(true);
         }
-        if file_bytes(&place)? == Some(file.bytes) {
+        if attempt != previous.map(|previous| previous.attempt.as_str()) {
+            return Ok(false);
+        }
+        if let (Some(document), Some(previous)) = (&found, previous) {
+            self.before("history")?;
+            let past = self.paths.past_manifest(&previous.attempt);
+            self.state.put(&past, &document.bytes)?;
+        }
+        self.before("manifest")?;
+        let version = found.map(|document| document.version);
+        if self.state.swap(&name, version.as_ref(), &to_json(&self.intent.manifest)?)? {
+            return Ok(true);
+        }
+        self.is_in_place()
+    }
+
+    fn define(&self, table: usize) -> Result<()> {
+        let of_intent = &self.intent.tables[table];
+        let ManifestTable { output, format, .. } = &self.intent.manifest.tables[table];
+        let name = |name| self.paths.beside_manifest(output, format, name);
+        self.state.put(&name(RunPaths::DEFINITION), of_intent.ddl.as_bytes())?;
+        let listing = name(RunPaths::LISTING);
+        match &of_intent.listing {
+            Some(lines) => self.state.put(&listing, lines.as_bytes()),
+            None => self.state.remove([listing.as_str()]),
+        }
+    }
+
+    /// Moves the manifests of intervals that this one replaced into their histories.
+    fn retire_replaced(&self) -> Result<()> {
+        for interval in &self.intent.manifest.replaced_intervals {
+            let paths = self.paths.of_interval(interval);
+            let Some(document) = self.state.read(&paths.manifest())? else { continue };
+            self.before(&format!("retire {interval}"))?;
+            let manifest: Manifest = document.parse()?;
+            self.state.put(&paths.past_manifest(&manifest.attempt), &document.bytes)?;
+            self.state.remove([paths.manifest().as_str()])?;
+        }
+        Ok(())
+    }
+
+    /// One that was overtaken may have removed a marker that others had written since: this puts
+    /// markers back that are missing though nothing is under way.
+    fn restore_markers(&self) -> Result<()> {
+        let head = ReadHead::of(self.state, &self.paths)?.head;
+        if head.publishing.is_some() {
             return Ok(());
         }
-        Err(Error::Unavailable(format!(
-            "publishing {}: the file is neither staged nor in place; it was removed while it was \
-             published; run the interval again",
-            place.display()
-        )))
-    }
-
-    fn write_definition(&self, table: usize) -> Result<()> {
-        let of_manifest = self.table(table);
-        let of_intent = &self.intent.tables[table];
-        let folder = self.paths.manifest_folder(self.state_root);
-        let folder = folder.join(RunPaths::table_folder(&of_manifest.output, &of_manifest.format));
-        let temporary = folder.join("tmp");
-        let definition = folder.join(RunPaths::DEFINITION);
-        write_atomically(&temporary, &definition, of_intent.ddl.as_bytes())?;
-        let listing = folder.join(RunPaths::LISTING);
-        match &of_intent.listing {
-            Some(lines) => write_atomically(&temporary, &listing, lines.as_bytes())?,
-            None => remove_file(&listing)?,
-        }
-        let RunPaths { interval, attempt, .. } = &self.paths;
-        let columns = LastColumns::new(interval, attempt, &of_manifest.columns);
-        let (output, format) = (&of_manifest.output, &of_manifest.format);
-        let path = self.paths.last_columns(self.state_root, output, format);
-        write_atomically(&temporary, &path, &to_json(&columns)?)
-    }
-
-    fn mark_success(&self, table: &ManifestTable) -> Result<()> {
-        let marker = to_json(&json!({
-            "pipeline": self.paths.pipeline,
-            "interval": self.paths.interval,
-            "attempt": self.paths.attempt,
-            "files": table.files.len(),
-        }))?;
-        // Written outside of the table, which a copy may be taken of at any time.
-        let temporary = self.paths.state(self.state_root).join("success.tmp");
-        write_atomically(&temporary, &table.root.join(SUCCESS), &marker)
-    }
-}
-
-/// Removes an attempt's staging folder, and its interval's if it was the last.
-pub(super) fn remove_staging(state_root: &Path, paths: &RunPaths) -> Result<()> {
-    let staging = paths.staging(state_root);
-    remove_folder(&staging)?;
-    staging.parent().map_or(Ok(true), remove_empty_folder).map(|_| ())
-}
-
-fn sync_folders(table: &ManifestTable) -> Result<()> {
-    let mut folders = BTreeSet::new();
-    for file in &table.files {
-        folders.extend(place_in(&table.root, &file.path)?.parent().map(Path::to_path_buf));
-    }
-    folders.iter().try_for_each(|folder| sync_folder(folder))
-}
-
-fn remove_empty_folders(table: &ManifestTable) -> Result<()> {
-    remove_empty_parents(&table.root, table.removed.iter().map(String::as_str))?;
-    sync_folder(&table.root)
-}
-
-/// Removes the folders above `paths`, from the leaves up, that are empty; never the root.
-fn remove_empty_parents<'a>(root: &Path, paths: impl Iterator<Item = &'a str>) -> Result<()> {
-    let mut leaves = BTreeSet::new();
-    for path in paths {
-        leaves.extend(place_in(root, path)?.parent().map(Path::to_path_buf));
-    }
-    for leaf in leaves {
-        for folder in leaf.ancestors().take_while(|folder| *folder != root) {
-            if !remove_empty_folder(folder)? {
-                break;
+        for (table, place) in self.places.iter().enumerate() {
+            if let Some(last) = head.tables.get(&self.folder(table))
+                && !place.has_success()?
+            {
+                place.put_success(&last.marker(&self.paths.pipeline)?)?;
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// A path below a root, as a manifest names it; one that would lead out of the root is refused.
-pub(super) fn place_in(root: &Path, path: &str) -> Result<PathBuf> {
-    let stays = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    if stays && !path.is_empty() {
-        return Ok(root.join(path));
+    /// A table's name in the state: `events.parquet`.
+    fn folder(&self, table: usize) -> String {
+        let ManifestTable { output, format, .. } = &self.intent.manifest.tables[table];
+        RunPaths::table_folder(output, format)
     }
-    Err(Error::config(format!(
-        "following a manifest: the path {path:?} leads out of the table at {}; restore the \
-         manifest",
-        root.display()
-    )))
+
+    /// Takes back what is in place of the new files; those of earlier publishes are all there.
+    fn take_back(&self, lost: String) -> Result<Carried> {
+        for (table, place) in self.places.iter().enumerate() {
+            self.before("discard")?;
+            place.discard_files(&self.intent.files(table))?;
+        }
+        let ended = ReadHead::of(self.state, &self.paths)?.end(self.state, self.intent, false)?;
+        self.state.remove([self.paths.intent().as_str()])?;
+        Ok(if ended { Carried::TakenBack { lost } } else { Carried::Overtaken })
+    }
+
+    /// Removes what the publish needed, and what other attempts of its tasks have written.
+    fn clean_up(&self) -> Result<()> {
+        for name in &self.intent.pending {
+            let record: Option<PendingRecord<serde_json::Value>> = self.state.read_json(name)?;
+            if let Some(record) = record {
+                self.before("discard")?;
+                self.discard_unpublished(&record)?;
+            }
+        }
+        self.before("clean_up")?;
+        self.state.remove(self.intent.pending.iter().map(String::as_str))?;
+        self.state.remove([self.paths.intent().as_str()])
+    }
+
+    fn discard_unpublished(&self, record: &PendingRecord<serde_json::Value>) -> Result<()> {
+        if let Some(folder) = self.state.folder() {
+            let attempt = RunPaths { attempt: record.attempt.clone(), ..self.paths.clone() };
+            remove_staging(attempt.staging(folder))?;
+        }
+        let published: Vec<&Upload> =
+            self.intent.tables.iter().flat_map(|table| table.uploads.values()).collect();
+        let is_left = |upload: &&Upload| !published.contains(upload);
+        self.supplies.abort_uploads(&record.files, is_left)
+    }
+
+    fn each_table(
+        &self,
+        act: &str,
+        step: impl Fn(&dyn TablePlace, usize) -> Result<()>,
+    ) -> Result<()> {
+        for (table, place) in self.places.iter().enumerate() {
+            self.before(act)?;
+            step(place.as_ref(), table)?;
+        }
+        Ok(())
+    }
+
+    fn before(&self, act: &str) -> Result<()> {
+        (self.supplies.before_act)(act)
+    }
 }

@@ -25,8 +25,8 @@ pub struct Pipeline {
     pub source: Source,
     /// Where rejects go, and how many are too many.
     pub quarantine: Quarantine,
-    /// The folder of manifests, intents and staging, outside all tables.
-    pub state: PathBuf,
+    /// The place of manifests, intents and staging, outside all tables: a path or a URL.
+    pub state: String,
     /// What the SQL functions look things up in.
     pub enrichment: EnrichmentSettings,
     /// What SQL files may refer to as `$name`, besides the interval's bounds.
@@ -43,6 +43,8 @@ pub struct Pipeline {
     pub views: Vec<View>,
     /// `pipeline.toml`, for errors found later.
     pub file: ConfigFile,
+    /// `contract.toml`.
+    pub contract_file: ConfigFile,
 }
 
 /// Where the logs lie.

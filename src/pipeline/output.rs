@@ -1,7 +1,5 @@
 //! What an output is: a view that is written.
 
-use std::path::PathBuf;
-
 /// A view that is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
@@ -51,8 +49,8 @@ impl OnSchemaChange {
 /// One format of an output, at its own root.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The folder that holds this table and nothing else.
-    pub root: PathBuf,
+    /// The root, which holds this table and nothing else: a path or a URL.
+    pub location: String,
     /// How its files are written.
     pub format: Format,
 }

@@ -107,7 +107,7 @@ fn resolve_sections(
         time_zone,
         source: source?,
         quarantine: quarantine?,
-        state: PathBuf::from(state?.value),
+        state: state?.value,
         enrichment,
         resources,
         parameters,
@@ -116,6 +116,7 @@ fn resolve_sections(
         views,
         contract: contract?,
         file: files.pipeline.clone(),
+        contract_file: files.contract.clone(),
     })
 }
 

@@ -1,7 +1,5 @@
 //! `[[output]]`: a view, its tables and what must hold of its rows.
 
-use std::path::{Path, PathBuf};
-
 use toml_span::Spanned;
 
 use super::resolve::is_word;
@@ -36,12 +34,11 @@ pub(super) fn resolve_output(
         let message = format!("output `{}`: expected letters, digits, `_` and `-`", name.value);
         found.at(name.span, message);
     }
-    check_remote(&location, found);
     let formats = resolve_formats(section, formats, &parquet, &tsv, found);
     Some(Output {
         view: view.map_or_else(|| name.value.clone(), |view| view.value),
         name: name.value,
-        tables: table_roots(Path::new(&location.value), formats),
+        tables: tables_at(&location.value, formats),
         partition_by,
         sort_by,
         exclude,
@@ -49,17 +46,6 @@ pub(super) fn resolve_output(
         expectations,
         place: line_and_column(&found.file.text, section.span.start),
     })
-}
-
-/// Tables are published by renames, which object stores do not have.
-fn check_remote(location: &Spanned<String>, found: &mut Findings<'_>) {
-    if location.value.contains("://") && !location.value.starts_with("file://") {
-        let message = format!(
-            "output location `{}`: expected a local directory; tables are published by renames",
-            location.value
-        );
-        found.at(location.span, message);
-    }
 }
 
 fn resolve_formats(
@@ -92,12 +78,13 @@ fn resolve_formats(
 }
 
 /// One format lies at the location itself, several each in a folder of its name.
-fn table_roots(location: &Path, formats: Vec<Format>) -> Vec<Table> {
+fn tables_at(location: &str, formats: Vec<Format>) -> Vec<Table> {
     let several = formats.len() > 1;
-    let root = |format: &Format| -> PathBuf {
-        if several { location.join(format.name()) } else { location.to_owned() }
+    let at = |format: &Format| match several {
+        true => format!("{}/{}", location.trim_end_matches('/'), format.name()),
+        false => location.to_owned(),
     };
-    formats.into_iter().map(|format| Table { root: root(&format), format }).collect()
+    formats.into_iter().map(|format| Table { location: at(&format), format }).collect()
 }
 
 fn resolve_parquet(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<ParquetOptions> {

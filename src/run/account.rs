@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::plan::RunPlan;
 use super::report::{OutputResult, QuarantineResult, RunResult};
 use super::witness::RunWitness;
-use crate::commit::ColumnChanges;
+use crate::commit::{ColumnChanges, Manifest};
 use crate::error::{Error, Result};
 use crate::quarantine::QuarantineFile;
 use crate::transform::SinkRecord;
@@ -42,7 +42,7 @@ pub(super) fn fill_outputs(
         let locations = output
             .tables
             .iter()
-            .map(|table| (table.format.name().to_owned(), table.root.display().to_string()));
+            .map(|table| (table.format.name().to_owned(), table.location.clone()));
         let empty = OutputResult {
             locations: locations.collect(),
             column_changes: column_changes.get(&output.name).cloned(),
@@ -52,6 +52,19 @@ pub(super) fn fill_outputs(
     }
     for record in records {
         result.add_record(record);
+    }
+}
+
+/// What an earlier attempt has published, if it is what this one would write.
+pub(super) fn fill_published(result: &mut RunResult, published: &Manifest) {
+    result.published_by = Some(published.attempt.clone());
+    for table in &published.tables {
+        let output = result.outputs.entry(table.output.clone()).or_default();
+        output.rows = table.files.iter().map(|file| file.rows).sum();
+        output.files += table.files.len() as u64;
+        output.bytes += table.files.iter().map(|file| file.bytes).sum::<u64>();
+        output.partitions = table.partitions.len() as u64;
+        output.locations.insert(table.format.clone(), table.root.clone());
     }
 }
 
@@ -71,11 +84,35 @@ pub(super) fn check_thresholds(
     }
     for record in records {
         let rejected = record.expectations.rejected.values().sum();
-        if let Some(breach) = thresholds.check(rejected, record.rows_seen) {
-            let output = &record.output;
-            let message = format!("output {output}, rows: {breach}; the rejects lie at {at}");
-            return Err(Error::Data(message));
-        }
+        check_output_rows(plan, &record.output, (rejected, record.rows_seen), at)?;
     }
     Ok(())
+}
+
+/// The same for all shards of a run together.
+pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
+    let at = &result.quarantine.location;
+    if let Some(breach) = plan.thresholds().check(result.rejected, result.lines) {
+        return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
+    }
+    for (name, output) in &result.outputs {
+        let rejected: u64 = output.rejected.values().sum();
+        check_output_rows(plan, name, (rejected, output.rows + rejected), at)?;
+    }
+    Ok(())
+}
+
+fn check_output_rows(
+    plan: &RunPlan,
+    output: &str,
+    (rejected, rows_seen): (u64, u64),
+    at: &str,
+) -> Result<()> {
+    match plan.thresholds().check(rejected, rows_seen) {
+        Some(breach) => {
+            let message = format!("output {output}, rows: {breach}; the rejects lie at {at}");
+            Err(Error::Data(message))
+        }
+        None => Ok(()),
+    }
 }

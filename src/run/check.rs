@@ -1,19 +1,20 @@
 //! Checks a pipeline without touching data, or says what a run would do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use serde_json::{Value, json};
 
 use super::execute::RunSupplies;
+use super::layout::check_layout;
 use super::load::read_pipeline;
 use super::lookups::load_lookups;
 use super::plan::{RunPlan, example_parameters, resource_shares};
-use super::publish::check_layout;
-use super::stages::list_source;
+use super::stages::{list_source, plan_queries};
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
+use crate::sink::StagingFolders;
 use crate::store::Stores;
 use crate::store::paths::RunPaths;
 use crate::transform::{Engine, PlannedOutput, logs_schema};
@@ -47,10 +48,11 @@ async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagn
         interval: "check".to_owned(),
         attempt: "check".to_owned(),
     };
-    let (settings, writer) = resource_shares(pipeline, &paths, 1);
+    let (settings, writer) = resource_shares(pipeline, 1);
+    let nowhere = StagingFolders { beside_state: None, for_uploads: PathBuf::new() };
     let (engine, more) = Engine::assemble(pipeline, &settings, &lookups, &values, stores).await?;
     found.extend(more);
-    match engine.plan_outputs(pipeline, &values, &paths, &writer).await {
+    match engine.plan_outputs(pipeline, &values, &paths, &nowhere, &writer).await {
         Ok(_) => {}
         Err(Error::Config(more)) => found.extend(more),
         Err(error) => return Err(error),
@@ -65,9 +67,8 @@ async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagn
 pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Value> {
     let pipeline = &plan.pipeline;
     let lookups = load_lookups(pipeline)?;
-    let (parameters, stores) = (&plan.parameters, &supplies.stores);
-    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, stores).await?;
-    let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
+    let (engine, outputs) = plan_queries(plan, supplies, &lookups).await?;
+    drop(engine);
     let logs = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
     let objects = list_source(plan, supplies).await?.objects;
     let listed: Vec<Value> = objects
@@ -82,7 +83,7 @@ pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Val
         },
         "outputs": outputs.iter().map(|output| describe_output(output, &logs)).collect::<Vec<_>>(),
         "quarantine": pipeline.quarantine.location,
-        "state": pipeline.state.display().to_string(),
+        "state": pipeline.state,
         "parameters": plan.parameters.keys().collect::<Vec<_>>(),
         "threads": plan.engine.threads,
         "memory_limit_bytes": pipeline.resources.memory_limit_bytes,
@@ -102,7 +103,7 @@ fn describe_output(planned: &PlannedOutput, logs: &Schema) -> Value {
     let tables: Vec<Value> = output
         .tables
         .iter()
-        .map(|table| json!({ "format": table.format.name(), "root": table.root }))
+        .map(|table| json!({ "format": table.format.name(), "root": table.location }))
         .collect();
     json!({
         "name": output.name,

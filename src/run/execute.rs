@@ -6,23 +6,33 @@ use std::sync::atomic::AtomicBool;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::account::{check_thresholds, fill_account, fill_outputs, fill_quarantine};
+use super::account::{
+    check_thresholds, fill_account, fill_outputs, fill_published, fill_quarantine,
+};
+use super::hold::{HeldInterval, hold_interval, warn_if_published};
 use super::lookups::{describe_lookups, load_lookups};
 use super::plan::RunPlan;
-use super::publish::{hold_interval, publish_tables, warn_if_published};
+use super::provenance::provenance_of;
+use super::publish::{publish_tables, record_work};
 use super::report::{RunResult, Status};
-use super::stages::{list_source, new_scan, read_and_write, start_quarantine};
+use super::stages::{
+    ListedSource, list_source, new_scan, plan_queries, read_and_write, start_quarantine,
+};
 use super::witness::RunWitness;
+use crate::commit::CommitSupplies;
+use crate::enrich::Enrichment;
 use crate::error::{Error, Result};
 use crate::store::Stores;
 use crate::telemetry::Progress;
-use crate::transform::Engine;
+use crate::transform::{Engine, PlannedOutput};
 
 /// What a run needs from the world.
 #[derive(Debug, Clone)]
 pub struct RunSupplies {
     /// What all stores share, the environment's variables among it.
     pub stores: Stores,
+    /// What committing needs.
+    pub commit: CommitSupplies,
     /// Raised as the work goes on.
     pub progress: Arc<Progress>,
     /// Stops the run, up to the moment at which it publishes.
@@ -38,24 +48,54 @@ pub struct RunSupplies {
 /// # Errors
 /// Whatever stopped the run. Nothing is visible then but the quarantine.
 pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunResult) -> Result<()> {
-    let pipeline = &plan.pipeline;
-    let lookups = load_lookups(pipeline)?;
-    let (parameters, stores) = (&plan.parameters, &supplies.stores);
-    let engine = Engine::build(pipeline, &plan.engine, &lookups, parameters, stores).await?;
-    let outputs = engine.plan_outputs(pipeline, parameters, &plan.paths, &plan.writer).await?;
-
+    let lookups = load_lookups(&plan.pipeline)?;
+    let (engine, outputs) = plan_queries(plan, supplies, &lookups).await?;
     let source = list_source(plan, supplies).await?;
     if source.objects.is_empty() {
-        warn_if_published(plan)?;
+        warn_if_published(plan, supplies).await?;
         result.status = Status::NothingToDo;
         return Ok(());
     }
 
-    let hold = hold_interval(plan, &source, &outputs)?;
+    let provenance = provenance_of(plan, &lookups, &supplies.stores).await?;
+    let held = hold_interval(plan, supplies, &source, provenance, &outputs).await?;
+    let done = match &held.made_already {
+        Some(published) if !plan.force => {
+            fill_published(result, published);
+            result.status = Status::AlreadyPublished;
+            Ok(())
+        }
+        _ => {
+            let work = Work { engine: &engine, outputs: &outputs, lookups: &lookups, held: &held };
+            write_and_publish(plan, supplies, work, source, result).await
+        }
+    };
+    held.release().await;
+    done
+}
+
+/// What the work on a held interval needs.
+struct Work<'w> {
+    engine: &'w Engine,
+    outputs: &'w [PlannedOutput],
+    lookups: &'w Enrichment,
+    held: &'w HeldInterval,
+}
+
+/// Reads the interval's objects, writes the tables' files, and publishes them; a shard's files
+/// wait for `ashiato publish`.
+async fn write_and_publish(
+    plan: &RunPlan,
+    supplies: &RunSupplies,
+    Work { engine, outputs, lookups, held }: Work<'_>,
+    source: ListedSource,
+    result: &mut RunResult,
+) -> Result<()> {
     let quarantine = start_quarantine(plan, supplies)?;
-    let scan = new_scan(plan, supplies, source, &outputs);
+    let scan = new_scan(plan, supplies, source, outputs);
     let witness = Arc::new(RunWitness::new(plan, supplies, quarantine.sender()));
-    let work = read_and_write(&engine, &outputs, &scan, &witness, quarantine.sender());
+    let sinks = (quarantine.sender(), held.uploads.clone());
+    let work = read_and_write(engine, outputs, &scan, &witness, sinks);
     let written = tokio::select! {
         written = work => written,
         () = supplies.cancel.cancelled() => Err(Error::Unavailable("the run was stopped".into())),
@@ -64,18 +104,27 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
     scan.cancel.cancel();
     fill_account(result, &witness);
     drop(witness);
-    result.enrichment = describe_lookups(&lookups);
+    result.enrichment = describe_lookups(lookups);
     let rejects = quarantine.finish().await;
     fill_quarantine(result, plan, rejects.as_deref().unwrap_or_default());
     let (written, _) = (written?, rejects?);
-    fill_outputs(result, plan, &written, hold.column_changes());
-    if cfg!(debug_assertions) && stores.environment().get("ASHIATO_TEST_LOSE_A_LINE").is_some() {
+    fill_outputs(result, plan, &written, &held.column_changes);
+    let environment = supplies.stores.environment();
+    if cfg!(debug_assertions) && environment.get("ASHIATO_TEST_LOSE_A_LINE").is_some() {
         result.decoded -= 1; // only builds for tests can lose one, to prove that it is noticed
     }
     result.check_balance(scan.objects.len())?;
     check_thresholds(plan, result, &written)?;
 
-    result.replaced_intervals = publish_tables(plan, supplies, hold, &outputs, written).await?;
+    let record = record_work(plan, held, &written, result).await?;
+    if !plan.shard.is_whole() {
+        held.attempt.hand_over();
+        result.status = Status::Written;
+        return Ok(());
+    }
+    let attempt = Arc::clone(&held.attempt);
+    let replaced = publish_tables(plan, supplies, attempt, outputs, vec![record]).await?;
+    result.replaced_intervals = replaced;
     result.status = Status::Published;
     Ok(())
 }

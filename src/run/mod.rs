@@ -6,16 +6,21 @@
 mod account;
 pub mod check;
 pub mod execute;
+mod hold;
+mod layout;
 pub mod load;
 mod lookups;
 pub mod plan;
+mod provenance;
 mod publish;
 pub mod report;
+mod shards;
 mod stages;
 mod witness;
 
 pub use check::{check_pipeline, describe_plan};
 pub use execute::{RunSupplies, execute};
 pub use load::load_pipeline;
-pub use plan::{RunPlan, plan_run};
+pub use plan::{RunPlan, RunRequest, plan_run};
 pub use report::{RunResult, Status};
+pub use shards::publish_shards;

@@ -1,5 +1,6 @@
 //! What a run will do: pure, from the pipeline and the interval alone.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::suggestion;
@@ -8,6 +9,7 @@ use crate::interval::Interval;
 use crate::pipeline::{BUILT_IN_PARAMETERS, ParameterValue, Pipeline};
 use crate::quarantine::Thresholds;
 use crate::sink::WriterOptions;
+use crate::source::Shard;
 use crate::store::paths::RunPaths;
 use crate::transform::{EngineSettings, ParameterValues};
 
@@ -26,6 +28,29 @@ pub struct RunPlan {
     pub engine: EngineSettings,
     /// What each output's writer may take.
     pub writer: WriterOptions,
+    /// The part of the input that is read.
+    pub shard: Shard,
+    /// Whether to run even if the tables are published already as this run would make them.
+    pub force: bool,
+    /// The folder for what is spilled, and for files until they are uploaded.
+    pub spill: PathBuf,
+}
+
+/// What the caller says of a run besides its pipeline and interval.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// `NAME=VALUE` texts.
+    pub parameters: Vec<String>,
+    /// Unique for each attempt; letters and digits that grow with time.
+    pub attempt: String,
+    /// The part of the input that is read.
+    pub shard: Shard,
+    /// Whether to run even if the tables are published already as this run would make them.
+    pub force: bool,
+    /// The machine's cores.
+    pub cores: usize,
+    /// The machine's folder for temporary files.
+    pub temporary: PathBuf,
 }
 
 impl RunPlan {
@@ -44,26 +69,26 @@ impl RunPlan {
 
 /// Plans a run of `pipeline` over `interval`.
 ///
-/// `given` are `NAME=VALUE` texts; `attempt` is unique for each attempt; `cores` is what the
-/// machine has.
-///
 /// # Errors
 /// `Error::Usage` for parameters that are unknown, of the wrong type or missing.
 pub fn plan_run(
     pipeline: Arc<Pipeline>,
     interval: Interval,
-    given: &[String],
-    attempt: String,
-    cores: usize,
+    request: RunRequest,
 ) -> Result<RunPlan> {
-    let mut parameters = resolve_parameters(&pipeline, given)?;
+    let RunRequest { attempt, shard, force, cores, temporary, .. } = request;
+    let mut parameters = resolve_parameters(&pipeline, &request.parameters)?;
     let bounds = [interval.start(), interval.end()];
     for (name, bound) in BUILT_IN_PARAMETERS.iter().zip(bounds) {
         parameters.insert((*name).to_owned(), ParameterValue::Timestamp(bound));
     }
     let paths = RunPaths { pipeline: pipeline.name.clone(), interval: interval.id(), attempt };
-    let (engine, writer) = resource_shares(&pipeline, &paths, cores);
-    Ok(RunPlan { pipeline, interval, paths, parameters, engine, writer })
+    let (engine, mut writer) = resource_shares(&pipeline, cores);
+    // Nothing of the attempt, so that the same input makes the same bytes.
+    let run = format!("{}/{}", paths.pipeline, paths.interval);
+    writer.footer = vec![("ashiato.run".to_owned(), run)];
+    let spill = pipeline.resources.spill.clone().unwrap_or(temporary);
+    Ok(RunPlan { pipeline, interval, paths, parameters, engine, writer, shard, force, spill })
 }
 
 /// What the program itself, look-up tables, reading ahead and batches on their way take.
@@ -77,7 +102,6 @@ const WRITERS_PERCENT: u64 = 30;
 /// Divides what a run may take between the engine and the writers.
 pub(super) fn resource_shares(
     pipeline: &Pipeline,
-    paths: &RunPaths,
     cores: usize,
 ) -> (EngineSettings, WriterOptions) {
     let resources = &pipeline.resources;
@@ -92,10 +116,7 @@ pub(super) fn resource_shares(
     let writer = WriterOptions {
         open_writers_max: resources.open_writers_max,
         buffered_bytes_max: writers / outputs,
-        footer: vec![
-            ("ashiato.run".to_owned(), format!("{}/{}", paths.pipeline, paths.interval)),
-            ("ashiato.attempt".to_owned(), paths.attempt.clone()),
-        ],
+        footer: Vec::new(),
     };
     (engine, writer)
 }

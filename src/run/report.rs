@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::commit::ColumnChanges;
+use crate::decode::count_unknown_field;
 use crate::error::{Error, Result};
 use crate::store::{Operation, OperationCounts};
 use crate::transform::{ObjectTally, SinkRecord};
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Its tables are published.
     Published,
+    /// Its tables were published before, from the same input with the same pipeline.
+    AlreadyPublished,
+    /// A shard's files are written, and wait for `ashiato publish`.
+    Written,
     /// The interval has no objects.
     NothingToDo,
     /// Only what it would do was asked for.
@@ -27,7 +32,7 @@ pub enum Status {
 }
 
 /// The run's result. Counts are of lines unless a name says otherwise; sizes are in bytes.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunResult {
     /// How it ended.
     pub status: Status,
@@ -37,6 +42,9 @@ pub struct RunResult {
     pub run_id: String,
     /// Unique for each attempt.
     pub attempt: String,
+    /// The attempt that published the interval, if it is `already_published`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_by: Option<String>,
     /// First instant of the interval, RFC 3339 in UTC.
     pub interval_start: String,
     /// First instant behind the interval, RFC 3339 in UTC.
@@ -62,6 +70,7 @@ pub struct RunResult {
     /// What SQL functions looked things up in, and what they did not find.
     pub enrichment: EnrichmentResult,
     /// What was asked of the stores, by operation; those that were not asked for are left out.
+    #[serde(skip_deserializing)]
     pub store: BTreeMap<Operation, OperationCounts>,
     /// Smaller intervals, published earlier, that this run replaced.
     pub replaced_intervals: Vec<String>,
@@ -78,7 +87,7 @@ pub struct RunResult {
 }
 
 /// What was read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Objects read to their end.
     pub objects: u64,
@@ -91,7 +100,7 @@ pub struct Sources {
 }
 
 /// What was written for one output, over all its formats.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputResult {
     /// Rows of the output; each of its tables holds all of them.
     pub rows: u64,
@@ -113,7 +122,7 @@ pub struct OutputResult {
 }
 
 /// What the rejects' files are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineResult {
     /// The folder of this attempt's rejects.
     pub location: String,
@@ -124,7 +133,7 @@ pub struct QuarantineResult {
 }
 
 /// What SQL functions looked things up in, and what they did not find.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EnrichmentResult {
     /// The geographic databases, in the order of their precedence.
     pub geoip: Vec<GeoDatabase>,
@@ -135,7 +144,7 @@ pub struct EnrichmentResult {
 }
 
 /// One geographic database.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeoDatabase {
     /// Its file.
     pub path: String,
@@ -146,7 +155,7 @@ pub struct GeoDatabase {
 }
 
 /// What stopped a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorResult {
     /// The exit code.
     pub exit_code: u8,
@@ -219,6 +228,37 @@ impl RunResult {
         Ok(())
     }
 
+    /// Adds what another task of the same run has read and written.
+    pub fn add_task(&mut self, task: &RunResult) {
+        self.lines += task.lines;
+        self.decoded += task.decoded;
+        self.rejected += task.rejected;
+        self.blank += task.blank;
+        add_counts(&mut self.rejects_by_reason, &task.rejects_by_reason);
+        for (path, count) in &task.unknown_fields {
+            count_unknown_field(&mut self.unknown_fields, path, *count);
+        }
+        self.sources.objects += task.sources.objects;
+        self.sources.bytes += task.sources.bytes;
+        self.sources.compressed_bytes += task.sources.compressed_bytes;
+        self.sources.damaged.extend(task.sources.damaged.iter().cloned());
+        for (name, other) in &task.outputs {
+            let output = self.outputs.entry(name.clone()).or_default();
+            output.rows += other.rows;
+            output.files += other.files;
+            output.bytes += other.bytes;
+            add_counts(&mut output.rejected, &other.rejected);
+            add_counts(&mut output.warned, &other.warned);
+            output.locations.clone_from(&other.locations);
+            output.column_changes.clone_from(&other.column_changes);
+        }
+        self.quarantine.rejects += task.quarantine.rejects;
+        self.quarantine.files.extend(task.quarantine.files.iter().cloned());
+        self.enrichment.geoip.clone_from(&task.enrichment.geoip);
+        self.enrichment.tax_table.clone_from(&task.enrichment.tax_table);
+        add_counts(&mut self.enrichment.warnings, &task.enrichment.warnings);
+    }
+
     /// Notes what stopped the run.
     pub fn set_error(&mut self, error: &Error) {
         self.status =
@@ -228,6 +268,12 @@ impl RunResult {
             message: error.to_string(),
             advice: error.advice().to_owned(),
         });
+    }
+}
+
+fn add_counts(counts: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
+    for (name, count) in others {
+        *counts.entry(name.clone()).or_default() += count;
     }
 }
 

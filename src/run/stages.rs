@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
 use super::witness::RunWitness;
+use crate::enrich::Enrichment;
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::quarantine::{Quarantine, QuarantineSender};
-use crate::sink::EncoderPool;
+use crate::sink::{EncoderPool, StagingFolders, UploadRoom, UploadStaging};
 use crate::source::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
 use crate::store::{Store, StoreLocation};
 use crate::transform::{
@@ -32,6 +33,36 @@ pub(super) struct ListedSource {
     pub objects: Vec<SourceObject>,
     /// Whether another interval would have other ones.
     pub is_by_time: bool,
+}
+
+/// Plans all queries down to the files that they write.
+pub(super) async fn plan_queries(
+    plan: &RunPlan,
+    supplies: &RunSupplies,
+    lookups: &Arc<Enrichment>,
+) -> Result<(Engine, Vec<PlannedOutput>)> {
+    let (pipeline, parameters, stores) = (&plan.pipeline, &plan.parameters, &supplies.stores);
+    let engine = Engine::build(pipeline, &plan.engine, lookups, parameters, stores).await?;
+    let staging = StagingFolders {
+        beside_state: StoreLocation::parse(&pipeline.state)?
+            .local_path()
+            .map(|folder| plan.paths.staging(&folder)),
+        for_uploads: UploadStaging::folder_of(&plan.spill, &plan.paths.attempt),
+    };
+    let (paths, writer) = (&plan.paths, &plan.writer);
+    let outputs = engine.plan_outputs(pipeline, parameters, paths, &staging, writer).await?;
+    let gathers = outputs.iter().find(|output| output.gathers_rows.is_some());
+    if let Some((output, by)) =
+        gathers.and_then(|output| Some((output, output.gathers_rows.as_ref()?)))
+        && !plan.shard.is_whole()
+    {
+        return Err(Error::Usage(format!(
+            "output `{}` gathers rows of the whole input ({by}), but a shard reads only a part of \
+             it; run it without --shard",
+            output.output.name
+        )));
+    }
+    Ok((engine, outputs))
 }
 
 /// Finds the interval's objects.
@@ -88,7 +119,7 @@ pub(super) fn new_scan(
     let columns: BTreeSet<usize> = outputs.iter().flat_map(|o| o.logs_columns.clone()).collect();
     Arc::new(LogScan {
         store: source.store.store,
-        objects: source.objects,
+        objects: plan.shard.take(source.objects),
         contract: Arc::new(plan.pipeline.contract.clone()),
         partition_columns: plan.pipeline.source.partition_columns.clone(),
         columns: columns.into_iter().collect(),
@@ -105,7 +136,7 @@ pub(super) async fn read_and_write(
     outputs: &[PlannedOutput],
     scan: &Arc<LogScan>,
     witness: &Arc<RunWitness>,
-    quarantine: QuarantineSender,
+    (quarantine, uploads): (QuarantineSender, UploadRoom),
 ) -> Result<Vec<SinkRecord>> {
     let encoders = EncoderPool::new(scan.threads)?;
     let mut readers = Vec::new();
@@ -118,7 +149,8 @@ pub(super) async fn read_and_write(
         });
         let feed = Arc::new(LogsFeed::new(shared, Arc::clone(scan)));
         let (quarantine, encoders) = (quarantine.clone(), encoders.clone());
-        let supplies = Arc::new(SinkSupplies { quarantine, encoders });
+        let uploads = uploads.clone();
+        let supplies = Arc::new(SinkSupplies { quarantine, encoders, uploads });
         runs.push(engine.run_output(output, feed, supplies));
     }
     let witness = Arc::clone(witness) as Arc<dyn ScanWitness>;

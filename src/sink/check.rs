@@ -133,7 +133,7 @@ mod tests {
     use crate::pipeline::{ParquetOptions, ParquetTarget, Table, TsvOptions};
 
     fn output(formats: Vec<Format>) -> Output {
-        let table = |format: Format| Table { root: format.name().into(), format };
+        let table = |format: Format| Table { location: format.name().into(), format };
         Output {
             name: "events".into(),
             view: "events".into(),

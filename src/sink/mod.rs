@@ -8,11 +8,12 @@
 //! encoded (tsv.rs)       "2026-11-21 04:05:00\t120.50\n", through gzip
 //! encoded (parquet.rs)   INT64 µs and INT32 decimal, or INT96 and fixed-length bytes for Hive
 //! staged (writers.rs)    <staging>/<output>.tsv/<hive path>/part-00000-<attempt>.tsv.gz, fsynced
+//! uploaded (upload.rs)   if the table is in an object store: parts of an upload, not yet completed
 //! recorded               WrittenFile { rows: 1, bytes, sha256, … }
 //! ```
 //!
 //! What a table cannot hold is said before any row is read: [`check_output`].
-//! Nothing here knows where files end up: `commit` moves them.
+//! Nothing here makes a file visible: `commit` moves them, or completes their uploads.
 
 mod block;
 mod check;
@@ -26,13 +27,17 @@ mod parquet;
 mod parquet_columns;
 mod parquet_schema;
 mod route;
+mod staging;
 mod stored;
 mod text;
 mod tsv;
+mod upload;
 mod writers;
 
 pub use check::{check_output, check_tsv_schema};
 pub use encoders::EncoderPool;
 pub use hive_path::{DEFAULT_PARTITION, PartitionKey, escape_path_name};
+pub use staging::{StagingFolders, UploadStaging};
 pub use stored::{stored_schema, stored_type};
+pub use upload::{BegunUpload, FileUploads, UploadRoom};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

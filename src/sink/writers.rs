@@ -28,6 +28,7 @@ use crate::sink::file::{Sealed, write_error};
 use crate::sink::open_file::{OpenFile, TableBlock, TableWriter};
 use crate::sink::route::{Part, Router};
 use crate::sink::stored::stored_schema;
+use crate::store::Upload;
 use crate::store::paths::RunPaths;
 
 /// Bytes of a block: beyond them nothing gets faster.
@@ -48,7 +49,7 @@ pub struct WriterOptions {
     pub footer: Vec<(String, String)>,
 }
 
-/// One finished file below the staging folder.
+/// One finished file: below the staging folder, or uploaded from there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WrittenFile {
     /// The output's name.
@@ -65,6 +66,18 @@ pub struct WrittenFile {
     pub bytes: u64,
     /// SHA-256 of those bytes, 64 hexadecimal digits, lower case.
     pub sha256: String,
+    /// Where the bytes are, if the table is in an object store; else the staging folder has them.
+    pub upload: Option<Upload>,
+}
+
+impl WrittenFile {
+    /// The path below the table's root: `dt=2026-11-21/service=books/part-00000-a1.parquet`.
+    pub fn path(&self) -> String {
+        match self.hive_path.as_str() {
+            "" => self.name.clone(),
+            hive_path => format!("{hive_path}/{}", self.name),
+        }
+    }
 }
 
 /// Writes the rows of one output, in all of its formats, below the staging folder.
@@ -180,6 +193,11 @@ impl OutputWriter {
         self.sync_folders()?;
         self.written.sort();
         Ok(self.written)
+    }
+
+    /// Hands out the files that are finished so far; they are forgotten here, and may be removed.
+    pub fn take_written(&mut self) -> Vec<WrittenFile> {
+        std::mem::take(&mut self.written)
     }
 
     /// Bytes that rows and the encoders of all open files hold in memory.
@@ -339,7 +357,7 @@ impl OutputWriter {
             let output = self.output.clone();
             let format = self.tables[full.table].format.to_owned();
             let hive_path = full.hive_path;
-            Ok(WrittenFile { output, format, hive_path, name, rows, bytes, sha256 })
+            Ok(WrittenFile { output, format, hive_path, name, rows, bytes, sha256, upload: None })
         };
         let written: Vec<_> = self.encoders.run(|| files.into_par_iter().map(finish).collect());
         self.written.extend(written.into_iter().collect::<Result<Vec<_>>>()?);

@@ -13,7 +13,7 @@ use super::*;
 use crate::pipeline::{Format, ParquetOptions, Table, TsvCompression, TsvOptions};
 
 fn output(formats: Vec<Format>, partition_by: &[&str]) -> Output {
-    let table = |format: Format| Table { root: format.name().into(), format };
+    let table = |format: Format| Table { location: format.name().into(), format };
     Output {
         name: "events".into(),
         view: "events".into(),
@@ -264,6 +264,7 @@ fn records_of_files_survive_json() {
         rows: 1,
         bytes: 2,
         sha256: "00".into(),
+        upload: None,
     };
     let json = serde_json::to_string(&file).unwrap();
     assert_eq!(serde_json::from_str::<WrittenFile>(&json).unwrap(), file);

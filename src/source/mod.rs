@@ -18,7 +18,9 @@ mod frame;
 mod list;
 mod open;
 mod read;
+mod shard;
 
 pub use frame::{FrameOptions, Framed, Framer};
 pub use list::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
 pub use open::open_object;
+pub use shard::Shard;

@@ -162,6 +162,7 @@ pub(crate) struct FaultyStore {
     faults: Arc<Faults>,
     uploads: Arc<Mutex<HashMap<MultipartId, Parts>>>,
     uploads_begun: Arc<AtomicU64>,
+    completing: Arc<tokio::sync::Mutex<()>>,
     /// Whether it is like S3 in what stores differ in: a deletion of many objects has one answer
     /// if it fails, and one of a missing object succeeds; the e-tags of uploads tell of the parts.
     pub is_like_s3: Arc<AtomicBool>,
@@ -200,6 +201,7 @@ impl FaultyStore {
             faults: Arc::new(faults),
             uploads: Arc::default(),
             uploads_begun: Arc::default(),
+            completing: Arc::default(),
             is_like_s3: Arc::default(),
             lists_backwards: Arc::default(),
             upload_tags: Arc::default(),
@@ -224,6 +226,11 @@ impl FaultyStore {
     /// Uploads that were neither completed nor aborted.
     pub fn uploads_left(&self) -> usize {
         self.uploads.lock().unwrap().len()
+    }
+
+    /// Forgets all uploads, as a rule of the bucket may.
+    pub fn lose_uploads(&self) {
+        self.uploads.lock().unwrap().clear();
     }
 
     /// Does something that has an effect.
@@ -416,6 +423,8 @@ impl MultipartStore for FaultyStore {
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
         let complete = async {
+            // As with S3, whoever misses the upload sees the object.
+            let _one_at_a_time = self.completing.lock().await;
             let stored = self.take_upload(path, id)?;
             let (mut bytes, mut md5) = (Vec::new(), Md5::new());
             for (part, (tag, data)) in parts.iter().zip(stored.values()) {
@@ -434,6 +443,10 @@ impl MultipartStore for FaultyStore {
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        self.act(async { self.take_upload(path, id).map(drop) }).await
+        let abort = async {
+            let _one_at_a_time = self.completing.lock().await;
+            self.take_upload(path, id).map(drop)
+        };
+        self.act(abort).await
     }
 }

@@ -9,10 +9,11 @@
 //! Behaviours are decorators, a file each: [`Stores`] says how they are stacked.
 
 mod answer;
+mod blocking;
 mod clock;
 mod failure;
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 mod layer;
 mod limit;
 mod meter;
@@ -20,10 +21,15 @@ mod open;
 pub mod paths;
 mod retry;
 mod stores;
+mod upload;
 
+pub use blocking::{BlockingStore, Found, PlannedObject};
+#[cfg(test)]
+pub(crate) use clock::TestClock;
 pub use clock::{Clock, SystemClock};
 pub use failure::store_error;
 pub use layer::UploadStore;
 pub use meter::{Operation, OperationCounts, StoreMeter};
 pub use open::{Environment, Store, StoreLocation};
 pub use stores::Stores;
+pub use upload::Upload;

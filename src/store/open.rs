@@ -140,6 +140,24 @@ impl Store {
         }
     }
 
+    /// The object of a name below the place.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] for a name with empty or dotted parts, which would lead elsewhere.
+    pub fn path_of(&self, name: &str) -> Result<Path> {
+        let full = match (self.prefix.as_ref(), name) {
+            (prefix, "") => prefix.to_owned(),
+            ("", name) => name.to_owned(),
+            (prefix, name) => format!("{prefix}/{name}"),
+        };
+        let refused = |error: &dyn std::fmt::Display| {
+            Error::Bug(format!("naming an object `{name}` below {}: {error}", self.display))
+        };
+        let path = Path::parse(&full).map_err(|error| refused(&error))?;
+        // The parser drops a slash at either end, and with it what stood there.
+        if path.as_ref() == full { Ok(path) } else { Err(refused(&"it has empty parts")) }
+    }
+
     /// An object's full name, as a person would paste it; `object` is the prefix or lies below it.
     pub fn display_of(&self, object: &Path) -> String {
         let below = object.as_ref().strip_prefix(self.prefix.as_ref()).unwrap_or(object.as_ref());
@@ -182,6 +200,79 @@ impl StoreLocation {
         }
     }
 
+    /// Whether it is on disk.
+    pub fn is_local(&self) -> bool {
+        matches!(self.place, Place::Local(_))
+    }
+
+    /// A place below this one; `name` is free of empty and dotted parts.
+    pub fn below(&self, name: &str) -> Self {
+        let text = format!("{}/{name}", self.text.trim_end_matches('/'));
+        let place = match &self.place {
+            Place::Local(path) => Place::Local(path.join(name)),
+            Place::Remote { cloud, bucket, prefix } => {
+                let prefix = name.split('/').fold(prefix.clone(), |path, part| path.join(part));
+                Place::Remote { cloud: *cloud, bucket: bucket.clone(), prefix }
+            }
+        };
+        StoreLocation { text, place }
+    }
+
+    /// The same place by an absolute path or the URL as it was given, for records that must
+    /// outlive the working directory.
+    pub fn absolute(&self) -> String {
+        match self.local_path() {
+            Some(path) => path.display().to_string(),
+            None => self.text.clone(),
+        }
+    }
+
+    /// The same place as Hadoop names it: `file:///out`, `s3a://bucket/out`, `gs://bucket/out`,
+    /// `abfss://container@account.dfs.core.windows.net/out`. Nothing is escaped, as Hadoop takes
+    /// `%20` literally.
+    pub fn hadoop_url(&self, environment: &Environment) -> String {
+        let Place::Remote { cloud, bucket, prefix } = &self.place else {
+            return format!("file://{}", self.absolute());
+        };
+        let (scheme, host) = bucket.split_once("://").unwrap_or(("", bucket));
+        let base = match cloud {
+            Cloud::S3 => format!("s3a://{host}"),
+            Cloud::Google => format!("gs://{host}"),
+            Cloud::Azure if host.contains('@') => format!("{scheme}://{host}"),
+            Cloud::Azure => {
+                let account = environment.get("AZURE_STORAGE_ACCOUNT_NAME").unwrap_or("ACCOUNT");
+                format!("abfss://{host}@{account}.dfs.core.windows.net")
+            }
+        };
+        match prefix.as_ref() {
+            "" => base,
+            prefix => format!("{base}/{prefix}"),
+        }
+    }
+
+    /// Whether one of two places contains the other, or they are the same; by name only.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (&self.place, &other.place) {
+            (Place::Local(a), Place::Local(b)) => {
+                let (a, b) = (resolved(a), resolved(b));
+                a.starts_with(&b) || b.starts_with(&a)
+            }
+            (
+                Place::Remote { cloud, bucket, prefix },
+                Place::Remote { cloud: other_cloud, bucket: other_bucket, prefix: other_prefix },
+            ) => {
+                let host = |bucket: &str| {
+                    let (_, host) = bucket.split_once("://").unwrap_or(("", bucket));
+                    host.split('@').next().unwrap_or_default().to_owned()
+                };
+                let is_same = cloud == other_cloud && host(bucket) == host(other_bucket);
+                let contains = |a: &Path, b: &Path| a.prefix_matches(b) || b.prefix_matches(a);
+                is_same && contains(prefix, other_prefix)
+            }
+            _ => false,
+        }
+    }
+
     /// Opens the store; nothing is asked of it yet.
     ///
     /// # Errors
@@ -197,6 +288,12 @@ impl StoreLocation {
                 let store = Store::at(&stores.stack_local(files), prefix, &self.text, meter);
                 Ok(Store { local: Some(absolute), ..store })
             }
+            #[cfg(test)]
+            Place::Remote { bucket, prefix, .. } if stores.bucket(bucket).is_some() => {
+                let layer = stores.bucket(bucket).map(|layer| stores.stack_cloud(layer));
+                let layer = layer.ok_or_else(|| unusable(&"no such bucket"))?;
+                Ok(Store::at(&layer, prefix.clone(), &self.text, meter))
+            }
             Place::Remote { cloud, bucket, prefix } => {
                 let client = open_cloud(*cloud, bucket, stores.environment());
                 let client = Layer::with_uploads(client.map_err(|error| unusable(&error))?);
@@ -210,6 +307,22 @@ impl std::fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The absolute path without `.` and `..`, by name only.
+fn resolved(path: &FilePath) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut resolved = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            other => resolved.push(other),
+        }
+    }
+    resolved
 }
 
 fn refused(text: &str, reason: &str) -> Error {

@@ -84,6 +84,10 @@ pub struct Stores {
     retries: Arc<Retries>,
     limits: Arc<Limits>,
     meter: StoreMeter,
+    clock: Arc<dyn Clock>,
+    /// Stores that stand for buckets, by their URLs.
+    #[cfg(test)]
+    buckets: std::collections::BTreeMap<String, super::faults::FaultyStore>,
 }
 
 impl Stores {
@@ -99,13 +103,27 @@ impl Stores {
         let bandwidth_max = settings.bandwidth_max.map(NonZeroU64::get);
         let limits = Arc::new(Limits::new(settings.requests_max, bandwidth_max, &clock));
         let policy = RetryPolicy::for_time(settings.retry_time);
-        let retries = Arc::new(Retries::new(policy, clock, seed, meter.clone()));
-        Ok(Stores { environment, retries, limits, meter })
+        let own = Arc::clone(&clock);
+        let retries = Arc::new(Retries::new(policy, own, seed, meter.clone()));
+        Ok(Stores {
+            environment,
+            retries,
+            limits,
+            meter,
+            clock,
+            #[cfg(test)]
+            buckets: std::collections::BTreeMap::new(),
+        })
     }
 
     /// The variables that stores are opened with.
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// The clock that retries and limits go by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// What was asked of all these stores so far.
@@ -129,6 +147,18 @@ impl Stores {
 
 #[cfg(test)]
 impl Stores {
+    /// Has a store stand for a bucket such as `s3://lake`, below all behaviours.
+    pub(crate) fn with_bucket(mut self, url: &str, store: super::faults::FaultyStore) -> Self {
+        self.buckets.insert(url.to_owned(), store);
+        self
+    }
+
+    /// What stands for a bucket.
+    pub(super) fn bucket(&self, url: &str) -> Option<Layer> {
+        let store = self.buckets.get(url)?;
+        Some(Layer::with_uploads(Arc::new(store.clone())))
+    }
+
     /// For tests that care for nothing of it.
     pub(crate) fn of_tests(environment: &Environment) -> Self {
         Stores::new(environment.clone(), Arc::new(super::clock::TestClock::default()), 0).unwrap()

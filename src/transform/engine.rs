@@ -21,7 +21,7 @@ use super::views::register_views;
 use crate::enrich::Enrichment;
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
-use crate::sink::WriterOptions;
+use crate::sink::{StagingFolders, WriterOptions};
 use crate::store::Stores;
 use crate::store::paths::RunPaths;
 use crate::udf;
@@ -88,6 +88,7 @@ impl Engine {
         pipeline: &Pipeline,
         values: &ParameterValues,
         run: &RunPaths,
+        staging: &StagingFolders,
         options: &WriterOptions,
     ) -> Result<Vec<PlannedOutput>> {
         let mut planned = Vec::new();
@@ -96,7 +97,7 @@ impl Engine {
             if !self.context.table_exist(output.view.as_str()).map_err(engine_error)? {
                 continue;
             }
-            let staging = run.staging(&pipeline.state);
+            let staging = staging.of(output)?;
             let place = SinkPlace { run: run.clone(), staging, options: options.clone() };
             match plan_output(&self.context, pipeline, output, values, place).await {
                 Ok(output) => planned.push(output),

@@ -29,6 +29,8 @@ pub struct PlannedOutput {
     pub logs_scans: usize,
     /// The columns of `logs` that it reads, by number.
     pub logs_columns: BTreeSet<usize>,
+    /// What gathers rows from the whole input, if anything does: an aggregate, a join, a limit.
+    pub gathers_rows: Option<String>,
     pub(super) sink: Arc<dyn ExecutionPlan>,
 }
 
@@ -64,8 +66,33 @@ pub(super) async fn plan_output(
     let input = ordered.create_physical_plan().await.map_err(of_engine)?;
     let logs = logs_scans(&input);
     let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
+    let gathers_rows = gathers_rows(input.as_ref());
     let sink = Arc::new(SinkExec::new(input, output.clone(), place));
-    Ok(PlannedOutput { output: output.clone(), schema, logs_scans, logs_columns, sink })
+    let output = output.clone();
+    Ok(PlannedOutput { output, schema, logs_scans, logs_columns, gathers_rows, sink })
+}
+
+/// Nodes that make of each row what they would make of it alone. A sort only orders the rows of
+/// files, unless it stops early.
+const ROW_WISE: [&str; 9] = [
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "FilterExec",
+    "LogScanExec",
+    "ProjectionExec",
+    "RepartitionExec",
+    "SortPreservingMergeExec",
+    "UnnestExec",
+];
+
+/// The first node of a plan that is not known to be row by row.
+fn gathers_rows(plan: &dyn ExecutionPlan) -> Option<String> {
+    let is_sort = plan.name() == "SortExec";
+    if plan.fetch().is_some() || !(is_sort || ROW_WISE.contains(&plan.name())) {
+        return Some(plan.name().to_owned());
+    }
+    plan.children().into_iter().find_map(|child| gathers_rows(child.as_ref()))
 }
 
 fn written_schema(output: &Output, view: &Schema) -> SchemaRef {

@@ -31,7 +31,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::engine::engine_error;
@@ -39,11 +39,14 @@ use super::expect::{ExpectationCounts, ExpectationSplit};
 use crate::error::{Error, Result};
 use crate::pipeline::Output;
 use crate::quarantine::QuarantineSender;
-use crate::sink::{EncoderPool, OutputWriter, WriterOptions, WrittenFile};
+use crate::sink::{EncoderPool, FileUploads, OutputWriter, UploadRoom, WriterOptions, WrittenFile};
 use crate::store::paths::RunPaths;
 
 /// Batches that may wait between two steps.
 const BATCHES_AHEAD: usize = 2;
+
+/// Finished files that may wait to be uploaded.
+const FILES_AHEAD: usize = 2;
 
 /// What a sink task leaves behind; publishing works from these records alone.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub struct SinkRecord {
     pub rows: u64,
     /// What the expectations found.
     pub expectations: ExpectationCounts,
-    /// The files, below the staging folder.
+    /// The files, below the staging folder or uploaded.
     pub files: Vec<WrittenFile>,
 }
 
@@ -67,6 +70,8 @@ pub struct SinkSupplies {
     pub quarantine: QuarantineSender,
     /// The threads that encode, of all sinks.
     pub encoders: EncoderPool,
+    /// The room for uploads, of all sinks.
+    pub uploads: UploadRoom,
 }
 
 /// Where and how a sink writes: plain values.
@@ -188,8 +193,7 @@ async fn write_output(
     let schema = split.written_schema(&input.schema())?;
     let mut tasks = JoinSet::new();
     let mut batches = merge_in_turn(&input, &context, &mut tasks)?;
-    let encoders = supplies.encoders.clone();
-    let mut writer = start_writer(&output, schema, (place, encoders), &context, &mut tasks)?;
+    let writer = start_writer(&output, schema, place, &supplies, &context, &mut tasks)?;
     let (mut rows_seen, mut rows) = (0, 0);
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
@@ -203,9 +207,7 @@ async fn write_output(
             break; // the writer has failed; its result below says why
         }
     }
-    drop(writer.batches);
-    let files = writer.files.recv().await;
-    let files = files.ok_or_else(|| Error::Bug("a writer left no result".to_owned()))??;
+    let files = writer.finish().await?;
     // A task that panicked has ended its rows early: they must not pass for all of them.
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| Error::Bug(format!("a task of output {}: {error}", output.name)))?;
@@ -256,12 +258,33 @@ fn merge_in_turn(
 struct RunningWriter {
     batches: mpsc::Sender<RecordBatch>,
     files: mpsc::Receiver<Result<Vec<WrittenFile>>>,
+    /// The files that were uploaded, if they are.
+    uploaded: Option<oneshot::Receiver<Result<Vec<WrittenFile>>>>,
+}
+
+impl RunningWriter {
+    /// All files, when there are no more batches.
+    async fn finish(self) -> Result<Vec<WrittenFile>> {
+        let RunningWriter { batches, mut files, uploaded } = self;
+        drop(batches);
+        let written = files.recv().await;
+        let Some(uploaded) = uploaded else { return written.ok_or_else(no_result)? };
+        let mut uploaded = uploaded.await.map_err(|_| no_result())??;
+        written.ok_or_else(no_result)??;
+        uploaded.sort();
+        Ok(uploaded)
+    }
+}
+
+fn no_result() -> Error {
+    Error::Bug("a writer left no result".to_owned())
 }
 
 fn start_writer(
     output: &Output,
     schema: SchemaRef,
-    (place, encoders): (SinkPlace, EncoderPool),
+    place: SinkPlace,
+    supplies: &SinkSupplies,
     context: &Arc<TaskContext>,
     tasks: &mut JoinSet<()>,
 ) -> Result<RunningWriter> {
@@ -273,29 +296,70 @@ fn start_writer(
     } else {
         None
     };
-    let output = output.clone();
+    let (finished, uploaded) = match FileUploads::of(output, &place.staging, &supplies.uploads)? {
+        Some(uploads) => {
+            let (finished, files) = mpsc::channel(FILES_AHEAD);
+            let (sender, uploaded) = oneshot::channel();
+            // Without a receiver the run has failed elsewhere and hears of that.
+            tasks.spawn(async move { drop(sender.send(uploads.upload_all(files).await)) });
+            (FinishedFiles::Uploaded(finished), Some(uploaded))
+        }
+        None => (FinishedFiles::Kept, None),
+    };
+    let (output, encoders) = (output.clone(), supplies.encoders.clone());
     tokio::task::spawn_blocking(move || {
         let SinkPlace { run, staging, options } = place;
         let written = OutputWriter::new(&output, &schema, staging, run, &options, encoders)
             .and_then(|writer| match sorted {
-                Some(sorted) => write_as_it_comes(writer, from_batches, to_overflow, sorted),
-                None => write_in_order(writer, from_batches),
+                Some(sorted) => {
+                    write_as_it_comes(writer, from_batches, to_overflow, sorted, &finished)
+                }
+                None => write_in_order(writer, from_batches, &finished),
             });
-        // Without a receiver the run has failed elsewhere and hears of that.
+        drop(finished);
         let _ = to_files.blocking_send(written);
     });
-    Ok(RunningWriter { batches, files })
+    Ok(RunningWriter { batches, files, uploaded })
+}
+
+/// What becomes of finished files while others are written.
+enum FinishedFiles {
+    /// They stay in the staging folder.
+    Kept,
+    /// They are uploaded.
+    Uploaded(mpsc::Sender<WrittenFile>),
+}
+
+impl FinishedFiles {
+    /// Hands over what is finished so far; waits while too many are under way.
+    fn hand_over(&self, writer: &mut OutputWriter) -> Result<()> {
+        match self {
+            FinishedFiles::Kept => Ok(()),
+            FinishedFiles::Uploaded(_) => self.send(writer.take_written()).map(|_| ()),
+        }
+    }
+
+    /// Hands over the last files; gives those that stay.
+    fn send(&self, files: Vec<WrittenFile>) -> Result<Vec<WrittenFile>> {
+        let FinishedFiles::Uploaded(uploads) = self else { return Ok(files) };
+        let sent = files.into_iter().try_for_each(|file| uploads.blocking_send(file));
+        // Said only if the uploads ended without an error of their own.
+        sent.map_err(|_| Error::Unavailable("uploading: stopped before the end".to_owned()))?;
+        Ok(Vec::new())
+    }
 }
 
 /// Rows come ordered by hive path, or there is only one.
 fn write_in_order(
     mut writer: OutputWriter,
     mut batches: mpsc::Receiver<RecordBatch>,
+    finished: &FinishedFiles,
 ) -> Result<Vec<WrittenFile>> {
     while let Some(batch) = batches.blocking_recv() {
         writer.write_sorted(&batch)?;
+        finished.hand_over(&mut writer)?;
     }
-    writer.finish()
+    finished.send(writer.finish()?)
 }
 
 /// Rows come in any order; those without a place take the detour.
@@ -304,6 +368,7 @@ fn write_as_it_comes(
     mut batches: mpsc::Receiver<RecordBatch>,
     overflow: mpsc::Sender<RecordBatch>,
     mut sorted: mpsc::Receiver<Result<RecordBatch>>,
+    finished: &FinishedFiles,
 ) -> Result<Vec<WrittenFile>> {
     // A sort that has failed takes no more; its own error is waiting below.
     let give_back = |rows: Vec<RecordBatch>| {
@@ -312,16 +377,18 @@ fn write_as_it_comes(
     let mut has_sort = true;
     while has_sort && let Some(batch) = batches.blocking_recv() {
         has_sort = give_back(writer.write(&batch)?);
+        finished.hand_over(&mut writer)?;
     }
     has_sort &= give_back(writer.close_open()?);
     drop(overflow);
     while let Some(batch) = sorted.blocking_recv() {
         writer.write_sorted(&batch?)?;
+        finished.hand_over(&mut writer)?;
     }
     if !has_sort {
         return Err(Error::Bug("the sort of overflowing rows ended early".to_owned()));
     }
-    writer.finish()
+    finished.send(writer.finish()?)
 }
 
 /// A stream of batches that another task sends.

@@ -162,6 +162,11 @@ location = "${{OUT}}/state"
         self.ashiato("run", &DAY)
     }
 
+    /// Runs the pipeline for the day, also if it is published already.
+    pub fn run_again(&self) -> Finished {
+        self.ashiato("run", &["--date", "2026-11-21", "--force"])
+    }
+
     /// The lines of all uncompressed TSV files of the output `rows`, sorted.
     pub fn rows(&self) -> Vec<String> {
         tsv_lines(&self.path("out/rows"))

@@ -1,0 +1,72 @@
+//! Where a run's places lie to one another.
+
+use crate::commit::{self, TableRoot};
+use crate::error::{Diagnostic, Error, Result};
+use crate::pipeline::{Output, Pipeline, Table};
+use crate::store::StoreLocation;
+
+/// The places that a run writes to.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    /// The root of every table.
+    pub(super) roots: Vec<TableRoot>,
+    /// The state of all pipelines.
+    pub(super) state: StoreLocation,
+    /// The quarantine of all pipelines.
+    pub(super) quarantine: StoreLocation,
+}
+
+impl Places {
+    /// Reads the places' names.
+    pub(super) fn of(pipeline: &Pipeline) -> Result<Self> {
+        let outputs = pipeline.outputs.iter();
+        let tables =
+            outputs.flat_map(|output| output.tables.iter().map(move |table| (output, table)));
+        let root = |(output, table): (&Output, &Table)| {
+            Ok(TableRoot {
+                label: format!("output `{}`, {}", output.name, table.format.name()),
+                root: StoreLocation::parse(&table.location)?,
+                place: output.place,
+            })
+        };
+        Ok(Places {
+            roots: tables.map(root).collect::<Result<_>>()?,
+            state: StoreLocation::parse(&pipeline.state)?,
+            quarantine: StoreLocation::parse(&pipeline.quarantine.location)?,
+        })
+    }
+}
+
+/// Places that must not lie within one another: the source, the quarantine, the state and every
+/// table. A run would else read what an earlier one wrote.
+pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let places = match Places::of(pipeline) {
+        Ok(places) => places,
+        Err(Error::Config(found)) => {
+            let found = found.into_iter();
+            return found.map(|fault| fault.in_file(&pipeline.file.path)).collect();
+        }
+        Err(error) => return vec![Diagnostic::new(error.to_string())],
+    };
+    let faults = commit::check_layout(&places.roots, &places.state, &places.quarantine);
+    let faults = faults.into_iter().chain(check_source(pipeline, &places));
+    faults.map(|fault| fault.in_file(&pipeline.file.path)).collect()
+}
+
+/// What is written must not lie in the source's directory, nor the source in what is written.
+fn check_source(pipeline: &Pipeline, places: &Places) -> Vec<Diagnostic> {
+    let Ok(source) = StoreLocation::parse(&pipeline.source.location) else { return Vec::new() };
+    let tables = places.roots.iter().map(|table| (table.label.as_str(), &table.root));
+    let others = [("the state", &places.state), ("the quarantine", &places.quarantine)];
+    let found = tables.chain(others).filter(|(_, place)| place.overlaps(&source));
+    let (line, column) = pipeline.source.place;
+    found
+        .map(|(label, place)| {
+            let message = format!(
+                "{label} at {place} and the source {source} must not contain one another; give \
+                 each a folder of its own"
+            );
+            Diagnostic::new(message).at(line, column)
+        })
+        .collect()
+}
