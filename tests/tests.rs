@@ -8,6 +8,7 @@ mod promises_examples;
 mod promises_exit_codes;
 mod promises_output;
 mod promises_quarantine;
+mod promises_rerun;
 mod promises_source;
 mod promises_sql;
 mod promises_stop;

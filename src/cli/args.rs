@@ -36,6 +36,14 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     /// Publish what the shards of a run have written
     Publish(Box<PublishArgs>),
+    /// List what a pipeline has published: when, from which inputs, made with what
+    Runs(RunsArgs),
+    /// Write the copy listing of a published interval, and print the commands that copy it
+    Distcp(DistcpArgs),
+    /// Compare a published interval, or a copy of it, with its manifest
+    Verify(VerifyArgs),
+    /// Remove what attempts that died have left: unfinished uploads, staged files
+    Gc(GcArgs),
     /// Check a pipeline without touching data: configuration, SQL, outputs, expectations
     Check(CheckArgs),
     /// Describe the SQL functions
@@ -100,6 +108,75 @@ pub(super) struct PublishArgs {
 
     #[command(flatten)]
     pub logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    #[command(flatten)]
+    pub interval: IntervalArgs,
+
+    /// Also publishes that were replaced since
+    #[arg(long)]
+    pub all: bool,
+
+    /// Name every object that was read
+    #[arg(long)]
+    pub inputs: bool,
+
+    /// Print JSON, one publish a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DistcpArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    #[command(flatten)]
+    pub interval: IntervalArgs,
+
+    /// The folder that gets all tables, each in one of its own: hdfs://namenode/warehouse
+    #[arg(long, value_name = "URL")]
+    pub target: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    #[command(flatten)]
+    pub interval: IntervalArgs,
+
+    /// The target of `ashiato distcp`, instead of the tables themselves
+    #[arg(long, value_name = "URL")]
+    pub at: Option<String>,
+
+    /// Read every file: compare SHA-256 and count the rows
+    #[arg(long)]
+    pub deep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Leave alone what is younger, in hours: its attempt may be alive
+    #[arg(long, value_name = "HOURS", default_value_t = 48)]
+    pub older_than: u32,
 }
 
 #[derive(Debug, Args)]

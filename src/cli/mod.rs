@@ -5,12 +5,16 @@
 mod allocator;
 mod args;
 mod check;
+mod distcp;
 mod functions;
+mod gc;
 pub mod generate;
 mod output;
 mod run;
+mod runs;
 mod signals;
 mod supplies;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,6 +52,10 @@ fn do_command(command: Command) -> Result<u8> {
     match command {
         Command::Run(args) => run::run(*args, &environment),
         Command::Publish(args) => run::publish(*args, &environment),
+        Command::Runs(args) => runs::runs(&args, &environment).map(|()| 0),
+        Command::Distcp(args) => distcp::distcp(&args, &environment).map(|()| 0),
+        Command::Verify(args) => verify::verify(&args, &environment),
+        Command::Gc(args) => gc::gc(&args, &environment).map(|()| 0),
         Command::Check(args) => check::check(&args, &environment).map(|()| 0),
         Command::Functions(args) => functions::functions(&args).map(|()| 0),
         Command::Generate(args) => print_generated(&args).map(|()| 0),

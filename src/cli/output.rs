@@ -8,8 +8,19 @@ use crate::error::{Error, Result};
 
 /// Prints an error and what to do about it.
 pub(super) fn print_error(error: &Error) {
+    print_error_with(error, error.advice());
+}
+
+/// Prints an error with an advice of its own.
+pub(super) fn print_error_with(error: &Error, advice: &str) {
     // Nobody is left to tell if stderr is gone; the exit code still says it.
-    let _ = writeln!(io::stderr(), "ashiato: {error}\nashiato: {}", error.advice());
+    let _ = writeln!(io::stderr(), "ashiato: {error}\nashiato: {advice}");
+}
+
+/// Prints a line for people or a shell.
+pub(super) fn print_line(line: &str) -> Result<()> {
+    let printed = writeln!(io::stdout().lock(), "{line}");
+    printed.map_err(|error| Error::Unavailable(format!("writing to stdout: {error}")))
 }
 
 /// Prints one line of JSON, the last of all output.

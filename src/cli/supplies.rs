@@ -1,5 +1,6 @@
 //! What subcommands share: intervals, threads, and what committing needs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,11 +8,13 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::args::IntervalArgs;
-use crate::commit::CommitSupplies;
+use crate::commit::{CommitSupplies, State};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::pipeline::Pipeline;
-use crate::store::{Environment, Stores};
+use crate::run::load_pipeline;
+use crate::store::paths::RunPaths;
+use crate::store::{Environment, StoreLocation, Stores};
 
 /// The variable that says how long a publish of another process into an object store may take.
 const PATIENCE_SECONDS: &str = "ASHIATO_PUBLISH_PATIENCE_SECONDS";
@@ -32,6 +35,44 @@ pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Resu
             "no interval: expected --interval-start and --interval-end, --date or --hour"
                 .to_owned(),
         )),
+    }
+}
+
+/// A pipeline's state, opened for a command that reads no logs.
+pub(super) struct OpenedState {
+    pub pipeline: Pipeline,
+    pub commit: CommitSupplies,
+    pub state: State,
+    /// Drives the stores' requests.
+    _runtime: Runtime,
+}
+
+/// Threads of commands that wait for stores.
+const STORE_THREADS: usize = 2;
+
+impl OpenedState {
+    /// Reads the pipeline in a folder and opens its state.
+    pub fn of(folder: &Path, environment: &Environment) -> Result<Self> {
+        let pipeline = load_pipeline(folder, environment)?;
+        let stores = super::new_stores(environment)?;
+        let runtime = new_runtime(STORE_THREADS)?;
+        let commit = {
+            let _entered = runtime.enter();
+            new_commit_supplies(environment, &stores)?
+        };
+        let state = commit.open_state(&StoreLocation::parse(&pipeline.state)?)?;
+        Ok(OpenedState { pipeline, commit, state, _runtime: runtime })
+    }
+
+    /// The names of an interval's documents.
+    pub fn paths_of(&self, args: &IntervalArgs) -> Result<RunPaths> {
+        Ok(self.paths(&resolve_interval(args, &self.pipeline)?.id()))
+    }
+
+    /// The names of the pipeline's documents.
+    pub fn paths(&self, interval: &str) -> RunPaths {
+        let (pipeline, interval) = (self.pipeline.name.clone(), interval.to_owned());
+        RunPaths { pipeline, interval, attempt: String::new() }
     }
 }
 

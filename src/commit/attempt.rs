@@ -142,7 +142,7 @@ impl Attempt {
         {
             let _publish_lock = lock_publish(&state, &paths)?;
             settle(&state, &supplies, &paths, &mut recovered)?;
-            recovered.extend(remove_dead_stagings(&state, &paths)?);
+            recovered.extend(remove_dead_stagings(&state, &paths, false)?);
         }
         let seen = read_manifest(&state, &paths)?.map(|manifest| manifest.attempt);
         let is_handed_over = AtomicBool::new(false);
@@ -229,8 +229,13 @@ pub(super) fn remove_staging(staging: PathBuf) -> Result<()> {
     staging.parent().map_or(Ok(true), remove_empty_folder).map(|_| ())
 }
 
-/// Removes staging folders on disk whose attempts are dead and have left no pending record.
-fn remove_dead_stagings(state: &State, paths: &RunPaths) -> Result<Vec<Recovered>> {
+/// Removes staging folders on disk whose attempts are dead and have left no pending record, or only
+/// tells them.
+pub(super) fn remove_dead_stagings(
+    state: &State,
+    paths: &RunPaths,
+    is_dry_run: bool,
+) -> Result<Vec<Recovered>> {
     let Some(folder) = state.folder() else { return Ok(Vec::new()) };
     let mut removed = Vec::new();
     for interval in names_in(&paths.stagings(folder))? {
@@ -246,7 +251,9 @@ fn remove_dead_stagings(state: &State, paths: &RunPaths) -> Result<Vec<Recovered
                 continue;
             }
             let paths = RunPaths { attempt: attempt.clone(), ..paths.clone() };
-            remove_staging(paths.staging(folder))?;
+            if !is_dry_run {
+                remove_staging(paths.staging(folder))?;
+            }
             removed.push(Recovered::StagingRemoved { interval: interval.clone(), attempt });
         }
     }

@@ -59,12 +59,18 @@
 //! that was put back meanwhile; it notices, and puts it back.
 
 mod attempt;
+mod contents;
 mod ddl;
 mod disk_table;
 mod distcp;
 mod drift;
 mod durable;
+mod gc;
+mod hand_off;
 mod head;
+mod history;
+#[cfg(test)]
+mod house;
 mod intent;
 mod layout;
 mod lock;
@@ -77,11 +83,15 @@ mod state;
 mod steps;
 mod store_table;
 mod table;
+mod verify;
 
 pub use attempt::{Attempt, CommitSupplies};
 pub use ddl::create_table_sql;
 pub use distcp::{DistCp, DistCpForm};
 pub use drift::{ColumnChanges, RetypedColumn};
+pub use gc::{Garbage, GcRequest, collect_garbage};
+pub use hand_off::{HandOff, hand_off};
+pub use history::{PastPublish, Standing, list_publishes, publishes_of};
 pub use layout::{TableRoot, check_layout, check_places};
 pub use manifest::{
     Manifest, ManifestColumn, ManifestFile, ManifestInput, ManifestTable, PreviousManifest,
@@ -92,3 +102,4 @@ pub use pending::{PendingFile, PendingRecord};
 pub use publish::{PublishOutcome, PublishRequest, StagedTable, publish_run};
 pub use recover::Recovered;
 pub use state::State;
+pub use verify::{TableVerdict, verify_tables};

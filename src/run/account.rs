@@ -1,6 +1,6 @@
 //! Fills the run's result and holds it against the thresholds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::RunPlan;
 use super::report::{OutputResult, QuarantineResult, RunResult};
@@ -63,7 +63,9 @@ pub(super) fn fill_published(result: &mut RunResult, published: &Manifest) {
         output.rows = table.files.iter().map(|file| file.rows).sum();
         output.files += table.files.len() as u64;
         output.bytes += table.files.iter().map(|file| file.bytes).sum::<u64>();
-        output.partitions = table.partitions.len() as u64;
+        // A table without partitions counts as one.
+        let folders = table.files.iter().map(|file| file.path.rsplit_once('/').map(|path| path.0));
+        output.partitions = folders.collect::<BTreeSet<_>>().len() as u64;
         output.locations.insert(table.format.clone(), table.root.clone());
     }
 }

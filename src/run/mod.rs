@@ -24,3 +24,7 @@ pub use load::load_pipeline;
 pub use plan::{RunPlan, RunRequest, plan_run};
 pub use report::{RunResult, Status};
 pub use shards::publish_shards;
+
+#[cfg(test)]
+#[path = "faults_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::multipart::PartId;
 use object_store::path::Path;
@@ -223,6 +224,35 @@ impl BlockingStore {
             });
             aborted.buffer_unordered(REQUESTS_AT_ONCE).try_collect().await
         })
+    }
+
+    /// Copies an object's bytes into a writer, a piece at a time; says whether it is there.
+    pub fn copy_to(&self, name: &str, writer: &mut dyn std::io::Write) -> Result<bool> {
+        let path = self.path(name)?;
+        let got = self.found("reading", name, async { self.store.store.get(&path).await })?;
+        let Some(got) = got else { return Ok(false) };
+        let mut pieces = got.into_stream();
+        while let Some(piece) = self.wait(pieces.next()) {
+            let piece = piece.map_err(|error| self.failed("reading", name, &error))?;
+            let copied = writer.write_all(&piece);
+            copied.map_err(|error| {
+                Error::Unavailable(format!("copying {}: {error}", self.display_of(name)))
+            })?;
+        }
+        Ok(true)
+    }
+
+    /// Uploads below the prefix that were neither completed nor aborted: name, id and begin.
+    pub fn open_uploads(&self) -> Result<Vec<(String, String, DateTime<Utc>)>> {
+        let Some(listing) = &self.store.open_uploads else { return Ok(Vec::new()) };
+        let listed = self.wait(listing.list_uploads(&self.store.prefix));
+        let listed = listed.map_err(|error| self.failed("listing the uploads of", "", &error))?;
+        let below = |path: &Path| {
+            let below = path.as_ref().strip_prefix(self.store.prefix.as_ref())?;
+            Some(below.trim_start_matches('/').to_owned())
+        };
+        let uploads = listed.into_iter();
+        Ok(uploads.filter_map(|open| Some((below(&open.path)?, open.id, open.begun))).collect())
     }
 
     fn put_in_mode(&self, name: &str, bytes: PutPayload, mode: PutMode) -> Result<bool> {

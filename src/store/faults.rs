@@ -162,6 +162,7 @@ pub(crate) struct FaultyStore {
     faults: Arc<Faults>,
     uploads: Arc<Mutex<HashMap<MultipartId, Parts>>>,
     uploads_begun: Arc<AtomicU64>,
+    uploads_begun_at: Arc<Mutex<BTreeMap<MultipartId, (Path, chrono::DateTime<chrono::Utc>)>>>,
     completing: Arc<tokio::sync::Mutex<()>>,
     /// Whether it is like S3 in what stores differ in: a deletion of many objects has one answer
     /// if it fails, and one of a missing object succeeds; the e-tags of uploads tell of the parts.
@@ -201,6 +202,7 @@ impl FaultyStore {
             faults: Arc::new(faults),
             uploads: Arc::default(),
             uploads_begun: Arc::default(),
+            uploads_begun_at: Arc::default(),
             completing: Arc::default(),
             is_like_s3: Arc::default(),
             lists_backwards: Arc::default(),
@@ -226,6 +228,11 @@ impl FaultyStore {
     /// Uploads that were neither completed nor aborted.
     pub fn uploads_left(&self) -> usize {
         self.uploads.lock().unwrap().len()
+    }
+
+    /// Makes all open uploads so much older.
+    pub fn age_uploads(&self, by: chrono::Duration) {
+        self.uploads_begun_at.lock().unwrap().values_mut().for_each(|(_, begun)| *begun -= by);
     }
 
     /// Forgets all uploads, as a rule of the bucket may.
@@ -385,10 +392,12 @@ impl ObjectStore for FaultyStore {
 
 #[async_trait]
 impl MultipartStore for FaultyStore {
-    async fn create_multipart(&self, _path: &Path) -> Result<MultipartId> {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
         let create = async {
             let id = self.uploads_begun.fetch_add(1, Relaxed).to_string();
             self.uploads.lock().unwrap().insert(id.clone(), Parts::new());
+            let begun = (path.clone(), chrono::Utc::now());
+            self.uploads_begun_at.lock().unwrap().insert(id.clone(), begun);
             Ok(id)
         };
         self.act(create).await
@@ -448,5 +457,21 @@ impl MultipartStore for FaultyStore {
             self.take_upload(path, id).map(drop)
         };
         self.act(abort).await
+    }
+}
+
+#[async_trait]
+impl super::ListUploads for FaultyStore {
+    async fn list_uploads(&self, prefix: &Path) -> Result<Vec<super::OpenUpload>> {
+        let open = self.uploads.lock().unwrap();
+        let begun = self.uploads_begun_at.lock().unwrap();
+        let listed = begun.iter().filter(|(id, _)| open.contains_key(*id));
+        let listed = listed.filter(|(_, (path, _))| path.prefix_matches(prefix));
+        let listed = listed.map(|(id, (path, begun))| super::OpenUpload {
+            path: path.clone(),
+            id: id.clone(),
+            begun: *begun,
+        });
+        Ok(listed.collect())
     }
 }

@@ -28,15 +28,17 @@ use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, RetryConfig};
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::answer::AnswerConnector;
 use super::layer::{Layer, UploadStore};
 use super::meter::{MeteredStore, StoreMeter};
+use super::open_uploads::{Bucket, BucketUploads, ListUploads};
 use super::stores::Stores;
 use crate::error::{Error, Result};
 
@@ -111,6 +113,8 @@ pub struct Store {
     pub store: Arc<dyn ObjectStore>,
     /// The same store's uploads by id; local files have none.
     pub uploads: Option<Arc<dyn UploadStore>>,
+    /// Tells which uploads are open, where a store has uploads that stay open.
+    pub open_uploads: Option<Arc<dyn ListUploads>>,
     /// The place in it.
     pub prefix: Path,
     /// The place as configuration names it, without a `/` at its end.
@@ -133,6 +137,7 @@ impl Store {
         Store {
             store: Arc::clone(layer.store()),
             uploads: layer.uploads().cloned(),
+            open_uploads: None,
             prefix,
             display: display.into(),
             local: None,
@@ -292,12 +297,15 @@ impl StoreLocation {
             Place::Remote { bucket, prefix, .. } if stores.bucket(bucket).is_some() => {
                 let layer = stores.bucket(bucket).map(|layer| stores.stack_cloud(layer));
                 let layer = layer.ok_or_else(|| unusable(&"no such bucket"))?;
-                Ok(Store::at(&layer, prefix.clone(), &self.text, meter))
+                let store = Store::at(&layer, prefix.clone(), &self.text, meter);
+                Ok(Store { open_uploads: stores.open_uploads(bucket), ..store })
             }
             Place::Remote { cloud, bucket, prefix } => {
-                let client = open_cloud(*cloud, bucket, stores.environment());
-                let client = Layer::with_uploads(client.map_err(|error| unusable(&error))?);
-                Ok(Store::at(&stores.stack_cloud(client), prefix.clone(), &self.text, meter))
+                let opened = open_cloud(*cloud, bucket, stores.environment());
+                let (client, open_uploads) = opened.map_err(|error| unusable(&error))?;
+                let layer = stores.stack_cloud(Layer::with_uploads(client));
+                let store = Store::at(&layer, prefix.clone(), &self.text, meter);
+                Ok(Store { open_uploads, ..store })
             }
         }
     }
@@ -355,12 +363,21 @@ fn parse_cloud_url(text: &str, scheme: &str, rest: &str) -> Result<Place> {
     Ok(Place::Remote { cloud: *cloud, bucket: format!("{scheme}://{bucket}"), prefix })
 }
 
+/// A cloud's client, and what tells its open uploads.
+type OpenedCloud = (Arc<dyn UploadStore>, Option<Arc<dyn ListUploads>>);
+
 /// Opens a cloud store with its own variables of the environment; it asks once for all.
 fn open_cloud(
     cloud: Cloud,
     bucket: &str,
     environment: &Environment,
-) -> Result<Arc<dyn UploadStore>, object_store::Error> {
+) -> Result<OpenedCloud, object_store::Error> {
+    let is_set = |name| environment.get(name).is_some_and(|text| text == "true");
+    let allows_http = ["AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP"].into_iter().any(is_set);
+    let options = ClientOptions::new().with_allow_http(allows_http);
+    let listing = |bucket| -> Result<Arc<dyn ListUploads>, object_store::Error> {
+        Ok(Arc::new(BucketUploads { bucket, http: AnswerConnector.connect(&options)? }))
+    };
     let once =
         RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() };
     Ok(match cloud {
@@ -368,19 +385,27 @@ fn open_cloud(
             let builder = AmazonS3Builder::new().with_url(bucket).with_retry(once);
             let builder = builder.with_http_connector(AnswerConnector);
             let set = AmazonS3Builder::with_config;
-            Arc::new(configure(builder, "AWS_", environment, set).build()?)
+            let client = Arc::new(configure(builder, "AWS_", environment, set).build()?);
+            let open_uploads = listing(Bucket::S3(Arc::clone(&client)))?;
+            (client, Some(open_uploads))
         }
         Cloud::Google => {
             let builder = GoogleCloudStorageBuilder::new().with_url(bucket).with_retry(once);
             let builder = builder.with_http_connector(AnswerConnector);
             let set = GoogleCloudStorageBuilder::with_config;
-            Arc::new(configure(builder, "GOOGLE_", environment, set).build()?)
+            let client = Arc::new(configure(builder, "GOOGLE_", environment, set).build()?);
+            let base = environment.get("GOOGLE_BASE_URL");
+            let base = base.unwrap_or("https://storage.googleapis.com").trim_end_matches('/');
+            let (_, name) = bucket.split_once("://").unwrap_or(("", bucket));
+            let (client_of_bucket, url) = (Arc::clone(&client), format!("{base}/{name}"));
+            let open_uploads = listing(Bucket::Google { client: client_of_bucket, url })?;
+            (client, Some(open_uploads))
         }
         Cloud::Azure => {
             let builder = MicrosoftAzureBuilder::new().with_url(bucket).with_retry(once);
             let builder = builder.with_http_connector(AnswerConnector);
             let set = MicrosoftAzureBuilder::with_config;
-            Arc::new(configure(builder, "AZURE_", environment, set).build()?)
+            (Arc::new(configure(builder, "AZURE_", environment, set).build()?), None)
         }
     })
 }

@@ -153,6 +153,11 @@ impl Stores {
         self
     }
 
+    /// What tells the open uploads of what stands for a bucket.
+    pub(super) fn open_uploads(&self, url: &str) -> Option<Arc<dyn super::ListUploads>> {
+        Some(Arc::new(self.buckets.get(url)?.clone()))
+    }
+
     /// What stands for a bucket.
     pub(super) fn bucket(&self, url: &str) -> Option<Layer> {
         let store = self.buckets.get(url)?;

@@ -79,7 +79,7 @@ const ROW_WISE: [&str; 9] = [
     "CoalescePartitionsExec",
     "CooperativeExec",
     "FilterExec",
-    "LogScanExec",
+    "LogsScanExec",
     "ProjectionExec",
     "RepartitionExec",
     "SortPreservingMergeExec",

@@ -1,0 +1,27 @@
+//! `ashiato gc`: housekeeping.
+
+use chrono::{Duration, Utc};
+
+use super::args::GcArgs;
+use super::output;
+use super::supplies::OpenedState;
+use crate::commit::{GcRequest, collect_garbage};
+use crate::error::Result;
+use crate::store::{Environment, StoreLocation};
+
+/// Removes what dead attempts have left, and prints it as one line of JSON.
+///
+/// # Errors
+/// `Error::Unavailable` if a store or disk fails; what was removed until then is gone.
+pub(super) fn gc(args: &GcArgs, environment: &Environment) -> Result<()> {
+    let opened = OpenedState::of(&args.pipeline, environment)?;
+    let tables = opened.pipeline.outputs.iter().flat_map(|output| &output.tables);
+    let request = GcRequest {
+        roots: tables.map(|table| StoreLocation::parse(&table.location)).collect::<Result<_>>()?,
+        now: Utc::now(),
+        age_min: Duration::hours(args.older_than.into()),
+        is_dry_run: args.dry_run,
+    };
+    let garbage = collect_garbage(&opened.commit, &opened.state, &opened.paths(""), &request)?;
+    output::print_json(&garbage)
+}

@@ -1,0 +1,55 @@
+//! `ashiato verify`: whether tables, or copies of them, hold what the manifest says.
+
+use serde_json::json;
+
+use super::args::VerifyArgs;
+use super::output;
+use super::supplies::OpenedState;
+use crate::commit::{TableVerdict, verify_tables};
+use crate::error::{Error, Result};
+use crate::store::Environment;
+
+/// Prints what was found as one line of JSON and gives the exit code: 0, or 65 if something is not
+/// as the manifest says.
+///
+/// # Errors
+/// What kept it from looking.
+pub(super) fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8> {
+    let opened = OpenedState::of(&args.pipeline, environment)?;
+    let paths = opened.paths_of(&args.interval)?;
+    let at = args.at.as_deref();
+    let tables = verify_tables(&opened.commit, &opened.state, &paths, at, args.deep)?;
+    let wrong = tables.iter().filter(|table| !table.is_right()).map(describe);
+    let wrong: Vec<String> = wrong.collect();
+    let is_right = wrong.is_empty();
+    let error = Error::Data(format!("the tables are not as published: {}", wrong.join("; ")));
+    if !is_right {
+        output::print_error_with(&error, "publish, or copy, the interval again");
+    }
+    output::print_json(&json!({
+        "status": if is_right { "right" } else { "wrong" },
+        "pipeline": paths.pipeline,
+        "interval": paths.interval,
+        "deep": args.deep,
+        "tables": tables,
+    }))?;
+    Ok(if is_right { 0 } else { error.exit_code() })
+}
+
+/// What is wrong with a table, with the first file of each kind.
+fn describe(table: &TableVerdict) -> String {
+    let kinds = [
+        ("missing", &table.missing),
+        ("different", &table.different),
+        ("replaced but still there", &table.stale),
+    ];
+    let kinds = kinds.into_iter().filter_map(|(kind, files)| {
+        let first = files.first()?;
+        Some(format!("{} files {kind}, the first {first}", files.len()))
+    });
+    let mut found: Vec<String> = kinds.collect();
+    if table.success != "ok" {
+        found.push(format!("_SUCCESS is {}", table.success));
+    }
+    format!("{}: {}", table.place, found.join(", "))
+}
