@@ -4,6 +4,7 @@
 
 mod architecture;
 mod promises_check;
+mod promises_crash;
 mod promises_examples;
 mod promises_exit_codes;
 mod promises_output;
@@ -12,5 +13,6 @@ mod promises_rerun;
 mod promises_source;
 mod promises_sql;
 mod promises_stop;
+mod promises_stores;
 mod slt;
 mod support;

@@ -214,16 +214,17 @@ impl<'a> Publish<'a> {
 
     /// Removes what the publish needed, and what other attempts of its tasks have written.
     fn clean_up(&self) -> Result<()> {
+        self.before("clean_up")?;
+        self.state.remove([self.paths.intent().as_str()])?;
         for name in &self.intent.pending {
             let record: Option<PendingRecord<serde_json::Value>> = self.state.read_json(name)?;
             if let Some(record) = record {
                 self.before("discard")?;
                 self.discard_unpublished(&record)?;
+                self.state.remove([name.as_str()])?;
             }
         }
-        self.before("clean_up")?;
-        self.state.remove(self.intent.pending.iter().map(String::as_str))?;
-        self.state.remove([self.paths.intent().as_str()])
+        Ok(())
     }
 
     fn discard_unpublished(&self, record: &PendingRecord<serde_json::Value>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! A pipeline in a temporary folder, and the real binary run on it.
 
+pub mod servers;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
