@@ -70,8 +70,7 @@ pub(super) fn check_thresholds(
         return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
     }
     for record in records {
-        let rejected = record.expectations.rejected.values().sum();
-        if let Some(breach) = thresholds.check(rejected, record.rows_seen) {
+        if let Some(breach) = thresholds.check(record.rejected(), record.rows_seen) {
             let output = &record.output;
             let message = format!("output {output}, rows: {breach}; the rejects lie at {at}");
             return Err(Error::Data(message));

@@ -105,6 +105,8 @@ pub struct OutputResult {
     pub rejected: BTreeMap<String, u64>,
     /// Rows that broke an expectation and were written, by expectation.
     pub warned: BTreeMap<String, u64>,
+    /// Rows in the quarantine because their partition key cannot be a directory.
+    pub unusable_partition: u64,
     /// The root of each table, by format.
     pub locations: BTreeMap<String, String>,
     /// What changed in the columns since the last publish, if something did.
@@ -174,6 +176,7 @@ impl RunResult {
     pub fn add_record(&mut self, record: &SinkRecord) {
         let output = self.outputs.entry(record.output.clone()).or_default();
         output.rows += record.rows;
+        output.unusable_partition += record.unusable_partition;
         output.files += record.files.len() as u64;
         output.bytes += record.files.iter().map(|file| file.bytes).sum::<u64>();
         let hive_paths: std::collections::BTreeSet<&str> =
