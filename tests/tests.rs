@@ -6,6 +6,8 @@ mod architecture;
 mod promises_check;
 mod promises_examples;
 mod promises_exit_codes;
+mod promises_late;
+mod promises_names;
 mod promises_output;
 mod promises_quarantine;
 mod promises_source;

@@ -21,7 +21,8 @@ pub struct Lines {
     pub count: u64,
 }
 
-/// Why a line did not become a row, or a row was not written. The names stand in the quarantine and in the run's result.
+/// Why a line did not become a row, or a row was not written. The names stand in the quarantine and
+/// in the run's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectReason {
     /// The line is not one JSON value.

@@ -119,7 +119,7 @@ pub fn escape_path_name(name: &str) -> String {
 
 fn push_escaped(out: &mut String, name: &str) {
     for c in name.chars() {
-        if is_escaped(c) {
+        if c.is_ascii() && IS_ESCAPED[c as usize] {
             // Writing to a String cannot fail.
             let _ = write!(out, "%{:02X}", u32::from(c));
         } else {
@@ -130,13 +130,23 @@ fn push_escaped(out: &mut String, name: &str) {
 
 /// Bytes of [`escape_path_name`]'s result: what is escaped is one byte and becomes three.
 pub(super) fn escaped_bytes(name: &str) -> usize {
-    name.len() + 2 * name.bytes().filter(|byte| is_escaped(char::from(*byte))).count()
+    name.len() + 2 * name.bytes().filter(|byte| IS_ESCAPED[usize::from(*byte)]).count()
 }
 
-fn is_escaped(c: char) -> bool {
-    matches!(c, '\0'..='\x1f' | '\x7f' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?')
-        || matches!(c, '[' | '\\' | ']' | '^' | '{')
-}
+/// By byte; no byte of a character beyond ASCII is escaped.
+const IS_ESCAPED: [bool; 256] = {
+    let mut is_escaped = [false; 256];
+    let mut byte = 0;
+    while byte < is_escaped.len() {
+        is_escaped[byte] = matches!(byte as u8, 0x00..=0x1f | 0x7f | b'"' | b'#' | b'%' | b'\'')
+            || matches!(
+                byte as u8,
+                b'*' | b'/' | b':' | b'=' | b'?' | b'[' | b'\\' | b']' | b'^' | b'{'
+            );
+        byte += 1;
+    }
+    is_escaped
+};
 
 /// Whether a column of this stored type can name directories.
 ///

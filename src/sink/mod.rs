@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! a row of the view      dt: 2026-11-21, service: "a/b", at: 13:05:00+09:00, yen: 120.50
-//! checked                service "a/b" can name a directory; 300 letters could not
-//! (partition_check.rs)
+//! checked                service "a/b" can name a directory, 300 letters could not: the caller
+//! (partition_check.rs)   takes such rows out
 //! stored (stored.rs)     every layout of a type becomes one: at → 04:05:00Z in µs, service → Utf8
 //! gathered (block.rs)     with some 30,000 other rows, so that what follows is done by column
 //! routed (route.rs)      hive path "dt=2026-11-21/service=a%2Fb" (hive_path.rs), at and yen stay

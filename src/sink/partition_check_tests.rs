@@ -89,7 +89,9 @@ proptest! {
         let mut found: Vec<u32> =
             check(arrays.collect()).into_iter().flat_map(|unusable| unusable.rows).collect();
         found.sort_unstable();
-        let key = |row: &[Option<String>]| PartitionKey(names.iter().cloned().zip(row.iter().cloned()).collect());
+        let key = |row: &[Option<String>]| {
+            PartitionKey(names.iter().cloned().zip(row.iter().cloned()).collect())
+        };
         let expected: Vec<u32> = (0..)
             .zip(&rows)
             .filter(|(_, row)| key(row).hive_path().is_err())
