@@ -17,9 +17,9 @@ const PARTITION_COLUMN_BYTES_MAX: usize = 128;
 /// `output` says, a sentence each; empty if nothing does.
 ///
 /// Checked are: that excluded and partition columns are there and that a column is left for the
-/// files; that partition columns' names can begin a directory's; that no two columns differ in case
-/// only (Hive and Spark could not tell them apart); that each type can be stored, and in each format
-/// that the output names.
+/// files; that partition columns' names can begin a directory's; that no two columns differ in
+/// case only (Hive and Spark could not tell them apart); that each type can be stored, and in each
+/// format that the output names.
 pub fn check_output(output: &Output, schema: &Schema) -> Vec<String> {
     let mut problems = check_columns(output, schema);
     let written = schema.fields().iter().filter(|field| !output.exclude.contains(field.name()));

@@ -3,9 +3,9 @@
 //! Rows arrive in a fixed order; those that break an expectation or have no partition of their own
 //! go to the quarantine, the others to a writer on a thread of its own, which gathers them and has
 //! them encoded on the threads that all sinks share. With `sort_by` they come sorted, one hive path
-//! after the other. Without it the writer keeps a bounded number of hive paths open; rows of further
-//! ones take a detour through a spilling sort and are written one hive path after the other at the
-//! end, so that any number of hive paths makes neither many open files nor many small ones.
+//! after the other. Without it the writer keeps a bounded number of hive paths open; rows of
+//! further ones take a detour through a spilling sort and are written one hive path after the other
+//! at the end, so that any number of hive paths makes neither many open files nor many small ones.
 
 use std::fmt;
 use std::path::PathBuf;
