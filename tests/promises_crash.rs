@@ -99,6 +99,9 @@ impl Bed {
             ["published", "already_published"].contains(&next.result()["status"].as_str().unwrap());
         assert!(next.code == Some(0) && is_published, "{what}: {next:?}");
         assert_eq!(self.rows(), self.expected(), "{what}");
+    }
+
+    fn verify(&self, what: &str) {
         let verified = finish(&mut self.command("verify", &DAY));
         assert_eq!(verified.code, Some(0), "{what}: {verified:?}");
     }
@@ -111,6 +114,7 @@ impl Bed {
             let mut command = self.command("run", &DAY);
             let ended = finish(command.env("ASHIATO_TEST_KILL_AT", act.to_string()));
             self.recover(&format!("killed before act {act}"));
+            self.verify(&format!("killed before act {act}"));
             if ended.code == Some(0) {
                 assert!(act > 15, "all acts of a publish were tried: {act}");
                 return;
@@ -135,6 +139,7 @@ impl Bed {
             killed += u32::from(child.wait().unwrap().code().is_none());
             self.recover(&format!("kill {kill} after {moment:.2} of a run"));
         }
+        self.verify("after all kills");
         assert!(killed > KILLS / 2, "most runs were killed before their end: {killed}");
         let collected = finish(&mut self.command("gc", &["--older-than", "0"]));
         assert_eq!(collected.code, Some(0), "{collected:?}");

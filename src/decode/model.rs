@@ -21,7 +21,8 @@ pub struct Lines {
     pub count: u64,
 }
 
-/// Why a line did not become a row. The names stand in the quarantine and in the run's result.
+/// Why a line did not become a row, or a row was not written. The names stand in the quarantine and
+/// in the run's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectReason {
     /// The line is not one JSON value.
@@ -54,6 +55,8 @@ pub enum RejectReason {
     DamagedStream,
     /// The row broke an expectation of an output.
     Expectation,
+    /// The row's partition key cannot be a directory of an output's tables.
+    UnusablePartition,
 }
 
 impl RejectReason {
@@ -75,6 +78,7 @@ impl RejectReason {
             RejectReason::LineTooLong => "line_too_long",
             RejectReason::DamagedStream => "damaged_stream",
             RejectReason::Expectation => "expectation",
+            RejectReason::UnusablePartition => "unusable_partition",
         }
     }
 }

@@ -14,6 +14,6 @@ mod record;
 mod thresholds;
 mod writer;
 
-pub use record::QuarantineRecord;
+pub use record::{QuarantineRecord, RowFault};
 pub use thresholds::{Breach, Thresholds};
 pub use writer::{Quarantine, QuarantineFile, QuarantineSender};

@@ -42,15 +42,39 @@ pub struct QuarantineRecord {
     /// Bytes of the line beyond these, if it was too long to keep.
     #[serde(skip_serializing_if = "is_zero")]
     pub bytes_omitted: u64,
-    /// The output whose expectation was broken.
+    /// The output that the row is not in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
     /// The expectation that was broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expectation: Option<String>,
-    /// The row that broke it, as the view gave it.
+    /// The column whose value cannot name a partition's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The row, as the view gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<serde_json::Value>,
+}
+
+/// Why a row of an output was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFault<'a> {
+    /// It broke an expectation.
+    Expectation {
+        /// The expectation.
+        name: &'a str,
+        /// What is not true of the row.
+        predicate: &'a str,
+    },
+    /// Its partition key cannot be a directory.
+    Partition {
+        /// The column whose value stands in the way.
+        column: &'a str,
+        /// `a directory name of at most 255 bytes`
+        expected: &'a str,
+        /// `308 bytes for the value that begins "xxx…"`
+        found: &'a str,
+    },
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -86,26 +110,38 @@ impl QuarantineRecord {
             bytes_omitted: reject.bytes_omitted,
             output: None,
             expectation: None,
+            column: None,
             row: None,
         }
     }
 
-    /// A row of `output` that broke an expectation, given by name and predicate; its origin is
-    /// the object, line and offset that it came from, as far as the view kept them.
+    /// A row of `output` that was not written; its origin is the object, line and offset that it
+    /// came from, as far as the view kept them.
     pub fn of_row(
         output: &str,
-        (expectation, predicate): (&str, &str),
+        fault: RowFault<'_>,
         row: serde_json::Value,
         (object, line, offset): (Option<String>, Option<u64>, Option<u64>),
     ) -> Self {
-        let found = "a row of which this is not true";
+        let (reason, at, expected, found) = match fault {
+            RowFault::Expectation { name, predicate } => {
+                let found = "a row of which this is not true";
+                (RejectReason::Expectation, format!("expectation {name}"), predicate, found)
+            }
+            RowFault::Partition { column, expected, found } => {
+                let at = format!("partition column {column}");
+                (RejectReason::UnusablePartition, at, expected, found)
+            }
+        };
+        let (expectation, column) = match fault {
+            RowFault::Expectation { name, .. } => (Some(name.to_owned()), None),
+            RowFault::Partition { column, .. } => (None, Some(column.to_owned())),
+        };
         QuarantineRecord {
-            reason: RejectReason::Expectation.as_str(),
-            message: format!(
-                "output {output}, expectation {expectation}: expected {predicate}, found {found}"
-            ),
+            reason: reason.as_str(),
+            message: format!("output {output}, {at}: expected {expected}, found {found}"),
             path: None,
-            expected: predicate.to_owned(),
+            expected: expected.to_owned(),
             found: found.to_owned(),
             object,
             line,
@@ -114,7 +150,8 @@ impl QuarantineRecord {
             raw_base64: None,
             bytes_omitted: 0,
             output: Some(output.to_owned()),
-            expectation: Some(expectation.to_owned()),
+            expectation,
+            column,
             row: Some(row),
         }
     }
@@ -182,7 +219,7 @@ mod tests {
     fn a_row_keeps_its_expectation_and_where_it_came_from() {
         let row = json!({"amount": -1});
         let origin = (Some("a.gz".to_owned()), Some(7), None);
-        let broken = ("amount_is_positive", "amount > 0");
+        let broken = RowFault::Expectation { name: "amount_is_positive", predicate: "amount > 0" };
         let record = QuarantineRecord::of_row("purchases", broken, row, origin);
         let expected = json!({
             "reason": "expectation",
@@ -196,6 +233,24 @@ mod tests {
             "output": "purchases",
             "expectation": "amount_is_positive",
             "row": {"amount": -1},
+        });
+        assert_eq!(serde_json::to_value(record).unwrap(), expected);
+    }
+    #[test]
+    fn a_row_without_a_partition_names_the_column_and_needs_no_place() {
+        let fault = RowFault::Partition { column: "shop", expected: "a name", found: "none" };
+        let record = QuarantineRecord::of_row("carts", fault, json!({"id": 1}), (None, None, None));
+        let expected = json!({
+            "reason": "unusable_partition",
+            "message": "output carts, partition column shop: expected a name, found none",
+            "expected": "a name",
+            "found": "none",
+            "object": null,
+            "line": null,
+            "offset": null,
+            "output": "carts",
+            "column": "shop",
+            "row": {"id": 1},
         });
         assert_eq!(serde_json::to_value(record).unwrap(), expected);
     }

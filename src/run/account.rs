@@ -85,8 +85,7 @@ pub(super) fn check_thresholds(
         return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
     }
     for record in records {
-        let rejected = record.expectations.rejected.values().sum();
-        check_output_rows(plan, &record.output, (rejected, record.rows_seen), at)?;
+        check_output_rows(plan, &record.output, (record.rejected(), record.rows_seen), at)?;
     }
     Ok(())
 }
@@ -98,7 +97,8 @@ pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
         return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
     }
     for (name, output) in &result.outputs {
-        let rejected: u64 = output.rejected.values().sum();
+        let broken: u64 = output.rejected.values().sum();
+        let rejected = broken + output.unusable_partition;
         check_output_rows(plan, name, (rejected, output.rows + rejected), at)?;
     }
     Ok(())

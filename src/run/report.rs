@@ -114,6 +114,8 @@ pub struct OutputResult {
     pub rejected: BTreeMap<String, u64>,
     /// Rows that broke an expectation and were written, by expectation.
     pub warned: BTreeMap<String, u64>,
+    /// Rows in the quarantine because their partition key cannot be a directory.
+    pub unusable_partition: u64,
     /// The root of each table, by format.
     pub locations: BTreeMap<String, String>,
     /// What changed in the columns since the last publish, if something did.
@@ -183,6 +185,7 @@ impl RunResult {
     pub fn add_record(&mut self, record: &SinkRecord) {
         let output = self.outputs.entry(record.output.clone()).or_default();
         output.rows += record.rows;
+        output.unusable_partition += record.unusable_partition;
         output.files += record.files.len() as u64;
         output.bytes += record.files.iter().map(|file| file.bytes).sum::<u64>();
         let hive_paths: std::collections::BTreeSet<&str> =
@@ -245,6 +248,7 @@ impl RunResult {
         for (name, other) in &task.outputs {
             let output = self.outputs.entry(name.clone()).or_default();
             output.rows += other.rows;
+            output.unusable_partition += other.unusable_partition;
             output.files += other.files;
             output.bytes += other.bytes;
             add_counts(&mut output.rejected, &other.rejected);

@@ -4,17 +4,22 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 
 use crate::config::suggestion;
 use crate::pipeline::{Format, Output};
-use crate::sink::hive_path::can_partition;
+use crate::sink::hive_path::{can_partition, escaped_bytes};
 use crate::sink::parquet_schema::{has_inner_timestamp, is_hive};
 use crate::sink::stored::stored_type;
 use crate::sink::tsv;
+
+/// Bytes of an escaped partition column's name: Hive's metastore holds no more, and what is left of
+/// a directory's name is enough for any number or date.
+const PARTITION_COLUMN_BYTES_MAX: usize = 128;
 
 /// All that stands against writing rows of `schema` (the view's, with all of its columns) as
 /// `output` says, a sentence each; empty if nothing does.
 ///
 /// Checked are: that excluded and partition columns are there and that a column is left for the
-/// files; that no two columns differ in case only (Hive and Spark could not tell them apart);
-/// that each type can be stored, and in each format that the output names.
+/// files; that partition columns' names can begin a directory's; that no two columns differ in
+/// case only (Hive and Spark could not tell them apart); that each type can be stored, and in each
+/// format that the output names.
 pub fn check_output(output: &Output, schema: &Schema) -> Vec<String> {
     let mut problems = check_columns(output, schema);
     let written = schema.fields().iter().filter(|field| !output.exclude.contains(field.name()));
@@ -24,7 +29,7 @@ pub fn check_output(output: &Output, schema: &Schema) -> Vec<String> {
         match stored_type(field.data_type()) {
             Err(problem) => problems.push(format!("column `{name}`: {problem}")),
             Ok(stored) if output.partition_by.contains(name) => {
-                problems.extend(check_partition_type(name, &stored));
+                problems.extend(check_partition_column(name, &stored));
             }
             Ok(_) => fields_in_files.push(field.clone()),
         }
@@ -98,7 +103,21 @@ fn check_columns(output: &Output, schema: &Schema) -> Vec<String> {
     problems
 }
 
-fn check_partition_type(column: &str, stored: &DataType) -> Option<String> {
+fn check_partition_column(column: &str, stored: &DataType) -> Option<String> {
+    if column.is_empty() || column.starts_with(['_', '.']) {
+        return Some(format!(
+            "column `{column}`: readers pass over directories whose names begin with `_`, `.` or \
+             nothing, as those of this partition column would; rename it with AS in the view"
+        ));
+    }
+    let name_bytes = escaped_bytes(column);
+    if name_bytes > PARTITION_COLUMN_BYTES_MAX {
+        return Some(format!(
+            "column `{column}`: expected a partition column's name of at most \
+             {PARTITION_COLUMN_BYTES_MAX} bytes, found {name_bytes} (an escaped character counts \
+             as three); rename it with AS in the view"
+        ));
+    }
     (!can_partition(stored)).then(|| {
         format!(
             "column `{column}`: a value of type {stored} cannot name a directory; cast it to an \
@@ -201,6 +220,22 @@ mod tests {
         for (problem, expected) in problems.iter().zip(expected) {
             assert!(problem.starts_with(expected), "{problem}");
         }
+    }
+
+    #[test]
+    fn partition_columns_whose_directories_readers_would_not_see_are_refused() {
+        let mut output = output(vec![hive()]);
+        let long = "本".repeat(43);
+        let names = ["_dt", ".dt", "", &long, "service"];
+        output.partition_by = names.map(str::to_owned).to_vec();
+        let fields = names.map(|name| (name, DataType::Utf8));
+        let problems = check_output(
+            &output,
+            &schema(fields.into_iter().chain([("id", DataType::Int64)]).collect()),
+        );
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert!(problems[..3].iter().all(|problem| problem.contains("readers pass over")));
+        assert!(problems[3].contains("at most 128 bytes, found 129"), "{}", problems[3]);
     }
 
     #[test]

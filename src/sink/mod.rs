@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! a row of the view      dt: 2026-11-21, service: "a/b", at: 13:05:00+09:00, yen: 120.50
+//! checked                service "a/b" can name a directory, 300 letters could not: the caller
+//! (partition_check.rs)   takes such rows out
 //! stored (stored.rs)     every layout of a type becomes one: at → 04:05:00Z in µs, service → Utf8
 //! gathered (block.rs)     with some 30,000 other rows, so that what follows is done by column
 //! routed (route.rs)      hive path "dt=2026-11-21/service=a%2Fb" (hive_path.rs), at and yen stay
@@ -26,6 +28,7 @@ mod open_file;
 mod parquet;
 mod parquet_columns;
 mod parquet_schema;
+mod partition_check;
 mod route;
 mod staging;
 mod stored;
@@ -36,7 +39,9 @@ mod writers;
 
 pub use check::{check_output, check_tsv_schema};
 pub use encoders::EncoderPool;
-pub use hive_path::{DEFAULT_PARTITION, PartitionKey, escape_path_name};
+pub use hive_path::{DEFAULT_PARTITION, PartitionKey, UnusableKey, escape_path_name};
+pub use partition_check::PartitionCheck;
+pub use route::UnusableRows;
 pub use staging::{StagingFolders, UploadStaging};
 pub use stored::{stored_schema, stored_type};
 pub use upload::{BegunUpload, FileUploads, UploadRoom};

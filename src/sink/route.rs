@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::Schema;
-use datafusion::arrow::row::{Row, RowConverter, SortField};
+use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 
 use crate::error::{Error, Result};
-use crate::sink::hive_path::{PartitionKey, partition_value};
+use crate::sink::hive_path::{PartitionKey, UnusableKey, partition_value};
 
 /// Splits rows of one stored schema by the partition that they belong to.
 pub(super) struct Router {
@@ -32,6 +32,15 @@ pub(super) struct Part {
     pub(super) hive_path: String,
     /// The row numbers; none means all rows of the block.
     pub(super) rows: Option<Vec<u32>>,
+}
+
+/// Rows of a batch that share a partition key of no use, ascending.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnusableRows {
+    /// What is wrong with the key.
+    pub key: UnusableKey,
+    /// The row numbers.
+    pub rows: Vec<u32>,
 }
 
 impl Router {
@@ -69,7 +78,7 @@ impl Router {
     }
 
     /// The parts of a block of so many rows (at least one), in the order of their first rows;
-    /// `keys` are its key columns.
+    /// `keys` are its key columns. A key that cannot be a hive path is an `Error::Bug`.
     pub(super) fn route(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<Part>> {
         let Some(converter) = &self.converter else {
             return Ok(vec![Part { hive_path: String::new(), rows: None }]);
@@ -77,12 +86,22 @@ impl Router {
         if keys.iter().all(has_one_value) {
             return self.name_parts(keys, vec![vec![0]]).map(all_rows_in_one);
         }
-        let comparable = converter
-            .convert_columns(keys)
-            .map_err(|err| Error::Bug(format!("comparing partition keys: {err}")))?;
+        let comparable = convert(converter, keys)?;
         debug_assert_eq!(comparable.num_rows(), rows);
         let parts = self.name_parts(keys, rows_by_key(comparable.iter()))?;
         Ok(if parts.len() == 1 { all_rows_in_one(parts) } else { parts })
+    }
+
+    /// The rows whose keys cannot be a hive path, by key, in the order of their first rows.
+    pub(super) fn unusable_rows(&self, keys: &[ArrayRef]) -> Result<Vec<UnusableRows>> {
+        let Some(converter) = &self.converter else { return Ok(Vec::new()) };
+        let mut unusable = Vec::new();
+        for rows in rows_by_key(convert(converter, keys)?.iter()) {
+            if let Err(key) = self.hive_path(keys, rows[0])? {
+                unusable.push(UnusableRows { key, rows });
+            }
+        }
+        Ok(unusable)
     }
 
     /// Gives each group of rows its path; NULL and the empty string share one.
@@ -90,7 +109,9 @@ impl Router {
         let mut parts: Vec<Part> = Vec::with_capacity(groups.len());
         let mut part_of_path: HashMap<String, usize> = HashMap::with_capacity(groups.len());
         for rows in groups {
-            let hive_path = self.key_of(keys, rows[0])?.hive_path()?;
+            let hive_path = self.hive_path(keys, rows[0])?.map_err(|unusable| {
+                Error::Bug(format!("a row of no partition was not sorted out: {unusable}"))
+            })?;
             match part_of_path.get(&hive_path) {
                 None => {
                     part_of_path.insert(hive_path.clone(), parts.len());
@@ -106,13 +127,21 @@ impl Router {
         Ok(parts)
     }
 
-    fn key_of(&self, keys: &[ArrayRef], row: u32) -> Result<PartitionKey> {
-        let value_of = |((_, column), key): (&(usize, String), &ArrayRef)| {
-            let value = partition_value(column, key, row as usize)?;
-            Ok((column.clone(), value))
-        };
-        self.columns.iter().zip(keys).map(value_of).collect::<Result<_>>().map(PartitionKey)
+    fn hive_path(&self, keys: &[ArrayRef], row: u32) -> Result<Result<String, UnusableKey>> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for ((_, column), key) in self.columns.iter().zip(keys) {
+            match partition_value(column, key, row as usize)? {
+                Ok(value) => values.push((column.clone(), value)),
+                Err(unusable) => return Ok(Err(unusable)),
+            }
+        }
+        Ok(PartitionKey(values).hive_path())
     }
+}
+
+fn convert(converter: &RowConverter, keys: &[ArrayRef]) -> Result<Rows> {
+    let rows = converter.convert_columns(keys);
+    rows.map_err(|err| Error::Bug(format!("comparing partition keys: {err}")))
 }
 
 fn all_rows_in_one(parts: Vec<Part>) -> Vec<Part> {

@@ -3,6 +3,7 @@
 //! The forms were compared byte for byte with what Hive 2.3's LazySimpleSerDe writes.
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
 
@@ -10,19 +11,43 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// Years that Hive's text form of dates holds: it has four digits and no sign.
-const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
+const YEARS: RangeInclusive<i32> = 1..=9999;
+
+/// The days of these years since 1970-01-01.
+const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
+
+/// The microseconds of these days.
+const MICROS: RangeInclusive<i64> =
+    *DAYS.start() as i64 * MICROS_PER_DAY..=(*DAYS.end() as i64 + 1) * MICROS_PER_DAY - 1;
 
 /// A day outside the years 0001 to 9999, which Hive would read back as NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct YearOutOfRange;
 
+impl YearOutOfRange {
+    pub(super) const EXPECTED: &str =
+        "a year from 0001 to 9999, which is all that Hive's text form holds";
+}
+
 impl std::fmt::Display for YearOutOfRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "expected a year from 0001 to 9999, which is all that Hive's text form holds, found a \
-             day outside of them; filter it in the view or make it NULL",
+        let expected = Self::EXPECTED;
+        write!(
+            f,
+            "expected {expected}, found a day outside of them; filter it in the view or make it \
+             NULL",
         )
     }
+}
+
+/// Whether [`push_date`] can write a day.
+pub(super) fn has_year(days: i32) -> bool {
+    DAYS.contains(&days)
+}
+
+/// Whether [`push_timestamp`] can write an instant.
+pub(super) fn has_timestamp_year(micros: i64) -> bool {
+    MICROS.contains(&micros)
 }
 
 /// Appends `value` in decimal digits.
@@ -173,6 +198,14 @@ mod tests {
         assert_eq!(push_date(&mut out, i32::MAX), Err(YearOutOfRange));
         assert_eq!(push_date(&mut out, 2_932_897), Err(YearOutOfRange));
         assert_eq!(push_date(&mut out, 2_932_896), Ok(()));
+        for days in [-719_163, -719_162, 0, 2_932_896, 2_932_897, i32::MIN, i32::MAX] {
+            assert_eq!(push_date(&mut out, days).is_ok(), has_year(days), "{days}");
+        }
+        let ends = [-62_135_596_800_000_000, 253_402_300_799_999_999];
+        for micros in ends.into_iter().flat_map(|end| [end - 1, end, end + 1]) {
+            let written = push_timestamp(&mut out, micros).is_ok();
+            assert_eq!(written, has_timestamp_year(micros), "{micros}");
+        }
     }
 
     #[test]

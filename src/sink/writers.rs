@@ -166,7 +166,8 @@ impl OutputWriter {
     }
 
     /// Takes the rows of partitions that have a writer or get one; hands back the others, in their
-    /// order, as they came, from this batch or earlier ones.
+    /// order, as they came, from this batch or earlier ones. Rows without a partition, which
+    /// [`PartitionCheck`](super::PartitionCheck) finds, are a bug.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
         self.take_batch(batch, false)
     }

@@ -212,12 +212,13 @@ fn hostile_partition_values_stay_below_the_staging_folder() {
 }
 
 #[test]
-fn a_value_too_long_for_a_directory_stops_the_run() {
+fn rows_of_no_partition_must_be_sorted_out_before() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = writer(&output(both(), &["key"]), folder.path(), &options(64, 1 << 30));
     writer.write(&batch([(Some("x".repeat(300)), 1)])).unwrap();
     let error = writer.finish().unwrap_err();
-    assert_eq!(error.exit_code(), 65);
+    assert_eq!(error.exit_code(), 70);
+    assert!(error.to_string().contains("column key: expected a directory name"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! 2. [`logs_table`] makes them the table `logs`;
 //! 3. `views` plans `clicks.sql` as the view `clicks`, `$name` bound to typed literals;
 //! 4. `outputs` plans the output that writes `clicks`, its expectations as columns behind it;
-//! 5. [`sink_exec`] runs that plan, splits the rows by the expectations and writes files.
+//! 5. [`sink_exec`] runs that plan, rejects rows that must not be written and writes the others.
 
 mod engine;
 mod expect;
@@ -17,8 +17,10 @@ mod outputs;
 mod parameters;
 mod read_ahead;
 mod references;
+mod rejected_rows;
 mod scan;
 mod sink_exec;
+mod split;
 mod sql_error;
 mod views;
 

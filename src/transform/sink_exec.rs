@@ -1,11 +1,11 @@
 //! The plan node that writes an output's files below the staging folder.
 //!
-//! Rows arrive in a fixed order, are split by the expectations, and go to a writer on a thread of
-//! its own, which gathers them and has them encoded on the threads that all sinks share. With
-//! `sort_by` they come sorted, one hive path after the other. Without it the writer keeps a bounded
-//! number of hive paths open; rows of further ones take a detour through a spilling sort and are
-//! written one hive path after the other at the end, so that any number of hive paths makes neither
-//! many open files nor many small ones.
+//! Rows arrive in a fixed order; those that break an expectation or have no partition of their own
+//! go to the quarantine, the others to a writer on a thread of its own, which gathers them and has
+//! them encoded on the threads that all sinks share. With `sort_by` they come sorted, one hive path
+//! after the other. Without it the writer keeps a bounded number of hive paths open; rows of
+//! further ones take a detour through a spilling sort and are written one hive path after the other
+//! at the end, so that any number of hive paths makes neither many open files nor many small ones.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -35,7 +35,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::engine::engine_error;
-use super::expect::{ExpectationCounts, ExpectationSplit};
+use super::expect::ExpectationCounts;
+use super::split::RowSplit;
 use crate::error::{Error, Result};
 use crate::pipeline::Output;
 use crate::quarantine::QuarantineSender;
@@ -53,20 +54,47 @@ const FILES_AHEAD: usize = 2;
 pub struct SinkRecord {
     /// The output's name.
     pub output: String,
-    /// Rows of the view, before the expectations.
+    /// Rows of the view: `rows + rejected()`.
     pub rows_seen: u64,
     /// Rows written to each of the output's tables.
     pub rows: u64,
     /// What the expectations found.
     pub expectations: ExpectationCounts,
+    /// Rows that went to the quarantine because their partition key cannot be a hive path.
+    pub unusable_partition: u64,
     /// The files, below the staging folder or uploaded.
     pub files: Vec<WrittenFile>,
+}
+
+impl SinkRecord {
+    /// Rows that went to the quarantine.
+    pub fn rejected(&self) -> u64 {
+        self.expectations.rejected.values().sum::<u64>() + self.unusable_partition
+    }
+
+    /// Proves that no row was lost.
+    ///
+    /// # Errors
+    /// `Error::Bug` if the view's rows are not those that were written and rejected.
+    fn check(self) -> Result<Self> {
+        if self.rows_seen == self.rows + self.rejected() {
+            return Ok(self);
+        }
+        Err(Error::Bug(format!(
+            "output {}: its view gave {} rows, but {} were written and {} rejected; nothing was \
+             published",
+            self.output,
+            self.rows_seen,
+            self.rows,
+            self.rejected()
+        )))
+    }
 }
 
 /// What sink tasks need besides plain values; stands in the task's context.
 #[derive(Debug)]
 pub struct SinkSupplies {
-    /// Takes the rows that expectations reject.
+    /// Takes the rows that are not written.
     pub quarantine: QuarantineSender,
     /// The threads that encode, of all sinks.
     pub encoders: EncoderPool,
@@ -168,7 +196,8 @@ impl ExecutionPlan for SinkExec {
         let (input, output) = (Arc::clone(&self.input), self.output.clone());
         let place = self.place.clone();
         let record = async move {
-            let record = write_output(input, output, place, context).await;
+            let record =
+                write_output(input, output, place, context).await.and_then(SinkRecord::check);
             let record = record.map_err(|error| DataFusionError::External(Box::new(error)))?;
             let json = serde_json::to_string(&record)
                 .map_err(|error| DataFusionError::External(Box::new(error)))?;
@@ -189,7 +218,7 @@ async fn write_output(
 ) -> Result<SinkRecord> {
     let supplies = context.session_config().get_extension::<SinkSupplies>();
     let supplies = supplies.ok_or_else(|| Error::Bug("a sink has no supplies".to_owned()))?;
-    let mut split = ExpectationSplit::new(&output, &input.schema());
+    let mut split = RowSplit::new(&output, &input.schema())?;
     let schema = split.written_schema(&input.schema())?;
     let mut tasks = JoinSet::new();
     let mut batches = merge_in_turn(&input, &context, &mut tasks)?;
@@ -212,7 +241,9 @@ async fn write_output(
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| Error::Bug(format!("a task of output {}: {error}", output.name)))?;
     }
-    Ok(SinkRecord { output: output.name, rows_seen, rows, expectations: split.counts, files })
+    let (expectations, unusable_partition) = split.into_counts();
+    let output = output.name;
+    Ok(SinkRecord { output, rows_seen, rows, expectations, unusable_partition, files })
 }
 
 /// Runs all partitions of a plan at once and takes one batch from each in turn, so that the order
