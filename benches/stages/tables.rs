@@ -1,7 +1,7 @@
 //! Batches → files, and values → directories.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ashiato::pipeline::{
@@ -66,7 +66,7 @@ fn output(format: Format, partition_by: &[&str]) -> Output {
     Output {
         name: "events".to_owned(),
         view: "events".to_owned(),
-        tables: vec![Table { root: PathBuf::from("events"), format }],
+        tables: vec![Table { location: "events".to_owned(), format }],
         partition_by: partition_by.iter().map(|column| (*column).to_owned()).collect(),
         sort_by: Vec::new(),
         exclude: Vec::new(),

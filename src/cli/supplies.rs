@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::args::IntervalArgs;
-use crate::commit::{CommitSupplies, State};
+use crate::commit::{BeforeAct, CommitSupplies, State};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::pipeline::Pipeline;
@@ -103,7 +103,7 @@ pub(super) fn new_commit_supplies(
     })
 }
 
-fn before_act(environment: &Environment) -> Arc<dyn Fn(&str) -> Result<()> + Send + Sync> {
+fn before_act(environment: &Environment) -> BeforeAct {
     let kill_at: Option<u64> = match environment.get(TEST_KILL_AT) {
         Some(text) if cfg!(debug_assertions) => text.parse().ok(),
         _ => None,

@@ -26,6 +26,9 @@ use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 use crate::store::{BlockingStore, StoreLocation, Stores, Upload};
 
+/// Asked before each act of a publish, with its name; an error ends the publish there.
+pub type BeforeAct = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
+
 /// What committing needs from the world.
 #[derive(Clone)]
 pub struct CommitSupplies {
@@ -36,8 +39,8 @@ pub struct CommitSupplies {
     /// How long another attempt's publish into an object store may take before it is believed dead
     /// and completed for it. On disk, locks tell.
     pub patience: Duration,
-    /// Asked before each act of a publish, with its name; tests end it there.
-    pub before_act: Arc<dyn Fn(&str) -> Result<()> + Send + Sync>,
+    /// For tests, which end publishes by it.
+    pub before_act: BeforeAct,
 }
 
 impl fmt::Debug for CommitSupplies {

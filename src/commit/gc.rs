@@ -7,8 +7,8 @@
 //! | an intent | likewise |
 //! | a staging folder on disk | its attempt is dead |
 //!
-//! Whatever a publish that is under way needs stays. A file that is visible is never touched: what a
-//! manifest names is completed, so it is no upload, and renamed, so it is not staged.
+//! Whatever a publish that is under way needs stays. A file that is visible is never touched: what
+//! a manifest names is completed, so it is no upload, and renamed, so it is not staged.
 
 use std::collections::BTreeSet;
 

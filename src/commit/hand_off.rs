@@ -39,7 +39,7 @@ pub struct HandOff {
     pub listing: Option<String>,
     /// What its lines are.
     pub form: DistCpForm,
-    /// The list of files that must not be at the target, as Hadoop names it; none if there are none.
+    /// The list of files that must not be at the target, as Hadoop names it, if there are any.
     pub removal: Option<String>,
     /// How many files the interval has.
     pub files: usize,

@@ -1,8 +1,8 @@
 //! What a pipeline has published, now and before.
 //!
 //! ```text
-//! manifests/<day>/manifest.json ─ previous: a1 ─► history/a1.json ─ previous: a0 ─► history/a0.json
-//! manifests/<hour>/history/h0.json                its interval was replaced by the day
+//! manifests/<day>/manifest.json ─ previous: a1 ─► history/a1.json ─ previous: a0 ─► …/a0.json
+//! manifests/<hour>/history/h0.json              its interval was replaced by the day
 //! ```
 
 use serde::Serialize;

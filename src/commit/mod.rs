@@ -27,17 +27,19 @@
 //!
 //! # What a crash leaves
 //!
-//! | crash after | readers by listing see | readers by manifest see | the next attempt |
+//! | crash after | readers by listing see | by manifest | the next attempt |
 //! |---|---|---|---|
-//! | some files written | the old table | the old one | removes staged files (disk); `gc` aborts uploads |
-//! | pending, intent | the old table | the old one | writes anew; a publish of shards may take the record |
-//! | turn | the old table | the old one | completes: 1 to end |
-//! | 1 | the old files, no `_SUCCESS` | the old one | completes |
-//! | 2, in part | old and some new files, no `_SUCCESS` | the old one | completes; if a file is lost: takes all back |
-//! | 3 | old and new files, no `_SUCCESS` | the new one | completes: 4 to end |
-//! | 5, in part | some old files, new ones, no `_SUCCESS` | the new one | completes |
-//! | 6 | the new table | the new one | ends |
-//! | end | the new table | the new one | cleans up with its own publish, or `gc` does |
+//! | some files written | the old table | old | starts anew; its files go, or by `gc` |
+//! | pending, intent | the old table | old | likewise; a publish of shards may take the record |
+//! | turn | the old table | old | completes it: 1 to end |
+//! | 1 | the old files, no `_SUCCESS` | old | completes it |
+//! | 2, in part | old, some new, no `_SUCCESS` | old | completes it, or takes it back[^lost] |
+//! | 3 | old and new files, no `_SUCCESS` | new | completes it: 4 to end |
+//! | 5, in part | new, some old files, no `_SUCCESS` | new | completes it |
+//! | 6 | the new table | new | ends it |
+//! | end | the new table | new | cleans up with its own publish, or `gc` does |
+//!
+//! [^lost]: If a staged file or an upload is gone, which takes a hand or a rule of the bucket.
 //!
 //! # What is guaranteed
 //!
@@ -54,9 +56,9 @@
 //!
 //! On disk, the pipeline's publishes take turns by a lock, and a lock whose process died is free at
 //! once. In an object store nobody can tell a dead attempt from a slow one: another's publish is
-//! given a time ([`CommitSupplies::patience`]), then carried out beside it. There, deletions know no
-//! conditions: an attempt that was slow for that long in the middle of step 1 may remove a marker
-//! that was put back meanwhile; it notices, and puts it back.
+//! given a time ([`CommitSupplies::patience`]), then carried out beside it. There, deletions know
+//! no conditions: an attempt that was slow for that long in the middle of step 1 may remove a
+//! marker that was put back meanwhile; it notices, and puts it back.
 
 mod attempt;
 mod contents;
@@ -85,7 +87,7 @@ mod store_table;
 mod table;
 mod verify;
 
-pub use attempt::{Attempt, CommitSupplies};
+pub use attempt::{Attempt, BeforeAct, CommitSupplies};
 pub use ddl::create_table_sql;
 pub use distcp::{DistCp, DistCpForm};
 pub use drift::{ColumnChanges, RetypedColumn};

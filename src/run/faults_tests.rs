@@ -92,21 +92,16 @@ impl<'w> World<'w> {
         let clock = TestClock::default();
         let store = |seed| FaultyStore::seeded(seed, rates, Arc::new(clock.clone()));
         let (logs, lake) = (store(seed), store(seed + 1_000_000));
-        lake.is_like_s3.store(seed % 2 == 0, std::sync::atomic::Ordering::Relaxed);
+        lake.is_like_s3.store(seed.is_multiple_of(2), std::sync::atomic::Ordering::Relaxed);
         World { pipeline, logs, lake, clock, seed }
     }
 
     async fn put_logs(&self) {
-        let objects = [
-            (
-                "a.ndjson",
-                "{\"id\":1,\"name\":\"a\",\"amount\":10}\n{\"id\":2,\"name\":\"b/:\",\"amount\":20}\nbad\n",
-            ),
-            (
-                "b.ndjson",
-                "{\"id\":3}\n\n{\"id\":4,\"name\":\"a\",\"amount\":40}\n{\"id\":5,\"name\":\"\",\"amount\":50}\n",
-            ),
-        ];
+        let a = "{\"id\":1,\"name\":\"a\",\"amount\":10}\n\
+                 {\"id\":2,\"name\":\"b/:\",\"amount\":20}\nbad\n";
+        let b = "{\"id\":3}\n\n{\"id\":4,\"name\":\"a\",\"amount\":40}\n\
+                 {\"id\":5,\"name\":\"\",\"amount\":50}\n";
+        let objects = [("a.ndjson", a), ("b.ndjson", b)];
         for (name, text) in objects {
             let object = Object::from(format!("raw/dt=2026-11-21/{name}"));
             self.logs.contents().put(&object, text.into()).await.unwrap();

@@ -153,6 +153,8 @@ impl Faults {
     }
 }
 
+/// Of an upload: its object, and when it was begun.
+type BegunAt = (Path, chrono::DateTime<chrono::Utc>);
 type Parts = BTreeMap<usize, (String, PutPayload)>;
 
 /// A store in memory whose calls go wrong. Clones share it.
@@ -162,7 +164,7 @@ pub(crate) struct FaultyStore {
     faults: Arc<Faults>,
     uploads: Arc<Mutex<HashMap<MultipartId, Parts>>>,
     uploads_begun: Arc<AtomicU64>,
-    uploads_begun_at: Arc<Mutex<BTreeMap<MultipartId, (Path, chrono::DateTime<chrono::Utc>)>>>,
+    uploads_begun_at: Arc<Mutex<BTreeMap<MultipartId, BegunAt>>>,
     completing: Arc<tokio::sync::Mutex<()>>,
     /// Whether it is like S3 in what stores differ in: a deletion of many objects has one answer
     /// if it fails, and one of a missing object succeeds; the e-tags of uploads tell of the parts.

@@ -373,9 +373,11 @@ impl FinishedFiles {
     /// Hands over the last files; gives those that stay.
     fn send(&self, files: Vec<WrittenFile>) -> Result<Vec<WrittenFile>> {
         let FinishedFiles::Uploaded(uploads) = self else { return Ok(files) };
-        let sent = files.into_iter().try_for_each(|file| uploads.blocking_send(file));
-        // Said only if the uploads ended without an error of their own.
-        sent.map_err(|_| Error::Unavailable("uploading: stopped before the end".to_owned()))?;
+        for file in files {
+            // Said only if the uploads ended without an error of their own.
+            let stopped = || Error::Unavailable("uploading: stopped before the end".to_owned());
+            uploads.blocking_send(file).map_err(|_| stopped())?;
+        }
         Ok(Vec::new())
     }
 }
