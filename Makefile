@@ -3,17 +3,18 @@ VENV := target/venv
 PYTHON := $(VENV)/bin/python
 AZURITE := target/azurite
 BINARY := target/debug/ashiato
+HADOOP_VENV := target/hadoop-venv
 BENCH_VENV := target/bench/venv
 FUZZ_SECONDS := 1800
 
-.PHONY: help setup build run test interop check format release bench bench-peers fuzz miri
+.PHONY: help setup build run test interop test-hadoop check format release bench bench-peers fuzz miri
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is needed beyond cargo: a C compiler, Python and Node with pinned packages
+setup: ## Install what is needed beyond cargo: a C compiler, Java, Python and Node with pinned packages
 	./.ci/setup
-	$(MAKE) $(VENV)/.ready $(AZURITE)/.ready
+	$(MAKE) $(VENV)/.ready $(AZURITE)/.ready $(HADOOP_VENV)/.ready
 
 $(VENV)/.ready: tests/interop/requirements.txt
 	python3 -m venv $(VENV)
@@ -34,6 +35,7 @@ $(AZURITE)/.ready: Makefile
 test: $(VENV)/.ready $(AZURITE)/.ready ## All tests: the crate's, then the tables read by other tools
 	cargo test
 	$(MAKE) interop
+	$(MAKE) test-hadoop
 
 interop: build $(VENV)/.ready ## Run both examples and compare every table with DuckDB and pyarrow
 	rm -rf target/interop
@@ -41,6 +43,15 @@ interop: build $(VENV)/.ready ## Run both examples and compare every table with 
 	ASHIATO_OUT=target/interop $(BINARY) run --quiet sql/access_log --date 2026-11-21
 	$(PYTHON) tests/interop/compare.py --fixture fixtures/action_log \
 		--access-log fixtures/access_log --out target/interop
+
+$(HADOOP_VENV)/.ready: tests/hadoop/requirements.txt
+	python3 -m venv $(HADOOP_VENV)
+	$(HADOOP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test-hadoop: build $(HADOOP_VENV)/.ready ## Have Spark read tables through Hive's own SerDes (needs Java 17)
+	rm -rf target/hadoop
+	$(HADOOP_VENV)/bin/python tests/hadoop/check.py $(BINARY) target/hadoop
 
 check: ## What CI runs: format, lints with warnings denied, all tests
 	cargo fmt --check

@@ -131,6 +131,7 @@ def spark_session():
     session = (
         SparkSession.builder.master("local[1]")
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", home + "/warehouse")
         .config("spark.driver.extraJavaOptions", f"-Dderby.system.home={home} -Duser.timezone=UTC")
@@ -149,9 +150,11 @@ def read_spark(session, ddl, columns, hive_serde):
     for statement in ddl.strip().rstrip(";").split(";\n"):
         session.sql(statement)
     names = ", ".join(f"`{column}`" for column, _ in columns)
+    in_files = len(columns_of(ddl)[0])
     for row in session.sql(f"SELECT {names} FROM `{name}`").collect():
         # Of a text partition, Hive's tables show the directory's value: NULL is not told apart.
-        yield [None if value == DEFAULT_PARTITION else value for value in row]
+        keys = [None if value == DEFAULT_PARTITION else value for value in row[in_files:]]
+        yield [*row[:in_files], *keys]
 
 
 def check_files(table, problems):
