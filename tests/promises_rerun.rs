@@ -69,12 +69,15 @@ fn a_change_of_input_sql_contract_parameters_or_place_is_published() {
 }
 
 #[test]
-fn a_missing_marker_is_put_back_by_a_rerun_without_changes() {
+fn a_marker_that_is_missing_or_anothers_is_made_right_by_a_rerun_without_changes() {
     let project = project();
     project.run().published();
     let marker = project.path("out/rows/_SUCCESS");
     let text = std::fs::read(&marker).unwrap();
     std::fs::remove_file(&marker).unwrap();
+    assert_eq!(status(&project.run().result()), "already_published");
+    assert_eq!(std::fs::read(&marker).unwrap(), text);
+    std::fs::write(&marker, "{\"attempt\":\"another\"}").unwrap();
     assert_eq!(status(&project.run().result()), "already_published");
     assert_eq!(std::fs::read(&marker).unwrap(), text);
 }

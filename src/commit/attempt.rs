@@ -20,6 +20,7 @@ use crate::commit::manifest::{ManifestColumn, ManifestTable, read_manifest};
 use crate::commit::pending::{PendingFile, PendingRecord, pending_names};
 use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::State;
+use crate::commit::steps::restore_markers;
 use crate::commit::store_table::StoreTable;
 use crate::commit::table::TablePlace;
 use crate::error::{Error, Result};
@@ -175,20 +176,17 @@ impl Attempt {
         Ok(last.map(|last| last.changes_to(columns)))
     }
 
-    /// Puts back the markers of the interval's tables that are missing though no publish is under
-    /// way.
+    /// Makes markers of the interval's tables right that are missing, or another publish's, though
+    /// nothing is under way.
     pub fn restore_markers(&self) -> Result<()> {
-        let head = ReadHead::of(&self.state, &self.paths)?.head;
         let manifest = read_manifest(&self.state, &self.paths)?;
-        for table in manifest.into_iter().flat_map(|manifest| manifest.tables) {
-            let name = RunPaths::table_folder(&table.output, &table.format);
-            let Some(last) = head.tables.get(&name) else { continue };
+        let tables = manifest.into_iter().flat_map(|manifest| manifest.tables).map(|table| {
             let place = self.supplies.open_table(&self.state, &self.paths, &table)?;
-            if head.publishing.is_none() && !place.has_success()? {
-                place.put_success(&last.marker(&self.paths.pipeline)?)?;
-            }
-        }
-        Ok(())
+            Ok((RunPaths::table_folder(&table.output, &table.format), place))
+        });
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        let tables = tables.iter().map(|(name, place)| (name.clone(), place));
+        restore_markers(&self.state, &self.paths, tables)
     }
 
     /// Writes down what the task has written: from here on a publish in any process can take it.

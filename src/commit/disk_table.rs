@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::commit::durable::{
-    create_folders, file_bytes, move_file, remove_empty_folder, remove_file, sync_folder,
-    write_atomically,
+    create_folders, file_bytes, move_file, read_file, remove_empty_folder, remove_file,
+    sync_folder, write_atomically,
 };
 use crate::commit::table::{Before, PlannedFile, TablePlace};
 use crate::error::{Error, Result};
@@ -103,8 +103,8 @@ impl TablePlace for DiskTable {
         sync_folder(&self.root)
     }
 
-    fn has_success(&self) -> Result<bool> {
-        Ok(file_bytes(&self.root.join(SUCCESS))?.is_some())
+    fn read_success(&self) -> Result<Option<Vec<u8>>> {
+        read_file(&self.root.join(SUCCESS))
     }
 
     fn put_success(&self, marker: &[u8]) -> Result<()> {

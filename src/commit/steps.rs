@@ -21,6 +21,23 @@ pub(super) struct Publish<'a> {
     places: Vec<Box<dyn TablePlace>>,
 }
 
+/// Makes markers right that are missing, or another publish's, though nothing is under way.
+pub(super) fn restore_markers<'p>(
+    state: &State,
+    paths: &RunPaths,
+    tables: impl Iterator<Item = (String, &'p Box<dyn TablePlace>)>,
+) -> Result<()> {
+    let head = ReadHead::of(state, paths)?.head;
+    for (name, place) in tables {
+        let Some(last) = head.tables.get(&name) else { continue };
+        let marker = last.marker(&paths.pipeline)?;
+        if head.publishing.is_none() && place.read_success()?.as_ref() != Some(&marker) {
+            place.put_success(&marker)?;
+        }
+    }
+    Ok(())
+}
+
 /// What came of carrying a publish out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Carried {
@@ -178,21 +195,11 @@ impl<'a> Publish<'a> {
         Ok(())
     }
 
-    /// One that was overtaken may have removed a marker that others had written since: this puts
-    /// markers back that are missing though nothing is under way.
+    /// One that was overtaken may have touched a marker that others had written since: this makes
+    /// them right again.
     fn restore_markers(&self) -> Result<()> {
-        let head = ReadHead::of(self.state, &self.paths)?.head;
-        if head.publishing.is_some() {
-            return Ok(());
-        }
-        for (table, place) in self.places.iter().enumerate() {
-            if let Some(last) = head.tables.get(&self.folder(table))
-                && !place.has_success()?
-            {
-                place.put_success(&last.marker(&self.paths.pipeline)?)?;
-            }
-        }
-        Ok(())
+        let tables = (0..self.places.len()).map(|table| self.folder(table));
+        restore_markers(self.state, &self.paths, tables.zip(&self.places))
     }
 
     /// A table's name in the state: `events.parquet`.

@@ -37,8 +37,8 @@ impl TablePlace for StoreTable {
         self.0.delete(paths.iter().map(String::as_str))
     }
 
-    fn has_success(&self) -> Result<bool> {
-        Ok(self.0.size(SUCCESS)?.is_some())
+    fn read_success(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.get(SUCCESS)?.map(|found| found.bytes.to_vec()))
     }
 
     fn put_success(&self, marker: &[u8]) -> Result<()> {

@@ -34,8 +34,8 @@ pub(super) trait TablePlace: fmt::Debug + Send + Sync {
     /// Removes files of earlier publishes.
     fn remove_files(&self, paths: &[String], before: Before<'_>) -> Result<()>;
 
-    /// Whether there is a marker.
-    fn has_success(&self) -> Result<bool>;
+    /// The marker; none if it is not there.
+    fn read_success(&self) -> Result<Option<Vec<u8>>>;
 
     /// Writes the marker: the table is whole again.
     fn put_success(&self, marker: &[u8]) -> Result<()>;

@@ -30,7 +30,7 @@ pub(super) struct HeldInterval {
     pub(super) made_already: Option<Manifest>,
     /// The room for uploads.
     pub(super) uploads: UploadRoom,
-    _staging: UploadStaging,
+    _staging: Option<UploadStaging>,
 }
 
 /// Takes hold of the interval, and completes what a crashed attempt's publish left.
@@ -81,10 +81,18 @@ pub(super) async fn hold_interval(
             provenance,
             made_already,
             uploads: UploadRoom::new(supplies.stores.clone()),
-            _staging: UploadStaging::create(&plan.spill, &plan.paths.attempt)?,
+            _staging: upload_staging(&plan, &places)?,
         })
     })
     .await
+}
+
+/// The folder for files that will be uploaded, if any will.
+fn upload_staging(plan: &RunPlan, places: &Places) -> Result<Option<UploadStaging>> {
+    if places.roots.iter().all(|table| table.root.is_local()) {
+        return Ok(None);
+    }
+    UploadStaging::create(&plan.spill, &plan.paths.attempt).map(Some)
 }
 
 impl HeldInterval {

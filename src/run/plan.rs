@@ -91,7 +91,8 @@ pub fn plan_run(
     Ok(RunPlan { pipeline, interval, paths, parameters, engine, writer, shard, force, spill })
 }
 
-/// What the program itself, look-up tables, reading ahead and batches on their way take.
+/// What the program itself, look-up tables, reading ahead, batches on their way and parts of uploads
+/// take.
 const FIXED_BYTES: u64 = 160 << 20;
 /// Share of the rest for sorts, joins and aggregates, which spill.
 const POOL_PERCENT: u64 = 45;
