@@ -91,7 +91,7 @@ pub fn plan_run(
     Ok(RunPlan { pipeline, interval, paths, parameters, engine, writer, shard, force, spill })
 }
 
-/// What the program itself, look-up tables, reading ahead, batches on their way and parts of uploads
+/// What the program itself, look-up tables, reading ahead, batches on their way and uploads' parts
 /// take.
 const FIXED_BYTES: u64 = 160 << 20;
 /// Share of the rest for sorts, joins and aggregates, which spill.

@@ -12,7 +12,7 @@ a table, and all tables of an output, must agree. Exit code 1 if anything differ
 Needs pyarrow and duckdb; --spark needs pyspark and Java. Holds all rows in memory: for samples.
 """
 
-import bz2, collections, datetime, decimal, gzip, hashlib, json, pathlib, re, sys, tempfile
+import bz2, collections, datetime, decimal, gzip, hashlib, json, os, pathlib, re, sys, tempfile, time
 import urllib.parse
 
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -127,6 +127,9 @@ def glob_literal(path):
 def spark_session():
     from pyspark.sql import SparkSession
 
+    # PySpark makes timestamps of the zone of this process.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     home = tempfile.mkdtemp(prefix="interop-spark-")
     session = (
         SparkSession.builder.master("local[1]")
