@@ -237,14 +237,14 @@ fn kills_at_200_random_moments_in_s3_are_recovered_by_the_next_attempt() {
 fn of_attempts_at_one_interval_on_disk_all_at_once_exactly_one_publishes() {
     let bed = Bed::on_disk();
     bed.exactly_one_publishes(2, 100);
-    bed.exactly_one_publishes(8, 25);
+    bed.exactly_one_publishes(8, 100);
 }
 
 #[test]
 fn of_attempts_at_one_interval_in_s3_all_at_once_exactly_one_publishes() {
     let bed = Bed::in_s3();
-    bed.exactly_one_publishes(2, 25);
-    bed.exactly_one_publishes(8, 5);
+    bed.exactly_one_publishes(2, 100);
+    bed.exactly_one_publishes(8, 20);
 }
 
 /// Whether this user may mount in a namespace of its own.
