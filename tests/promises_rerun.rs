@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{DAY, Project, files_below};
+use crate::support::{DAY, Project, files_below, finish};
 
 fn status(result: &Value) -> &str {
     result["status"].as_str().unwrap()
@@ -114,6 +114,27 @@ fn shards_in_processes_of_their_own_one_of_them_tried_twice_make_one_publish() {
     assert_eq!(status(&shard(&project, "0/2")), "already_published");
     let again = project.ashiato("publish", &["--date", "2026-11-21", "--shards", "2"]);
     assert_eq!((again.code, status(&again.result())), (Some(0), "already_published"));
+}
+
+#[test]
+fn a_publish_of_shards_that_is_killed_before_any_act_is_completed_by_the_next_one() {
+    let project = project();
+    for act in 0.. {
+        project.write("logs/dt=2026-11-21/b.ndjson", format!("{{\"id\":{}}}\n", act + 100));
+        shard(&project, "0/2");
+        shard(&project, "1/2");
+        let arguments = ["--date", "2026-11-21", "--shards", "2"];
+        let mut publish = project.command("publish", &arguments);
+        let ended = finish(publish.env("ASHIATO_TEST_KILL_AT", act.to_string()));
+        let next = project.ashiato("publish", &arguments);
+        assert_eq!(next.code, Some(0), "killed before act {act}: {next:#?}");
+        let expected = ["1\t\\N\t\\N".to_owned(), format!("{}\t\\N\t\\N", act + 100)];
+        assert_eq!(project.rows(), expected, "killed before act {act}");
+        if ended.code == Some(0) {
+            assert!(act > 12, "all acts of a publish were tried: {act}");
+            return;
+        }
+    }
 }
 
 #[test]

@@ -92,13 +92,19 @@ async fn read_records(
         }
         let all = Shard::all(shards);
         let tasks: Vec<String> = all.iter().map(|shard| shard.task()).collect();
-        let found = PendingRecord::newest(&state, &plan.paths, &tasks)?;
+        let found: Vec<Option<TaskRecord>> = PendingRecord::newest(&state, &plan.paths, &tasks)?;
         let missing = all.iter().zip(&found).filter(|(_, record)| record.is_none());
         let missing: Vec<String> = missing.map(|(shard, _)| format!("--shard {shard}")).collect();
         let published = commit::read_manifest(&state, &plan.paths)?;
         let made_already =
             published.filter(|published| is_made_already(published, &inputs, &provenance, &plan));
-        if let Some(published) = made_already.filter(|_| missing.len() == found.len()) {
+        // A publish that was killed while it cleaned up has left records that it has published.
+        let is_past = |record: &TaskRecord, published: &Manifest| {
+            record.seen.as_deref() != Some(published.attempt.as_str())
+        };
+        if let Some(published) = made_already.filter(|published| {
+            !missing.is_empty() || found.iter().flatten().any(|record| is_past(record, published))
+        }) {
             return Ok(Written::MadeAlready(Box::new(published)));
         }
         if !missing.is_empty() {
