@@ -1,118 +1,27 @@
 //! An attempt's hold on its interval, from its begin to its publish.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::runtime::Handle;
 
-use crate::commit::disk_table::DiskTable;
 use crate::commit::drift::ColumnChanges;
 use crate::commit::durable::{names_in, remove_empty_folder, remove_folder};
 use crate::commit::head::ReadHead;
 use crate::commit::lock::{PublishLock, TaskLock, live_attempts};
-use crate::commit::manifest::{ManifestColumn, ManifestTable, read_manifest};
+use crate::commit::manifest::{ManifestColumn, read_manifest};
 use crate::commit::pending::{PendingFile, PendingRecord, pending_names};
 use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::State;
 use crate::commit::steps::restore_markers;
-use crate::commit::store_table::StoreTable;
-use crate::commit::table::TablePlace;
-use crate::error::{Error, Result};
+use crate::commit::supplies::CommitSupplies;
+use crate::error::Result;
 use crate::store::paths::RunPaths;
-use crate::store::{BlockingStore, StoreLocation, Stores, Upload};
 
-/// Asked before each act of a publish, with its name; an error ends the publish there.
-pub type BeforeAct = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
-
-/// What committing needs from the world.
-#[derive(Clone)]
-pub struct CommitSupplies {
-    /// What all stores share.
-    pub stores: Stores,
-    /// Drives the stores' requests. Nothing of this module may run on a thread that drives tasks.
-    pub runtime: Handle,
-    /// How long another attempt's publish into an object store may take before it is believed dead
-    /// and completed for it. On disk, locks tell.
-    pub patience: Duration,
-    /// For tests, which end publishes by it.
-    pub before_act: BeforeAct,
-}
-
-impl fmt::Debug for CommitSupplies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommitSupplies").field("patience", &self.patience).finish_non_exhaustive()
-    }
-}
-
-impl CommitSupplies {
-    /// Opens the state of all pipelines at a place.
-    pub fn open_state(&self, location: &StoreLocation) -> Result<State> {
-        match location.local_path() {
-            Some(folder) => Ok(State::on_disk(folder)),
-            None => Ok(State::in_store(self.open(location)?)),
-        }
-    }
-
-    /// Opens the root of a table that an attempt publishes.
-    pub(super) fn open_table(
-        &self,
-        state: &State,
-        paths: &RunPaths,
-        table: &ManifestTable,
-    ) -> Result<Box<dyn TablePlace>> {
-        let location = StoreLocation::parse(&table.root)?;
-        let Some(root) = location.local_path() else {
-            return Ok(Box::new(StoreTable(self.open(&location)?)));
-        };
-        let folder = state.folder().ok_or_else(|| {
-            Error::config(format!("publishing to {location}: it is on disk, but the state is not"))
-        })?;
-        Ok(Box::new(DiskTable {
-            root,
-            stagings: paths.stagings(folder).join(&paths.interval),
-            folder: RunPaths::table_folder(&table.output, &table.format),
-            temporary: folder.join(&paths.pipeline).join("success.tmp"),
-        }))
-    }
-
-    /// Aborts the uploads of pending files, those that are `wanted`.
-    pub(super) fn abort_uploads(
-        &self,
-        files: &[PendingFile],
-        wanted: impl Fn(&&Upload) -> bool,
-    ) -> Result<()> {
-        let mut uploads: BTreeMap<&str, Vec<(String, &Upload)>> = BTreeMap::new();
-        for PendingFile { root, file } in files {
-            if let Some(upload) = file.upload.as_ref().filter(&wanted) {
-                uploads.entry(root).or_default().push((file.path(), upload));
-            }
-        }
-        for (root, uploads) in uploads {
-            let store = self.open(&StoreLocation::parse(root)?)?;
-            store.abort(uploads.iter().map(|(path, upload)| (path.as_str(), *upload)))?;
-        }
-        Ok(())
-    }
-
-    /// Lets time pass.
-    pub(super) fn pause(&self, pause: Duration) {
-        self.runtime.block_on(self.stores.clock().sleep(pause));
-    }
-
-    /// Opens a place in a store.
-    pub(super) fn open(&self, location: &StoreLocation) -> Result<BlockingStore> {
-        BlockingStore::open(location, &self.stores, self.runtime.clone())
-    }
-}
-
-/// An attempt's hold on its interval. Files that it wrote are discarded when it is dropped, unless
-/// they wait in a pending record or are published.
+/// An attempt's hold on its interval. What it wrote must be published, handed over or discarded:
+/// dropping it removes nothing.
 #[derive(Debug)]
 pub struct Attempt {
     pub(super) supplies: CommitSupplies,

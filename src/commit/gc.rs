@@ -15,12 +15,13 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 
-use crate::commit::attempt::{CommitSupplies, lock_publish, remove_dead_stagings};
+use crate::commit::attempt::{lock_publish, remove_dead_stagings};
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
 use crate::commit::pending::{PendingRecord, pending_names};
 use crate::commit::recover::Recovered;
 use crate::commit::state::State;
+use crate::commit::supplies::CommitSupplies;
 use crate::error::Result;
 use crate::store::paths::{RunPaths, attempt_of_file};
 use crate::store::{StoreLocation, Upload};

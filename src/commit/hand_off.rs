@@ -17,11 +17,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::commit::attempt::CommitSupplies;
 use crate::commit::distcp::{DistCpForm, plan_copy, quoted};
 use crate::commit::history::publishes_of;
 use crate::commit::manifest::{Manifest, ManifestTable, read_manifest};
 use crate::commit::state::State;
+use crate::commit::supplies::CommitSupplies;
 use crate::error::{Error, Result};
 use crate::store::StoreLocation;
 use crate::store::paths::{RunPaths, SUCCESS};

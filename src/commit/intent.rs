@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::commit::attempt::CommitSupplies;
 use crate::commit::distcp::plan_copy;
 use crate::commit::head::LastPublish;
 use crate::commit::manifest::{
@@ -13,6 +12,7 @@ use crate::commit::manifest::{
 };
 use crate::commit::publish::{PublishRequest, StagedTable};
 use crate::commit::state::{Document, State, VERSION, to_json};
+use crate::commit::supplies::CommitSupplies;
 use crate::commit::table::{PlannedFile, check_path};
 use crate::error::Result;
 use crate::sink::WrittenFile;

@@ -84,10 +84,11 @@ mod recover;
 mod state;
 mod steps;
 mod store_table;
+mod supplies;
 mod table;
 mod verify;
 
-pub use attempt::{Attempt, BeforeAct, CommitSupplies};
+pub use attempt::Attempt;
 pub use ddl::create_table_sql;
 pub use distcp::{DistCp, DistCpForm};
 pub use drift::{ColumnChanges, RetypedColumn};
@@ -104,4 +105,5 @@ pub use pending::{PendingFile, PendingRecord};
 pub use publish::{PublishOutcome, PublishRequest, StagedTable, publish_run};
 pub use recover::Recovered;
 pub use state::State;
+pub use supplies::{BeforeAct, CommitSupplies};
 pub use verify::{TableVerdict, verify_tables};

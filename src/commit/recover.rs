@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::commit::attempt::CommitSupplies;
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
 use crate::commit::state::State;
 use crate::commit::steps::{Carried, Publish};
+use crate::commit::supplies::CommitSupplies;
 use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 

@@ -1,11 +1,12 @@
 //! What a publish does behind its intent, in its order. Each step can be taken twice, by anybody.
 
-use crate::commit::attempt::{CommitSupplies, remove_staging};
+use crate::commit::attempt::remove_staging;
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
 use crate::commit::manifest::{Manifest, ManifestTable};
 use crate::commit::pending::PendingRecord;
 use crate::commit::state::{State, to_json};
+use crate::commit::supplies::CommitSupplies;
 use crate::commit::table::TablePlace;
 use crate::error::Result;
 use crate::store::Upload;

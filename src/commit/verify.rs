@@ -11,13 +11,13 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::commit::attempt::CommitSupplies;
 use crate::commit::contents::{Contents, measure};
 use crate::commit::hand_off::{folder_at, not_published, past_files};
 use crate::commit::head::ReadHead;
 use crate::commit::history::list_publishes;
 use crate::commit::manifest::{Manifest, ManifestFile, ManifestTable, read_manifest};
 use crate::commit::state::State;
+use crate::commit::supplies::CommitSupplies;
 use crate::error::{Error, Result};
 use crate::store::paths::{RunPaths, SUCCESS};
 use crate::store::{BlockingStore, Hdfs, StoreLocation};

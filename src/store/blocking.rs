@@ -89,13 +89,6 @@ impl BlockingStore {
         self.found("reading", name, read)
     }
 
-    /// An object's size in bytes; none if it is not there.
-    pub fn size(&self, name: &str) -> Result<Option<u64>> {
-        let path = self.path(name)?;
-        let head = async { Ok(self.store.store.head(&path).await?.size) };
-        self.found("looking at", name, head)
-    }
-
     /// Puts an object, whatever was there.
     pub fn put(&self, name: &str, bytes: impl Into<PutPayload>) -> Result<()> {
         self.put_in_mode(name, bytes.into(), PutMode::Overwrite).map(|_| ())

@@ -5,7 +5,7 @@
 //! -rw-r--r--   3 etl hadoop   20971520 2026-11-21 03:04 hdfs://nn/t/events/dt=1/part-00000-a1.tsv
 //! ```
 
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, Result};
@@ -51,13 +51,19 @@ impl Hdfs {
     pub fn copy_to(&self, name: &str, writer: &mut dyn Write) -> Result<()> {
         let url = format!("{}/{name}", self.url);
         let mut command = Command::new("hadoop");
-        command.args(["fs", "-cat", &url]).stdin(Stdio::null());
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // Not a pipe: one that nobody reads while the file is copied could fill up and stop both.
+        let mut said = tempfile::tempfile().map_err(|error| not_started(&error))?;
+        let stderr = said.try_clone().map_err(|error| not_started(&error))?;
+        command.args(["fs", "-cat", &url]).stdin(Stdio::null()).stderr(stderr);
+        let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| not_started(&error))?;
         let copied = child.stdout.take().map_or(Ok(0), |mut out| io::copy(&mut out, writer));
-        let ended = child.wait_with_output().map_err(|error| not_started(&error))?;
-        if !ended.status.success() {
-            return Err(self.failed("reading a file of", &String::from_utf8_lossy(&ended.stderr)));
+        let ended = child.wait().map_err(|error| not_started(&error))?;
+        if !ended.success() {
+            let mut text = Vec::new();
+            // Only for the message.
+            let _ = said.rewind().and_then(|()| said.read_to_end(&mut text));
+            return Err(self.failed("reading a file of", &String::from_utf8_lossy(&text)));
         }
         let copied = copied.map(|_| ());
         copied.map_err(|error| Error::Unavailable(format!("copying {url}: {error}")))

@@ -210,19 +210,6 @@ impl StoreLocation {
         matches!(self.place, Place::Local(_))
     }
 
-    /// A place below this one; `name` is free of empty and dotted parts.
-    pub fn below(&self, name: &str) -> Self {
-        let text = format!("{}/{name}", self.text.trim_end_matches('/'));
-        let place = match &self.place {
-            Place::Local(path) => Place::Local(path.join(name)),
-            Place::Remote { cloud, bucket, prefix } => {
-                let prefix = name.split('/').fold(prefix.clone(), |path, part| path.join(part));
-                Place::Remote { cloud: *cloud, bucket: bucket.clone(), prefix }
-            }
-        };
-        StoreLocation { text, place }
-    }
-
     /// The same place by an absolute path or the URL as it was given, for records that must
     /// outlive the working directory.
     pub fn absolute(&self) -> String {
