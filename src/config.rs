@@ -3,7 +3,11 @@
 //! `toml-span` keeps the span of each key and value and goes on after an error, so that one check
 //! of a file finds all that is wrong with it; serde would stop at the first.
 
+pub(crate) mod section;
+pub(crate) mod variables;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml_span::{DeserError, ErrorKind, Span};
 
@@ -106,6 +110,16 @@ pub fn parse_byte_size(text: &str) -> std::result::Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     number.checked_mul(factor).ok_or_else(wrong)
+}
+
+/// Reads a length of time: `30s`, `15min`, `400days`, `1h 30m`.
+///
+/// # Errors
+/// What was expected and what was found, if the text is anything else.
+pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| {
+        format!("expected a length of time such as `30s` or `400days`, found `{text}`")
+    })
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@
 #![warn(missing_docs)]
 
 pub mod cli;
+pub mod collector;
 pub mod commit;
 pub mod config;
 pub mod contract;
@@ -49,7 +50,9 @@ pub mod quarantine;
 pub mod run;
 pub mod sink;
 pub mod source;
+pub mod spool;
 pub mod store;
 pub mod telemetry;
 pub mod transform;
 pub mod udf;
+pub mod visits;

@@ -12,9 +12,9 @@ const STOREYS: [&[&str]; 8] = [
     &["interval", "contract", "json"],
     &["decode", "enrich"],
     &["pipeline"],
-    &["store", "source", "quarantine", "sink", "commit"],
+    &["store", "source", "quarantine", "sink", "commit", "visits", "spool"],
     &["udf", "transform"],
-    &["telemetry", "run"],
+    &["telemetry", "run", "collector"],
     &["cli"],
 ];
 

@@ -1,5 +1,6 @@
 //! The arguments of all subcommands.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -7,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::generate::GenerateArgs;
 use crate::source::Shard;
 use crate::telemetry::LogFormat;
+use crate::visits::Phase;
 
 /// Turns behaviour logs into tables.
 ///
@@ -48,6 +50,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Describe the SQL functions
     Functions(FunctionsArgs),
+    /// Take events over HTTP, give visits their ids, and land JSON in object storage
+    Collect(Box<CollectArgs>),
+    /// Move visits from one store to another while a collector runs
+    Visits(VisitsArgs),
     /// Make synthetic action logs for trials and benchmarks
     Generate(GenerateArgs),
 }
@@ -225,4 +231,63 @@ pub(super) struct FunctionsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CollectArgs {
+    /// The configuration; without one, a trial's: loopback, everything below out/
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where to listen, instead of what the configuration says
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+
+    /// The folder of spool and visits, instead of what the configuration says
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Where events land, instead of what the configuration says
+    #[arg(long, value_name = "LOCATION")]
+    pub landing: Option<String>,
+
+    /// Threads; the number of cores if absent
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<usize>,
+
+    #[command(flatten)]
+    pub logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VisitsArgs {
+    /// The configuration that the collector runs with
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// The collector's folder, instead of what the configuration says
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub command: VisitsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VisitsCommand {
+    /// Tell the phase, and what was compared and copied since the start
+    Status,
+    /// Go to a phase: old, dual (write both), new_first, new
+    Phase {
+        /// The phase
+        phase: Phase,
+    },
+    /// Copy what the old store has and the new one lacks; goes on where the last one ended
+    Backfill {
+        /// Begin anew
+        #[arg(long)]
+        restart: bool,
+    },
+    /// Compare both stores: exit code 0 if the new one has all that the old one has, else 65
+    Report,
 }

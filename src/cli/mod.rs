@@ -5,6 +5,7 @@
 mod allocator;
 mod args;
 mod check;
+mod collect;
 mod distcp;
 mod functions;
 mod gc;
@@ -15,6 +16,7 @@ mod runs;
 mod signals;
 mod supplies;
 mod verify;
+mod visits;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -58,6 +60,8 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Gc(args) => gc::gc(&args, &environment).map(|()| 0),
         Command::Check(args) => check::check(&args, &environment).map(|()| 0),
         Command::Functions(args) => functions::functions(&args).map(|()| 0),
+        Command::Collect(args) => collect::run(&args, &environment).map(|()| 0),
+        Command::Visits(args) => visits::visits(&args, &environment),
         Command::Generate(args) => print_generated(&args).map(|()| 0),
     }
 }

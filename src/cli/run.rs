@@ -129,7 +129,8 @@ fn print_result(
     Ok(())
 }
 
-fn start_logging(args: &LogArgs, environment: &Environment, bars: &MultiProgress) {
+/// Starts logging as flags and environment say.
+pub(super) fn start_logging(args: &LogArgs, environment: &Environment, bars: &MultiProgress) {
     let default = if args.quiet { "warn" } else { "info" };
     let filter = environment.get("ASHIATO_LOG").unwrap_or(default);
     let color = std::io::stderr().is_terminal() && environment.get("NO_COLOR").is_none();

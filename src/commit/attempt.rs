@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::commit::drift::ColumnChanges;
-use crate::commit::durable::{names_in, remove_empty_folder, remove_folder};
 use crate::commit::head::ReadHead;
 use crate::commit::lock::{PublishLock, TaskLock, live_attempts};
 use crate::commit::manifest::{ManifestColumn, read_manifest};
@@ -18,6 +17,7 @@ use crate::commit::state::State;
 use crate::commit::steps::restore_markers;
 use crate::commit::supplies::CommitSupplies;
 use crate::error::Result;
+use crate::store::durable::{names_in, remove_empty_folder, remove_folder};
 use crate::store::paths::RunPaths;
 
 /// An attempt's hold on its interval. What it wrote must be published, handed over or discarded:

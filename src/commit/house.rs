@@ -12,13 +12,13 @@ use object_store::path::Path as Object;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-use crate::commit::durable::names_in;
 use crate::commit::{
     Attempt, CommitSupplies, Manifest, PendingFile, Provenance, PublishOutcome, PublishRequest,
     Recovered, StagedTable, State, publish_run, read_manifest,
 };
 use crate::error::{Error, Result, Signal};
 use crate::sink::WrittenFile;
+use crate::store::durable::names_in;
 use crate::store::faults::{FaultRates, FaultyStore};
 use crate::store::paths::RunPaths;
 use crate::store::{Environment, StoreLocation, Stores, TestClock, Upload};

@@ -66,7 +66,6 @@ mod ddl;
 mod disk_table;
 mod distcp;
 mod drift;
-mod durable;
 mod gc;
 mod hand_off;
 mod head;

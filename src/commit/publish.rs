@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::commit::attempt::{Attempt, lock_publish};
-use crate::commit::durable::file_bytes;
 use crate::commit::head::ReadHead;
 use crate::commit::intent::{Intent, plan_publish};
 use crate::commit::manifest::{Manifest, ManifestColumn, ManifestInput, Provenance};
@@ -16,6 +15,7 @@ use crate::commit::steps::{Carried, Publish};
 use crate::error::{Error, Result};
 use crate::sink::WrittenFile;
 use crate::store::StoreLocation;
+use crate::store::durable::file_bytes;
 use crate::store::paths::{RunPaths, attempt_of_file};
 
 /// How often a turn is asked for while others are faster.

@@ -70,6 +70,6 @@ mod model;
 mod obvious;
 
 pub use decoder::Decoder;
-pub use fast::Cpu;
+pub use fast::{Cpu, SKIM_PADDING, Span, skim};
 pub use model::*;
 pub use obvious::{OTHER_UNKNOWN_FIELDS, ObviousDecoder, count_unknown_field};

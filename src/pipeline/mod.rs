@@ -13,8 +13,6 @@ mod output;
 mod parameters;
 mod resolve;
 mod resolve_output;
-mod section;
-mod variables;
 
 pub use model::*;
 pub use output::*;

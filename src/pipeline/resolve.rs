@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use toml_span::{DeserError, Spanned};
 
 use super::resolve_output::resolve_output;
-use super::section::{Findings, Section};
-use super::variables::{Lookup, substitute_variables};
 use super::{
     EnrichmentSettings, NamedFile, Output, Parameter, ParameterType, Pipeline, Quarantine,
     Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
+use crate::config::section::{Findings, Section};
+use crate::config::variables::{Lookup, substitute_variables};
 use crate::config::{ConfigFile, line_and_column};
 use crate::contract::{Column, Contract, parse_contract};
 use crate::enrich::TaxUnknown;

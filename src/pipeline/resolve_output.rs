@@ -3,12 +3,12 @@
 use toml_span::Spanned;
 
 use super::resolve::is_word;
-use super::section::{Findings, Section};
 use super::{
     Expectation, Format, OnFail, OnSchemaChange, Output, ParquetCompression, ParquetOptions,
     ParquetTarget, Table, TsvCompression, TsvOptions,
 };
 use crate::config::line_and_column;
+use crate::config::section::{Findings, Section};
 
 /// Reads one `[[output]]`.
 pub(super) fn resolve_output(

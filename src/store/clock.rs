@@ -37,6 +37,47 @@ impl Clock for SystemClock {
     }
 }
 
+/// Tells the time of day, which may be set and so may go back.
+pub trait WallClock: fmt::Debug + Send + Sync + 'static {
+    /// Milliseconds since 1970, UTC.
+    fn now_ms(&self) -> i64;
+}
+
+/// The machine's time of day.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemWallClock;
+
+impl WallClock for SystemWallClock {
+    fn now_ms(&self) -> i64 {
+        chrono::Utc::now().timestamp_millis()
+    }
+}
+
+/// A time of day that tests set.
+#[cfg(test)]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TestWallClock(std::sync::Arc<std::sync::atomic::AtomicI64>);
+
+#[cfg(test)]
+impl TestWallClock {
+    pub(crate) fn at(now_ms: i64) -> Self {
+        let clock = TestWallClock::default();
+        clock.set(now_ms);
+        clock
+    }
+
+    pub(crate) fn set(&self, now_ms: i64) {
+        self.0.store(now_ms, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl WallClock for TestWallClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
 /// A clock on which time passes only by sleeping, and at once.
 #[cfg(test)]
 #[derive(Debug, Clone, Default)]

@@ -11,6 +11,7 @@
 mod answer;
 mod blocking;
 mod clock;
+pub(crate) mod durable;
 mod failure;
 #[cfg(test)]
 pub(crate) mod faults;
@@ -26,9 +27,9 @@ mod stores;
 mod upload;
 
 pub use blocking::{BlockingStore, Found, PlannedObject};
+pub use clock::{Clock, SystemClock, SystemWallClock, WallClock};
 #[cfg(test)]
-pub(crate) use clock::TestClock;
-pub use clock::{Clock, SystemClock};
+pub(crate) use clock::{TestClock, TestWallClock};
 pub use failure::store_error;
 pub use hdfs::Hdfs;
 pub use layer::UploadStore;

@@ -5,7 +5,7 @@
 
 use toml_span::value::{Value, ValueInner};
 
-use crate::config::error_at;
+use super::error_at;
 
 /// Looks a variable up by its name.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -6,11 +6,11 @@ use toml_span::de_helpers::TableHelper;
 use toml_span::value::{Value, ValueInner};
 use toml_span::{DeserError, Deserialize, Span, Spanned};
 
-use crate::config::{ConfigFile, parse_byte_size, suggestion};
+use super::{ConfigFile, parse_byte_size, parse_duration, suggestion};
 use crate::error::Diagnostic;
 
 /// All that was found wrong with a file so far.
-pub(super) struct Findings<'f> {
+pub(crate) struct Findings<'f> {
     pub file: &'f ConfigFile,
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -34,7 +34,7 @@ impl Findings<'_> {
 }
 
 /// A table that is being read.
-pub(super) struct Section<'de> {
+pub(crate) struct Section<'de> {
     table: TableHelper<'de>,
     /// Where the table begins.
     pub span: Span,
@@ -109,6 +109,35 @@ impl<'de> Section<'de> {
                 None
             }
         }
+    }
+
+    /// A length of time such as `30min`.
+    pub fn duration(
+        &mut self,
+        key: &'static str,
+        found: &mut Findings<'_>,
+    ) -> Option<std::time::Duration> {
+        let text = self.text(key)?;
+        match parse_duration(&text.value) {
+            Ok(duration) if !duration.is_zero() => Some(duration),
+            Ok(_) => {
+                found.at(text.span, format!("`{key}`: expected more than no time"));
+                None
+            }
+            Err(message) => {
+                found.at(text.span, format!("`{key}`: {message}"));
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`, or a text that is one (as a variable gives it).
+    pub fn truth(&mut self, key: &'static str, default: bool, found: &mut Findings<'_>) -> bool {
+        let Some(text) = self.scalar_text(key) else { return default };
+        text.value.parse().unwrap_or_else(|_| {
+            found.at(text.span, format!("`{key}`: expected true or false, found `{}`", text.value));
+            default
+        })
     }
 
     /// One of some words; the first is the default.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Writes `bytes` under a temporary name, then renames: readers see the old file or the new one.
 ///
 /// `temporary` is on the same file system as `path`; one that a crash left is overwritten.
-pub(super) fn write_atomically(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_atomically(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     for folder in [temporary.parent(), path.parent()].into_iter().flatten() {
         create_folders(folder)?;
     }
@@ -24,7 +24,7 @@ pub(super) fn write_atomically(temporary: &Path, path: &Path, bytes: &[u8]) -> R
 }
 
 /// Creates a folder and those above it, and brings each new entry to the disk.
-pub(super) fn create_folders(folder: &Path) -> Result<()> {
+pub(crate) fn create_folders(folder: &Path) -> Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
     // The empty path, above a relative one, is the working folder.
     for folder in missing.into_iter().rev().filter(|path| !path.as_os_str().is_empty()) {
@@ -39,14 +39,14 @@ pub(super) fn create_folders(folder: &Path) -> Result<()> {
 }
 
 /// Brings a folder's entries to the disk.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let synced = File::open(folder).and_then(|open| open.sync_all());
     synced.map_err(|err| disk_error("syncing folder", folder, &err))
 }
 
 /// Renames a file; the caller syncs the folder.
-pub(super) fn move_file(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn move_file(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|err| match err.kind() {
         ErrorKind::CrossesDevices => Error::config(format!(
             "moving {} to {}: they are on different file systems, between which no rename is \
@@ -59,7 +59,7 @@ pub(super) fn move_file(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Removes a file; one that is gone is as good as removed.
-pub(super) fn remove_file(path: &Path) -> Result<()> {
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(err) if err.kind() != ErrorKind::NotFound => Err(disk_error("removing", path, &err)),
         _ => Ok(()),
@@ -67,7 +67,7 @@ pub(super) fn remove_file(path: &Path) -> Result<()> {
 }
 
 /// Removes a folder with all that is in it; one that is gone is as good as removed.
-pub(super) fn remove_folder(path: &Path) -> Result<()> {
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(err) if err.kind() != ErrorKind::NotFound => {
             Err(disk_error("removing folder", path, &err))
@@ -77,7 +77,7 @@ pub(super) fn remove_folder(path: &Path) -> Result<()> {
 }
 
 /// Removes a folder if it is empty; says whether it is gone.
-pub(super) fn remove_empty_folder(path: &Path) -> Result<bool> {
+pub(crate) fn remove_empty_folder(path: &Path) -> Result<bool> {
     match fs::remove_dir(path) {
         Ok(()) => Ok(true),
         Err(err) => match err.kind() {
@@ -89,7 +89,7 @@ pub(super) fn remove_empty_folder(path: &Path) -> Result<bool> {
 }
 
 /// The names in a folder, sorted; none if it is not there.
-pub(super) fn names_in(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         other => other,
@@ -103,7 +103,7 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The size of a file in bytes; none if it is not there.
-pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>> {
+pub(crate) fn file_bytes(path: &Path) -> Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.len())),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
@@ -112,7 +112,7 @@ pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>> {
 }
 
 /// The bytes of a file; none if it is not there.
-pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(None),
@@ -121,7 +121,7 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// A failure of the disk: worth a retry once its cause is gone.
-pub(super) fn disk_error(doing: &str, path: &Path, err: &io::Error) -> Error {
+pub(crate) fn disk_error(doing: &str, path: &Path, err: &io::Error) -> Error {
     let advice = match err.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, then retry",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

@@ -1,0 +1,267 @@
+//! Answers: statuses, cookies, CORS.
+//!
+//! | status | means | who sends it again |
+//! |---|---|---|
+//! | 204 | all events are durable | nobody |
+//! | 202 | those that are not refused in the body are | nobody |
+//! | 400, 413, 415 | none is taken, and none will be | nobody: mend the client |
+//! | 429, 503 | none is taken | the client, after `Retry-After` seconds |
+
+use cookie::{Cookie, SameSite as CookieSameSite};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    SET_COOKIE, VARY,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::client::{LONG_HEADER, SHORT_HEADER};
+use super::config::{CollectorConfig, CookieSettings, SameSite};
+use super::intake::VisitReceipt;
+use crate::visits::ShortCookie;
+
+/// Answers are small and whole.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Seconds after which a client may come again.
+const RETRY_SECONDS: &str = "5";
+/// How long browsers remember a preflight's answer.
+const PREFLIGHT_SECONDS: &str = "86400";
+
+/// Why nothing is taken, as the body says it.
+#[derive(Debug, Serialize)]
+pub(super) struct Fault<'a> {
+    /// What was expected and found.
+    pub error: &'a str,
+    /// Where in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
+}
+
+/// A place in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Place {
+    /// From 0.
+    pub byte: usize,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    with_body(status, Bytes::new())
+}
+
+/// An answer with some text.
+pub(super) fn text(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
+    let mut answer = with_body(status, text.into());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// An answer with a value as JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    text(status, "application/json", body)
+}
+
+/// That nothing is taken; those that may come again are told when.
+pub(super) fn fault(status: StatusCode, error: &str, at: Option<Place>) -> Answer {
+    let mut answer = json(status, &Fault { error, at });
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
+    answer
+}
+
+fn with_body(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer
+}
+
+/// What of the configuration all answers need, made once.
+#[derive(Debug)]
+pub(super) struct AnswerSettings {
+    origins: Vec<String>,
+    any_origin: bool,
+    allowed_headers: HeaderValue,
+    short: CookieText,
+    long: CookieText,
+}
+
+/// A cookie around its value: `name=` and `; Path=/; Max-Age=1800; …`.
+#[derive(Debug)]
+struct CookieText {
+    name: String,
+    attributes: String,
+}
+
+impl CookieText {
+    fn new(name: &str, ttl_ms: i64, settings: &CookieSettings) -> Self {
+        let same_site = match settings.same_site {
+            SameSite::Lax => CookieSameSite::Lax,
+            SameSite::Strict => CookieSameSite::Strict,
+            SameSite::None => CookieSameSite::None,
+        };
+        let mut cookie = Cookie::build((name.to_owned(), ""))
+            .path(settings.path.clone())
+            .same_site(same_site)
+            .secure(settings.secure)
+            .http_only(settings.http_only)
+            .max_age(cookie::time::Duration::milliseconds(ttl_ms));
+        if let Some(domain) = &settings.domain {
+            cookie = cookie.domain(domain.clone());
+        }
+        let text = cookie.build().to_string();
+        let attributes = text[name.len() + 1..].to_owned();
+        CookieText { name: name.to_owned(), attributes }
+    }
+
+    fn with(&self, value: impl std::fmt::Display) -> Option<HeaderValue> {
+        let text = format!("{}={value}{}", self.name, self.attributes);
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+impl AnswerSettings {
+    pub fn new(config: &CollectorConfig) -> Self {
+        let allowed = format!(
+            "content-type, content-encoding, {LONG_HEADER}, {}",
+            config.consent.anonymous_header
+        );
+        let cookies = &config.cookies;
+        AnswerSettings {
+            origins: config.allowed_origins.clone(),
+            any_origin: config.allowed_origins.iter().any(|origin| origin == "*"),
+            allowed_headers: HeaderValue::try_from(allowed)
+                .unwrap_or_else(|_| HeaderValue::from_static("content-type")),
+            short: CookieText::new(&cookies.short_name, config.visits.short_ttl_ms, cookies),
+            long: CookieText::new(&cookies.long_name, config.visits.long_ttl_ms, cookies),
+        }
+    }
+
+    /// Gives an answer the visit's ids, in headers and cookies.
+    pub fn add_visit(&self, answer: &mut Answer, visit: &VisitReceipt) {
+        let headers = answer.headers_mut();
+        let VisitReceipt { long, short, seq, now_ms } = *visit;
+        let mut id = |name: &'static str, id: uuid::Uuid| {
+            let mut buffer = uuid::Uuid::encode_buffer();
+            if let Ok(value) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        id(SHORT_HEADER, short);
+        id(LONG_HEADER, long);
+        let short = self.short.with(ShortCookie { short, seen_ms: now_ms, seq });
+        let long = self.long.with(format_args!("{long}.{now_ms}"));
+        for cookie in [short, long].into_iter().flatten() {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
+
+    /// Lets the page that asked read the answer, if its site is allowed.
+    pub fn add_cors(&self, answer: &mut Answer, request: &HeaderMap) {
+        let Some(origin) = request.get(ORIGIN) else { return };
+        let headers = answer.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("origin"));
+        let is_allowed = self.any_origin
+            || origin.to_str().is_ok_and(|origin| self.origins.iter().any(|one| one == origin));
+        if is_allowed {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            let exposed =
+                HeaderValue::from_static("ashiato-visit-short, ashiato-visit-long, retry-after");
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
+
+    /// The answer to a browser that asks whether it may ask.
+    pub fn preflight(&self) -> Answer {
+        let mut answer = empty(StatusCode::NO_CONTENT);
+        let headers = answer.headers_mut();
+        let methods = HeaderValue::from_static("GET, POST, OPTIONS");
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.allowed_headers.clone());
+        let seconds = HeaderValue::from_static(PREFLIGHT_SECONDS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, seconds);
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn cookies_have_all_that_is_configured() {
+        let mut config = CollectorConfig::default();
+        let visit = VisitReceipt {
+            long: Uuid::from_u64_pair(0, 1),
+            short: Uuid::from_u64_pair(0, 2),
+            seq: 3,
+            now_ms: 4,
+        };
+        let cookies = |config: &CollectorConfig| -> Vec<String> {
+            let mut answer = empty(StatusCode::NO_CONTENT);
+            AnswerSettings::new(config).add_visit(&mut answer, &visit);
+            let values = answer.headers().get_all(SET_COOKIE).iter();
+            values.map(|value| value.to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(
+            cookies(&config),
+            [
+                "ashiato_short=00000000-0000-0000-0000-000000000002.4.3; HttpOnly; SameSite=Lax; \
+                 Secure; Path=/; Max-Age=1800",
+                "ashiato_long=00000000-0000-0000-0000-000000000001.4; HttpOnly; SameSite=Lax; \
+                 Secure; Path=/; Max-Age=34560000",
+            ]
+        );
+        config.cookies = CookieSettings {
+            short_name: "s".into(),
+            long_name: "l".into(),
+            domain: Some("shop.example".into()),
+            path: "/v1".into(),
+            same_site: SameSite::Strict,
+            secure: false,
+            http_only: false,
+        };
+        let short = &cookies(&config)[0];
+        assert_eq!(
+            short,
+            "s=00000000-0000-0000-0000-000000000002.4.3; SameSite=Strict; Path=/v1; \
+             Domain=shop.example; Max-Age=1800"
+        );
+    }
+
+    #[test]
+    fn only_pages_of_allowed_sites_may_read_answers() {
+        let settings = |origins: &[&str]| {
+            let allowed_origins = origins.iter().map(ToString::to_string).collect();
+            AnswerSettings::new(&CollectorConfig { allowed_origins, ..Default::default() })
+        };
+        let allowed = |origins: &[&str], origin: &str| {
+            let mut request = HeaderMap::new();
+            request.insert(ORIGIN, origin.parse().unwrap());
+            let mut answer = empty(StatusCode::NO_CONTENT);
+            settings(origins).add_cors(&mut answer, &request);
+            answer
+                .headers()
+                .get(ACCESS_CONTROL_ALLOW_ORIGIN)
+                .map(|o| o.to_str().unwrap().to_owned())
+        };
+        let shop = "https://shop.example";
+        assert_eq!(allowed(&[shop], shop).as_deref(), Some(shop));
+        assert_eq!(allowed(&["*"], shop).as_deref(), Some(shop));
+        assert_eq!(allowed(&[], shop), None);
+        assert_eq!(allowed(&[shop], "https://shop.example.evil"), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! A request's body: taken in bounds, unpacked in bounds.
+
+use std::io::Read;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::StatusCode;
+use hyper::body::{Body as HttpBody, Bytes};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+
+/// Bytes that unpacking may remember at most: 2 to the power of this (8 MiB, RFC 8878's advice).
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Why a body is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub status: StatusCode,
+    pub error: String,
+}
+
+fn refused(status: StatusCode, error: impl Into<String>) -> Refused {
+    Refused { status, error: error.into() }
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// What a request's head says of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BodyKind {
+    pub packing: Packing,
+    /// Whether each line stands for itself.
+    pub is_ndjson: bool,
+}
+
+/// Reads what a head says of the body.
+pub(super) fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Refused> {
+    let unsupported = |error: String| refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let kind = text(CONTENT_TYPE).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_ndjson = match kind.as_str() {
+        "application/json" | "text/plain" | "" => false,
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => true,
+        other => {
+            return Err(unsupported(format!(
+                "expected application/json, text/plain or application/x-ndjson, found {other}"
+            )));
+        }
+    };
+    let packing = text(CONTENT_ENCODING).unwrap_or_default().trim().to_ascii_lowercase();
+    let packing = match packing.as_str() {
+        "" | "identity" => Packing::None,
+        "gzip" | "x-gzip" => Packing::Gzip,
+        "zstd" => Packing::Zstd,
+        other => return Err(unsupported(format!("expected gzip or zstd, found {other}"))),
+    };
+    Ok(BodyKind { packing, is_ndjson })
+}
+
+/// Takes a body of at most `bytes_max` bytes, as sent and unpacked.
+pub(super) async fn read_body<B>(
+    body: B,
+    packing: Packing,
+    bytes_max: usize,
+    time_max: Duration,
+) -> Result<Vec<u8>, Refused>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let collected = tokio::time::timeout(time_max, Limited::new(body, bytes_max).collect()).await;
+    let bytes = match collected {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
+        Ok(Err(error)) => {
+            return Err(refused(StatusCode::BAD_REQUEST, format!("reading the body: {error}")));
+        }
+        Err(_) => {
+            let error = format!("the body did not arrive within {time_max:?}");
+            return Err(refused(StatusCode::REQUEST_TIMEOUT, error));
+        }
+    };
+    unpack(bytes, packing, bytes_max)
+}
+
+fn too_large(bytes_max: usize) -> Refused {
+    let error = format!("expected a body of at most {bytes_max} bytes, unpacked too");
+    refused(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+fn unpack(bytes: Bytes, packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
+    let wrong = |name: &str, error: std::io::Error| {
+        refused(StatusCode::BAD_REQUEST, format!("expected a {name} body: {error}"))
+    };
+    match packing {
+        Packing::None => Ok(bytes.into()),
+        Packing::Gzip => {
+            let gzip = flate2::read::MultiGzDecoder::new(&bytes[..]);
+            read_bounded(gzip, bytes_max, |error| wrong("gzip", error))
+        }
+        Packing::Zstd => {
+            let mut zstd = zstd::Decoder::new(&bytes[..]).map_err(|error| wrong("zstd", error))?;
+            zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| wrong("zstd", error))?;
+            read_bounded(zstd, bytes_max, |error| wrong("zstd", error))
+        }
+    }
+}
+
+fn read_bounded(
+    reader: impl Read,
+    bytes_max: usize,
+    wrong: impl FnOnce(std::io::Error) -> Refused,
+) -> Result<Vec<u8>, Refused> {
+    let mut unpacked = Vec::new();
+    // One byte more tells what is too long from what is just as long as it may be.
+    reader.take(bytes_max as u64 + 1).read_to_end(&mut unpacked).map_err(wrong)?;
+    if unpacked.len() > bytes_max { Err(too_large(bytes_max)) } else { Ok(unpacked) }
+}
+
+#[cfg(test)]
+#[path = "body_tests.rs"]
+mod tests;

@@ -1,0 +1,72 @@
+use std::io::Write;
+
+use http_body_util::Full;
+use hyper::header::HeaderValue;
+
+use super::*;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+async fn read(bytes: Vec<u8>, packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
+    read_body(Full::new(Bytes::from(bytes)), packing, bytes_max, Duration::from_secs(1)).await
+}
+
+#[tokio::test]
+async fn bodies_are_unpacked_up_to_their_bound() {
+    let text = b"x".repeat(1000);
+    for (packed, packing) in [
+        (text.clone(), Packing::None),
+        (gzip(&text), Packing::Gzip),
+        ([gzip(&text[..400]), gzip(&text[400..])].concat(), Packing::Gzip),
+        (zstd::encode_all(&text[..], 1).unwrap(), Packing::Zstd),
+    ] {
+        assert_eq!(read(packed.clone(), packing, 1000).await.unwrap(), text);
+        let refused = read(packed, packing, 999).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{packing:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_is_refused_before_it_takes_memory() {
+    let zeros = vec![0; 64 << 20];
+    for (packed, packing) in
+        [(gzip(&zeros), Packing::Gzip), (zstd::encode_all(&zeros[..], 1).unwrap(), Packing::Zstd)]
+    {
+        assert!(packed.len() < 100_000);
+        let refused = read(packed, packing, 1 << 20).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_packed_as_it_says_is_refused() {
+    for packing in [Packing::Gzip, Packing::Zstd] {
+        let refused = read(b"{\"a\":1}".to_vec(), packing, 1000).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    }
+    let mut cut_off = gzip(b"{\"a\":1}");
+    cut_off.truncate(12);
+    assert_eq!(read(cut_off, Packing::Gzip, 99).await.unwrap_err().status, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn the_head_says_what_the_body_is() {
+    let kind = |kind: &'static str, encoding: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        body_kind(&headers).map_err(|refused| refused.status)
+    };
+    let taken = |packing, is_ndjson| Ok(BodyKind { packing, is_ndjson });
+    assert_eq!(kind("application/json; charset=utf-8", ""), taken(Packing::None, false));
+    assert_eq!(kind("text/plain;charset=UTF-8", "gzip"), taken(Packing::Gzip, false));
+    assert_eq!(kind("application/x-ndjson", "ZSTD"), taken(Packing::Zstd, true));
+    for (other, encoding) in [("text/html", ""), ("application/json", "br"), ("image/gif", "")] {
+        assert_eq!(kind(other, encoding), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    assert!(body_kind(&HeaderMap::new()).is_ok());
+}

@@ -1,0 +1,246 @@
+//! What a collector does, as plain values; `config_file` reads them from TOML.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use ipnet::IpNet;
+
+use crate::visits::{AttributionRules, Touching, VisitRules};
+
+/// What a collector does. The default is good for a trial on one machine.
+#[derive(Debug, Clone)]
+pub struct CollectorConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its name in events and objects' names: letters, digits, `-` and `_`.
+    pub name: String,
+    /// The folder of its spool, its embedded visit store and its control socket.
+    pub data: PathBuf,
+    /// Where events land.
+    pub landing: LandingConfig,
+    /// What is refused.
+    pub limits: Limits,
+    /// Pages of which sites may send events, as `https://shop.example`; `*` is any.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whose ids are not taken.
+    pub consent: Consent,
+    /// The cookies that hold the ids.
+    pub cookies: CookieSettings,
+    /// How visits and their attribution go.
+    pub visits: VisitRules,
+    /// Events that renew a visit; all if empty.
+    pub renewing_events: Vec<String>,
+    /// Where visits are kept.
+    pub visit_store: VisitStoreConfig,
+    /// How long stopping may take.
+    pub stop_time_max: Duration,
+}
+
+/// Where events land.
+#[derive(Debug, Clone)]
+pub struct LandingConfig {
+    /// A folder or a URL.
+    pub location: String,
+    /// The objects' folder below it by arrival time, in `strftime`'s terms.
+    pub path: String,
+    /// The zone of that time.
+    pub time_zone: Tz,
+    /// How old the oldest event of an object gets before it lands.
+    pub object_age_max: Duration,
+    /// Bytes of an object's lines before it lands, uncompressed.
+    pub object_bytes_max: u64,
+    /// Bytes that may wait on disk; beyond, events are refused.
+    pub backlog_bytes_max: u64,
+    /// Events whose ids are known at least, to take none twice.
+    pub recent_ids_min: usize,
+}
+
+/// What is refused, and how long anybody is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a body, as sent and unpacked.
+    pub body_bytes_max: usize,
+    /// Events of a body.
+    pub events_max: usize,
+    /// Bytes of an event.
+    pub event_bytes_max: usize,
+    /// Objects and arrays within each other, the event being the first.
+    pub depth_max: usize,
+    /// Bytes of a request's head.
+    pub header_bytes_max: usize,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// How long a request may take to arrive, its head and its body each.
+    pub request_time_max: Duration,
+    /// Requests that wait at a time.
+    pub waiting_requests_max: usize,
+    /// Requests a second of one client's address; 0 is no limit.
+    pub client_rate_max: u32,
+}
+
+/// Whose ids are not taken: no cookie, no ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Those who send `DNT: 1`.
+    pub honor_dnt: bool,
+    /// Those who send `Sec-GPC: 1`.
+    pub honor_gpc: bool,
+    /// Those who send this header with anything but `0`; `?anonymous=1` says the same.
+    pub anonymous_header: String,
+    /// Whether their addresses are kept.
+    pub keep_ip: bool,
+}
+
+/// The cookies that hold the ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieSettings {
+    /// Of the visit.
+    pub short_name: String,
+    /// Of the visitor.
+    pub long_name: String,
+    /// The site and those below it; the collector's own host if absent.
+    pub domain: Option<String>,
+    /// The pages that it goes to.
+    pub path: String,
+    /// When other sites' pages send it.
+    pub same_site: SameSite,
+    /// Only over TLS.
+    pub secure: bool,
+    /// Out of scripts' reach.
+    pub http_only: bool,
+}
+
+/// When other sites' pages send a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// When they link here.
+    Lax,
+    /// Never.
+    Strict,
+    /// Always; needs `Secure`.
+    None,
+}
+
+/// Where visits are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VisitStoreConfig {
+    /// On this machine.
+    Embedded {
+        /// The folder; `visits` below the collector's own if absent.
+        folder: Option<PathBuf>,
+        /// Bytes beyond which the oldest visitors are forgotten.
+        size_bytes_max: u64,
+    },
+    /// In Redis or Valkey.
+    Redis {
+        /// `redis://host:port/database`.
+        url: String,
+        /// Before each visitor's id.
+        prefix: String,
+        /// How long an answer may take.
+        timeout: Duration,
+    },
+    /// In two places, while they move.
+    Migrating {
+        /// Where they come from.
+        old: Box<VisitStoreConfig>,
+        /// Where they go.
+        new: Box<VisitStoreConfig>,
+    },
+}
+
+impl Default for CollectorConfig {
+    fn default() -> Self {
+        let hours = |hours: i64| hours * 3_600_000;
+        CollectorConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            name: "collector".to_owned(),
+            data: PathBuf::from("out/collector"),
+            landing: LandingConfig::default(),
+            limits: Limits::default(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            consent: Consent::default(),
+            cookies: CookieSettings::default(),
+            visits: VisitRules {
+                short_ttl_ms: hours(1) / 2,
+                long_ttl_ms: hours(24 * 400),
+                attribution: AttributionRules {
+                    touching: Touching::Last,
+                    via_ttl_ms: hours(24),
+                    cart_ttl_ms: hours(24 * 30),
+                    cart_items_max: 100,
+                },
+            },
+            renewing_events: Vec::new(),
+            visit_store: VisitStoreConfig::embedded(),
+            stop_time_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for LandingConfig {
+    fn default() -> Self {
+        LandingConfig {
+            location: "out/raw".to_owned(),
+            path: "dt=%Y-%m-%d/hr=%H".to_owned(),
+            time_zone: Tz::UTC,
+            object_age_max: Duration::from_secs(60),
+            object_bytes_max: 64 << 20,
+            backlog_bytes_max: 10 << 30,
+            recent_ids_min: 1_000_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes_max: 1 << 20,
+            events_max: 1000,
+            event_bytes_max: 60 << 10,
+            depth_max: 32,
+            header_bytes_max: 16 << 10,
+            connections_max: 20_000,
+            request_time_max: Duration::from_secs(10),
+            waiting_requests_max: 20_000,
+            client_rate_max: 0,
+        }
+    }
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        Consent {
+            honor_dnt: true,
+            honor_gpc: true,
+            anonymous_header: "ashiato-anonymous".to_owned(),
+            keep_ip: false,
+        }
+    }
+}
+
+impl Default for CookieSettings {
+    fn default() -> Self {
+        CookieSettings {
+            short_name: "ashiato_short".to_owned(),
+            long_name: "ashiato_long".to_owned(),
+            domain: None,
+            path: "/".to_owned(),
+            same_site: SameSite::Lax,
+            secure: true,
+            http_only: true,
+        }
+    }
+}
+
+impl VisitStoreConfig {
+    /// On this machine, with the bounds that are good for most.
+    pub fn embedded() -> Self {
+        VisitStoreConfig::Embedded { folder: None, size_bytes_max: 4 << 30 }
+    }
+}

@@ -1,0 +1,299 @@
+//! `collector.toml` → [`CollectorConfig`]; every error has its place.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml_span::{DeserError, Spanned};
+
+use super::config::{
+    CollectorConfig, Consent, CookieSettings, LandingConfig, Limits, SameSite, VisitStoreConfig,
+};
+use crate::config::ConfigFile;
+use crate::config::section::{Findings, Section};
+use crate::config::variables::substitute_variables;
+use crate::error::{Diagnostic, Error, Result};
+use crate::store::StoreLocation;
+use crate::visits::{AttributionRules, REDIS_PREFIX_DEFAULT, Touching, VisitRules};
+
+/// Objects and arrays within each other that may be allowed at most.
+const DEPTH_LIMIT: usize = 64;
+
+/// Reads a configuration; `lookup` knows the environment's variables.
+///
+/// # Errors
+/// [`Error::Config`] with all that is wrong.
+pub fn parse_collector_config(
+    file: &ConfigFile,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<CollectorConfig> {
+    let mut found = Findings { file, diagnostics: Vec::new() };
+    let config = toml_span::parse(&file.text)
+        .map_err(|error| {
+            let error = DeserError { errors: vec![error] };
+            found.diagnostics.extend(file.diagnostics(&error));
+        })
+        .ok()
+        .and_then(|mut value| {
+            let mut errors = Vec::new();
+            substitute_variables(&mut value, lookup, &mut errors);
+            found.diagnostics.extend(file.diagnostics(&DeserError { errors }));
+            Section::read(&mut value, &mut found, read_collector)
+        });
+    match config {
+        Some(config) if found.diagnostics.is_empty() => Ok(config),
+        _ => Err(Error::Config(found.diagnostics)),
+    }
+}
+
+fn read_collector(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<CollectorConfig> {
+    let mut config = CollectorConfig::default();
+    set(&mut config.listen, parsed(section, "listen", "an address such as 127.0.0.1:8080", found));
+    if let Some(name) = section.text("name") {
+        if !is_name(&name.value) {
+            found.at(name.span, "`name`: expected letters, digits, `-` and `_`");
+        }
+        config.name = name.value;
+    }
+    set(&mut config.data, section.text("data").map(|data| PathBuf::from(data.value)));
+    set(&mut config.stop_time_max, section.duration("stop_time_max", found));
+    config.allowed_origins = origins(section, found);
+    config.trusted_proxies = section
+        .texts("trusted_proxies")
+        .iter()
+        .filter_map(|text| parse(text, "trusted_proxies", "a network such as 10.0.0.0/8", found))
+        .collect();
+    set(&mut config.landing, section.section("landing", found, read_landing));
+    set(&mut config.limits, section.section("limits", found, read_limits));
+    set(&mut config.consent, section.section("consent", found, read_consent));
+    set(&mut config.cookies, section.section("cookies", found, read_cookies));
+    if let Some((rules, renewing)) = section.section("visits", found, read_visits) {
+        (config.visits, config.renewing_events) = (rules, renewing);
+    }
+    set(&mut config.visit_store, section.section("visit_store", found, read_store));
+    Some(config)
+}
+
+fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<LandingConfig> {
+    let mut landing = LandingConfig::default();
+    if let Some(location) = section.text("location") {
+        if let Err(error) = StoreLocation::parse(&location.value) {
+            found.at(location.span, error.to_string());
+        }
+        landing.location = location.value;
+    }
+    if let Some(path) = section.text("path") {
+        if !is_landing_path(&path.value) {
+            let expected = "letters, digits, `=`, `-`, `_`, `/` and %Y %m %d %H";
+            found.at(path.span, format!("`path`: expected {expected}, found `{}`", path.value));
+        }
+        landing.path = path.value.trim_matches('/').to_owned();
+    }
+    let zone = "a time zone such as Asia/Tokyo";
+    set(&mut landing.time_zone, parsed(section, "time_zone", zone, found));
+    set(&mut landing.object_age_max, section.duration("object_age_max", found));
+    set(&mut landing.object_bytes_max, section.byte_size("object_bytes_max", found));
+    set(&mut landing.backlog_bytes_max, section.byte_size("backlog_bytes_max", found));
+    set(&mut landing.recent_ids_min, number(section, "recent_ids_min", found));
+    Some(landing)
+}
+
+fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Limits> {
+    let mut limits = Limits::default();
+    set(&mut limits.body_bytes_max, size(section, "body_bytes_max", found));
+    set(&mut limits.events_max, number(section, "events_max", found));
+    set(&mut limits.event_bytes_max, size(section, "event_bytes_max", found));
+    if let Some(depth) = section.number::<usize>("depth_max", found) {
+        if !(1..=DEPTH_LIMIT).contains(&depth.value) {
+            found.at(depth.span, format!("`depth_max`: expected 1 to {DEPTH_LIMIT}"));
+        }
+        limits.depth_max = depth.value;
+    }
+    set(&mut limits.header_bytes_max, size(section, "header_bytes_max", found));
+    set(&mut limits.connections_max, number(section, "connections_max", found));
+    set(&mut limits.request_time_max, section.duration("request_time_max", found));
+    set(&mut limits.waiting_requests_max, number(section, "waiting_requests_max", found));
+    set(&mut limits.client_rate_max, number(section, "client_rate_max", found));
+    Some(limits)
+}
+
+fn read_consent(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Consent> {
+    let default = Consent::default();
+    let anonymous_header = section.text("anonymous_header").map(|text| text.value.to_lowercase());
+    Some(Consent {
+        honor_dnt: section.truth("honor_dnt", default.honor_dnt, found),
+        honor_gpc: section.truth("honor_gpc", default.honor_gpc, found),
+        anonymous_header: anonymous_header.unwrap_or(default.anonymous_header),
+        keep_ip: section.truth("keep_ip", default.keep_ip, found),
+    })
+}
+
+fn read_cookies(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<CookieSettings> {
+    let mut cookies = CookieSettings::default();
+    let mut name = |key, slot: &mut String| {
+        let Some(text) = section.text(key) else { return };
+        if !is_name(&text.value) {
+            found.at(text.span, format!("`{key}`: expected letters, digits, `-` and `_`"));
+        }
+        *slot = text.value;
+    };
+    name("short_name", &mut cookies.short_name);
+    name("long_name", &mut cookies.long_name);
+    cookies.domain = section.text("domain").map(|text| text.value);
+    set(&mut cookies.path, section.text("path").map(|text| text.value));
+    let choices = [("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)];
+    cookies.same_site = section.choice("same_site", &choices, found);
+    cookies.secure = section.truth("secure", cookies.secure, found);
+    cookies.http_only = section.truth("http_only", cookies.http_only, found);
+    if cookies.same_site == SameSite::None && !cookies.secure {
+        found.at(section.span, "`same_site = \"none\"` needs `secure = true`: browsers refuse it");
+    }
+    Some(cookies)
+}
+
+fn read_visits(
+    section: &mut Section<'_>,
+    found: &mut Findings<'_>,
+) -> Option<(VisitRules, Vec<String>)> {
+    let mut rules = CollectorConfig::default().visits;
+    let mut ttl = |key, slot: &mut i64| {
+        if let Some(duration) = section.duration(key, found) {
+            *slot = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        }
+    };
+    ttl("short_ttl", &mut rules.short_ttl_ms);
+    ttl("long_ttl", &mut rules.long_ttl_ms);
+    let AttributionRules { via_ttl_ms, cart_ttl_ms, cart_items_max, touching } =
+        &mut rules.attribution;
+    ttl("via_ttl", via_ttl_ms);
+    ttl("cart_ttl", cart_ttl_ms);
+    set(cart_items_max, number(section, "cart_items_max", found));
+    *touching =
+        section.choice("touch", &[("last", Touching::Last), ("first", Touching::First)], found);
+    let renewing = section.texts("renewing_events").into_iter().map(|text| text.value).collect();
+    Some((rules, renewing))
+}
+
+/// The kinds of visit stores.
+#[derive(Debug, Clone, Copy)]
+enum StoreKind {
+    Embedded,
+    Redis,
+    Migrating,
+}
+
+fn read_store(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<VisitStoreConfig> {
+    let kinds = [
+        ("embedded", StoreKind::Embedded),
+        ("redis", StoreKind::Redis),
+        ("migrating", StoreKind::Migrating),
+    ];
+    match section.choice("kind", &kinds, found) {
+        StoreKind::Embedded => {
+            let folder = section.text("folder").map(|folder| PathBuf::from(folder.value));
+            let size_bytes_max = section.byte_size("size_bytes_max", found).unwrap_or(4 << 30);
+            Some(VisitStoreConfig::Embedded { folder, size_bytes_max })
+        }
+        StoreKind::Redis => {
+            let text = |text: Option<Spanned<String>>| text.map(|text| text.value);
+            let url = text(section.required_text("url"))?;
+            let prefix = text(section.text("prefix")).unwrap_or(REDIS_PREFIX_DEFAULT.to_owned());
+            let timeout = section.duration("timeout", found).unwrap_or(Duration::from_secs(2));
+            Some(VisitStoreConfig::Redis { url, prefix, timeout })
+        }
+        StoreKind::Migrating => {
+            let old = section.required_section("old", found, read_store);
+            let new = section.required_section("new", found, read_store);
+            let (old, new) = (Box::new(old?), Box::new(new?));
+            if old == new {
+                found.at(section.span, "`old` and `new` are the same store");
+            }
+            Some(VisitStoreConfig::Migrating { old, new })
+        }
+    }
+}
+
+fn origins(section: &mut Section<'_>, found: &mut Findings<'_>) -> Vec<String> {
+    let texts = section.texts("allowed_origins");
+    for text in &texts {
+        let is_origin = url::Url::parse(&text.value)
+            .is_ok_and(|url| url.origin().ascii_serialization() == text.value);
+        if !is_origin && text.value != "*" {
+            let message = "`allowed_origins`: expected a scheme and a host such as \
+                           `https://shop.example`, without a `/` at its end";
+            found.diagnostics.push(of_text(found.file, text, message));
+        }
+    }
+    texts.into_iter().map(|text| text.value).collect()
+}
+
+fn of_text(file: &ConfigFile, text: &Spanned<String>, message: &str) -> Diagnostic {
+    file.diagnostic(text.span, format!("{message}, found `{}`", text.value))
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+fn number<T: FromStr>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    found: &mut Findings<'_>,
+) -> Option<T> {
+    section.number(key, found).map(|number| number.value)
+}
+
+fn size(section: &mut Section<'_>, key: &'static str, found: &mut Findings<'_>) -> Option<usize> {
+    section.byte_size(key, found).and_then(|size| usize::try_from(size).ok())
+}
+
+fn parsed<T: FromStr>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    expected: &str,
+    found: &mut Findings<'_>,
+) -> Option<T> {
+    parse(&section.text(key)?, key, expected, found)
+}
+
+fn parse<T: FromStr>(
+    text: &Spanned<String>,
+    key: &str,
+    expected: &str,
+    found: &mut Findings<'_>,
+) -> Option<T> {
+    let parsed = text.value.parse().ok();
+    if parsed.is_none() {
+        found.at(text.span, format!("`{key}`: expected {expected}, found `{}`", text.value));
+    }
+    parsed
+}
+
+/// Names that mean the same in a file name, a cookie and a JSON string.
+pub(super) fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(allowed)
+}
+
+/// A folder that is good for an object's name and a spool file's.
+fn is_landing_path(path: &str) -> bool {
+    let mut rest = path.trim_matches('/');
+    while let Some(percent) = rest.find('%') {
+        let (before, code) = rest.split_at(percent);
+        if !is_plain(before) || !matches!(code.as_bytes().get(1), Some(b'Y' | b'm' | b'd' | b'H')) {
+            return false;
+        }
+        rest = &code[2..];
+    }
+    is_plain(rest) && !path.contains("//")
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"=-_/".contains(&byte))
+}
+
+#[cfg(test)]
+#[path = "config_file_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+use super::*;
+
+fn parse(text: &str) -> Result<CollectorConfig> {
+    let file = ConfigFile { path: "collector.toml".into(), text: text.to_owned() };
+    parse_collector_config(&file, &|name| (name == "PORT").then(|| "9999".to_owned()))
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    let config = parse("").unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", CollectorConfig::default()));
+}
+
+#[test]
+fn everything_can_be_said() {
+    let config = parse(
+        r#"
+        listen = "0.0.0.0:${PORT}"
+        name = "web-1"
+        data = "/var/lib/ashiato"
+        stop_time_max = "1min"
+        allowed_origins = ["https://shop.example", "*"]
+        trusted_proxies = ["10.0.0.0/8", "::1/128"]
+        [landing]
+        location = "s3://lake/raw"
+        path = "/dt=%Y-%m-%d/hr=%H/"
+        time_zone = "Asia/Tokyo"
+        object_age_max = "30s"
+        object_bytes_max = "1MiB"
+        backlog_bytes_max = "1GiB"
+        recent_ids_min = 5
+        [limits]
+        body_bytes_max = "2MiB"
+        events_max = 10
+        event_bytes_max = "1KiB"
+        depth_max = 8
+        header_bytes_max = "8KiB"
+        connections_max = 7
+        request_time_max = "3s"
+        waiting_requests_max = 9
+        client_rate_max = 11
+        [consent]
+        honor_dnt = false
+        honor_gpc = false
+        anonymous_header = "X-Anonymous"
+        keep_ip = true
+        [cookies]
+        short_name = "s"
+        long_name = "l"
+        domain = "shop.example"
+        path = "/v1"
+        same_site = "none"
+        secure = true
+        http_only = false
+        [visits]
+        short_ttl = "20min"
+        long_ttl = "100days"
+        via_ttl = "2h"
+        cart_ttl = "10days"
+        cart_items_max = 50
+        touch = "first"
+        renewing_events = ["page_view"]
+        [visit_store]
+        kind = "migrating"
+        [visit_store.old]
+        kind = "embedded"
+        folder = "/old"
+        size_bytes_max = "1GiB"
+        [visit_store.new]
+        kind = "redis"
+        url = "redis://127.0.0.1/1"
+        prefix = "v:"
+        timeout = "500ms"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:9999");
+    assert_eq!(config.landing.path, "dt=%Y-%m-%d/hr=%H");
+    assert_eq!(config.limits.depth_max, 8);
+    assert_eq!(config.consent.anonymous_header, "x-anonymous");
+    assert_eq!(config.cookies.same_site, SameSite::None);
+    assert_eq!(config.visits.short_ttl_ms, 20 * 60_000);
+    assert_eq!(config.visits.attribution.touching, Touching::First);
+    let redis = VisitStoreConfig::Redis {
+        url: "redis://127.0.0.1/1".into(),
+        prefix: "v:".into(),
+        timeout: Duration::from_millis(500),
+    };
+    let VisitStoreConfig::Migrating { new, .. } = config.visit_store else { panic!() };
+    assert_eq!(*new, redis);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place_all_at_once() {
+    let error = parse(
+        "listen = \"nowhere\"\nname = \"a b\"\nlistne = 1\nallowed_origins = [\"shop.example/\"]\n\
+         [landing]\npath = \"dt=%F\"\ntime_zone = \"Tokyo\"\n[limits]\ndepth_max = 65\n\
+         [cookies]\nsame_site = \"none\"\nsecure = false\n[visits]\nshort_ttl = \"soon\"\n\
+         [visit_store]\nkind = \"redis\"\n",
+    )
+    .unwrap_err()
+    .to_string();
+    for expected in [
+        "collector.toml:1:11: `listen`: expected an address such as 127.0.0.1:8080",
+        "collector.toml:2:9: `name`: expected letters",
+        "unknown key `listne`; did you mean `listen`?",
+        "expected a scheme and a host such as `https://shop.example`",
+        "`path`: expected letters",
+        "`time_zone`: expected a time zone such as Asia/Tokyo, found `Tokyo`",
+        "`depth_max`: expected 1 to 64",
+        "browsers refuse it",
+        "`short_ttl`: expected a length of time such as `30s` or `400days`, found `soon`",
+        "missing key `url`",
+    ] {
+        assert!(error.contains(expected), "{expected} is missing in:\n{error}");
+    }
+    assert!(parse("data = \"unterminated").is_err());
+}

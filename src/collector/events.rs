@@ -1,0 +1,380 @@
+//! A body's events: where each begins and ends, and the few members that the collector looks at.
+//!
+//! ```text
+//! body     [{"event_id":"0199…","event":"cart_add","cart":{"items":[{"sku":"7"}]}}, 17]
+//! events   Ok(0..70: id 0199…, cart_add of sku 7)
+//!          Err("expected an object, found a number")
+//! ```
+//!
+//! What is plain JSON on one line is checked by the decoder's own loops, without a tree. What they
+//! call odd (line ends between tokens, or no JSON at all) is read once more by the obvious reader,
+//! which knows the place of a fault.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use super::config::Limits;
+use crate::decode::{Cpu, SKIM_PADDING, Span, skim};
+use crate::json::{JsonFault, JsonFaultKind, read_json};
+use crate::visits::{EventFacts, EventKind, ItemFacts, Via};
+
+/// Bytes of a `via` beyond which it is none.
+const VIA_BYTES_MAX: usize = 256;
+/// Bytes of a name of an item beyond which it is none.
+const SKU_BYTES_MAX: usize = 128;
+/// Items of an event that are looked at.
+const ITEMS_MAX: usize = 200;
+
+/// A body, checked to be UTF-8, with some bytes more behind it.
+#[derive(Debug)]
+pub struct Body {
+    padded: Vec<u8>,
+    length: usize,
+}
+
+impl Body {
+    /// Takes a body's bytes.
+    ///
+    /// # Errors
+    /// The fault, if they are not UTF-8.
+    pub fn new(mut bytes: Vec<u8>) -> Result<Self, BodyFault> {
+        // A byte order mark is no part of the text (RFC 8259, 8.1).
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.drain(..3);
+        }
+        if simdutf8::basic::from_utf8(&bytes).is_err() {
+            let at = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+            let found = bytes.get(at).copied().unwrap_or(0);
+            let message = format!("expected UTF-8, found byte 0x{found:02x}");
+            return Err(BodyFault { message, at });
+        }
+        let length = bytes.len();
+        bytes.resize(length + SKIM_PADDING, 0);
+        Ok(Body { padded: bytes, length })
+    }
+
+    /// The text, without what was added.
+    pub fn text(&self) -> &str {
+        // Checked when it was made.
+        std::str::from_utf8(&self.padded[..self.length]).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.padded[..self.length]
+    }
+}
+
+/// Why a whole body is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyFault {
+    /// What was expected and found.
+    pub message: String,
+    /// Where, in bytes from 0.
+    pub at: usize,
+}
+
+/// Where an event's text is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventText {
+    /// In the body, on one line.
+    InBody(Range<usize>),
+    /// As its own, as it had line ends, which are blanks now.
+    Own(String),
+}
+
+/// An event that is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its text: an object on one line.
+    pub text: EventText,
+    /// The client's own id, if it is a UUID.
+    pub id: Option<Uuid>,
+    /// What the rules of visits need to know.
+    pub facts: EventFacts,
+}
+
+/// Why an event is refused; the others of the body are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was expected and found.
+    pub reason: String,
+}
+
+/// A body's events in their order.
+pub type Events = Vec<Result<Event, Refusal>>;
+
+/// Finds a body's events.
+#[derive(Debug, Clone)]
+pub struct EventReader<'a> {
+    /// What is refused.
+    pub limits: &'a Limits,
+    /// Events that renew a visit; all if empty.
+    pub renewing: &'a [String],
+    /// The machine's instructions.
+    pub cpu: Cpu,
+}
+
+impl EventReader<'_> {
+    /// The events of a body that is an object, an array of them, or objects on lines of their own.
+    ///
+    /// With `is_ndjson` each line stands for itself; else the first value decides.
+    ///
+    /// # Errors
+    /// The fault, if the body is none of these; nothing of it is taken then.
+    pub fn read(&self, body: &Body, is_ndjson: bool) -> Result<Events, BodyFault> {
+        let bytes = body.bytes();
+        let start = behind_white_space(bytes, 0);
+        if start == bytes.len() {
+            let message = "expected an object, an array or lines of them, found nothing".to_owned();
+            return Err(BodyFault { message, at: start });
+        }
+        let mut spans = Vec::new();
+        if is_ndjson {
+            return Ok(self.lines(body, &mut spans));
+        }
+        if bytes[start] == b'[' {
+            return self.array(body, start, &mut spans);
+        }
+        let line_end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
+        if behind_white_space(bytes, line_end) == bytes.len() {
+            return self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]);
+        }
+        // More than a line: lines of objects if the first one is whole, else one that is laid out.
+        match skim(self.cpu, &body.padded, start, self.limits.depth_max, &mut spans) {
+            Some(end) if behind_blanks(bytes, end) == line_end => Ok(self.lines(body, &mut spans)),
+            _ => self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]),
+        }
+    }
+
+    /// One value that is the whole body.
+    fn whole(
+        &self,
+        body: &Body,
+        range: Range<usize>,
+        spans: &mut Vec<Span>,
+    ) -> Result<Result<Event, Refusal>, BodyFault> {
+        match self.event(body, range.clone(), spans) {
+            Ok(event) => Ok(Ok(event)),
+            Err(Fault::Syntax(fault)) => Err(at_place(&fault, range.start)),
+            Err(Fault::Refused(refusal)) => {
+                Err(BodyFault { message: refusal.reason, at: range.start })
+            }
+        }
+    }
+
+    /// Each line by itself.
+    fn lines(&self, body: &Body, spans: &mut Vec<Span>) -> Events {
+        let (bytes, mut events, mut start) = (body.bytes(), Vec::new(), 0);
+        while start < bytes.len() {
+            let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
+            let (first, last) = (behind_blanks(bytes, start).min(end), end);
+            if first < last {
+                events.push(self.event(body, first..last, spans).map_err(Fault::into_refusal));
+            }
+            start = end + 1;
+        }
+        events
+    }
+
+    /// The elements of an array.
+    fn array(&self, body: &Body, start: usize, spans: &mut Vec<Span>) -> Result<Events, BodyFault> {
+        let bytes = body.bytes();
+        let levels_max = self.limits.depth_max + 1;
+        let skimmed = skim(self.cpu, &body.padded, start, levels_max, spans);
+        let whole = skimmed.is_some_and(|end| behind_white_space(bytes, end) == bytes.len());
+        let elements: Vec<Range<usize>> = if whole {
+            spans.iter().map(|span| span.value.clone()).collect()
+        } else {
+            let text = body.text();
+            let value = read_json(&text[start..], usize::MAX);
+            let value = value.map_err(|fault| at_place(&fault, start))?;
+            match &value.kind {
+                crate::json::JsonKind::Array(elements) => {
+                    elements.iter().map(|element| element.range_in(text)).collect()
+                }
+                _ => Vec::new(),
+            }
+        };
+        let event =
+            |element: Range<usize>| self.event(body, element, spans).map_err(Fault::into_refusal);
+        Ok(elements.into_iter().map(event).collect())
+    }
+
+    /// The event in a range that holds one value and white space.
+    fn event(
+        &self,
+        body: &Body,
+        range: Range<usize>,
+        spans: &mut Vec<Span>,
+    ) -> Result<Event, Fault> {
+        let bytes = body.bytes();
+        if range.len() > self.limits.event_bytes_max {
+            let (found, max) = (range.len(), self.limits.event_bytes_max);
+            return Err(refused(format!("expected at most {max} bytes, found {found}")));
+        }
+        let depth_max = self.limits.depth_max;
+        if bytes[range.start] == b'{'
+            && let Some(end) = skim(self.cpu, &body.padded, range.start, depth_max, spans)
+            && behind_white_space(bytes, end).min(range.end) == range.end
+            && end <= range.end
+        {
+            let (id, facts) = self.look_into(&body.padded, spans);
+            return Ok(Event { text: EventText::InBody(range.start..end), id, facts });
+        }
+        self.odd_event(&body.text()[range])
+    }
+
+    /// An event that the fast reader does not understand.
+    fn odd_event(&self, text: &str) -> Result<Event, Fault> {
+        let value = read_json(text, self.limits.depth_max).map_err(Fault::Syntax)?;
+        if !value.raw.starts_with('{') {
+            let found = crate::json::excerpt(value.raw);
+            return Err(refused(format!("expected an object, found `{found}`")));
+        }
+        // Between tokens a line end is as good as a blank, and nowhere else can one stand.
+        let text = value.raw.replace(['\n', '\r'], " ");
+        let mut padded = text.clone().into_bytes();
+        padded.resize(text.len() + SKIM_PADDING, 0);
+        let mut spans = Vec::new();
+        let skimmed = skim(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
+        debug_assert!(skimmed.is_some(), "the two readers disagree about {text}");
+        let (id, facts) = self.look_into(&padded, &mut spans);
+        Ok(Event { text: EventText::Own(text), id, facts })
+    }
+
+    /// What the collector needs of an event's members; of equal keys the last counts.
+    fn look_into(&self, bytes: &[u8], spans: &mut Vec<Span>) -> (Option<Uuid>, EventFacts) {
+        let (mut id, mut name, mut via, mut cart) = (None, "", None, None);
+        for Span { key, value } in spans.iter() {
+            let value_bytes = &bytes[value.clone()];
+            match &bytes[key.clone()] {
+                b"\"event_id\"" => {
+                    id = plain_text(value_bytes).and_then(|t| Uuid::try_parse(t).ok())
+                }
+                b"\"event\"" => name = plain_text(value_bytes).unwrap_or_default(),
+                b"\"via\"" => via = via_of(value_bytes),
+                b"\"cart\"" => cart = Some(value.start),
+                _ => {}
+            }
+        }
+        let kind = EventKind::of(name);
+        let renews = self.renewing.is_empty() || self.renewing.iter().any(|known| known == name);
+        let items = match cart {
+            Some(cart) if kind != EventKind::Other => self.items(bytes, cart, spans),
+            _ => Vec::new(),
+        };
+        (id, EventFacts { kind, renews, via, items })
+    }
+
+    /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`.
+    fn items(&self, bytes: &[u8], cart: usize, spans: &mut Vec<Span>) -> Vec<ItemFacts> {
+        let depth_max = self.limits.depth_max;
+        let member = |spans: &[Span], name: &[u8]| {
+            spans
+                .iter()
+                .rev()
+                .find(|span| &bytes[span.key.clone()] == name)
+                .map(|s| s.value.clone())
+        };
+        if bytes[cart] != b'{' || skim(self.cpu, bytes, cart, depth_max, spans).is_none() {
+            return Vec::new();
+        }
+        let Some(list) = member(spans, b"\"items\"") else { return Vec::new() };
+        if bytes[list.start] != b'['
+            || skim(self.cpu, bytes, list.start, depth_max, spans).is_none()
+        {
+            return Vec::new();
+        }
+        let elements: Vec<usize> =
+            spans.iter().take(ITEMS_MAX).map(|span| span.value.start).collect();
+        let mut items = Vec::with_capacity(elements.len());
+        for element in elements.into_iter().filter(|at| bytes[*at] == b'{') {
+            if skim(self.cpu, bytes, element, depth_max, spans).is_none() {
+                continue;
+            }
+            let sku = member(spans, b"\"sku\"").and_then(|sku| text_of(&bytes[sku]));
+            let quantity = member(spans, b"\"quantity\"");
+            let quantity = quantity.and_then(|q| std::str::from_utf8(&bytes[q]).ok()?.parse().ok());
+            items.extend(sku.map(|sku| ItemFacts { sku, quantity }));
+        }
+        items
+    }
+}
+
+/// Why an event is refused.
+enum Fault {
+    Syntax(JsonFault),
+    Refused(Refusal),
+}
+
+impl Fault {
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Fault::Refused(refusal) => refusal,
+            Fault::Syntax(JsonFault { expected, found, .. }) => {
+                Refusal { reason: format!("expected {expected}, found {found}") }
+            }
+        }
+    }
+}
+
+fn refused(reason: String) -> Fault {
+    Fault::Refused(Refusal { reason })
+}
+
+fn at_place(fault: &JsonFault, start: usize) -> BodyFault {
+    let message = match fault.kind {
+        JsonFaultKind::TooDeep => "objects and arrays nest too deep".to_owned(),
+        _ => {
+            // The reader counts from where it began; the place is told beside it.
+            let found = fault.found.split(" at byte").next().unwrap_or_default();
+            format!("expected {}, found {found}", fault.expected)
+        }
+    };
+    BodyFault { message, at: start + fault.at }
+}
+
+fn behind_white_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+fn behind_blanks(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// A string's text, if it has no escapes.
+fn plain_text(value: &[u8]) -> Option<&str> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'))
+}
+
+/// A string's text, or a number's.
+fn text_of(value: &[u8]) -> Option<String> {
+    let text = match value.first()? {
+        b'"' => plain_text(value).map(str::to_owned).or_else(|| serde_json::from_slice(value).ok()),
+        b'0'..=b'9' | b'-' => std::str::from_utf8(value).ok().map(str::to_owned),
+        _ => None,
+    };
+    text.filter(|text| !text.is_empty() && text.len() <= SKU_BYTES_MAX)
+}
+
+/// `"ad"` as `{"channel":"ad"}`, an object as it is; others, and long ones, are none.
+fn via_of(value: &[u8]) -> Option<Via> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= VIA_BYTES_MAX)?;
+    match value.first()? {
+        b'"' if text.len() > 2 => Some(format!("{{\"channel\":{text}}}")),
+        b'{' if text.len() > 2 => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,0 +1,189 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::json::{Json, JsonKind};
+
+fn limits() -> Limits {
+    Limits { event_bytes_max: 200, depth_max: 4, ..Limits::default() }
+}
+
+fn read_as(text: &str, is_ndjson: bool) -> Result<Events, BodyFault> {
+    let limits = limits();
+    let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
+    reader.read(&Body::new(text.as_bytes().to_vec())?, is_ndjson)
+}
+
+fn read(text: &str) -> Result<Events, BodyFault> {
+    read_as(text, false)
+}
+
+/// Each event's text, or why it is refused.
+fn shown(text: &str, is_ndjson: bool) -> Vec<String> {
+    let body = Body::new(text.as_bytes().to_vec()).unwrap();
+    let of = |event: Result<Event, Refusal>| match event {
+        Ok(Event { text: EventText::InBody(range), .. }) => body.text()[range].to_owned(),
+        Ok(Event { text: EventText::Own(text), .. }) => text,
+        Err(refusal) => format!("! {}", refusal.reason),
+    };
+    read_as(text, is_ndjson).unwrap().into_iter().map(of).collect()
+}
+
+#[test]
+fn objects_arrays_and_lines_are_told_apart() {
+    assert_eq!(shown(r#" {"a":1} "#, false), [r#"{"a":1}"#]);
+    assert_eq!(shown(r#"[{"a":1}, {"b":2}]"#, false), [r#"{"a":1}"#, r#"{"b":2}"#]);
+    assert_eq!(shown("[]", false), [""; 0]);
+    assert_eq!(shown("{\"a\":1}\n{\"b\":2}\n", false), [r#"{"a":1}"#, r#"{"b":2}"#]);
+    assert_eq!(shown("{\"a\":1}\r\n\r\n{\"b\":2}", true), [r#"{"a":1}"#, r#"{"b":2}"#]);
+    assert_eq!(shown("\u{feff}{\"a\":1}", false), [r#"{"a":1}"#]);
+}
+
+#[test]
+fn what_is_laid_out_over_lines_becomes_one_line() {
+    assert_eq!(shown("{\n  \"a\": [\r\n1,\n2]\n}\n", false), ["{   \"a\": [  1, 2] }"]);
+    assert_eq!(shown("[\n {\"a\":\n1},\n {\"b\":2}\n]", false), ["{\"a\": 1}", "{\"b\":2}"]);
+}
+
+#[test]
+fn one_bad_event_of_many_is_refused_alone() {
+    assert_eq!(
+        shown(r#"[{"a":1},17,"x",[],null,{}]"#, false),
+        [
+            r#"{"a":1}"#,
+            "! expected an object, found `17`",
+            "! expected an object, found `\"x\"`",
+            "! expected an object, found `[]`",
+            "! expected an object, found `null`",
+            "{}"
+        ]
+    );
+    let lines = shown("{\"a\":1}\n{\"a\":}\n17\n{}", true);
+    assert_eq!(lines[0], r#"{"a":1}"#);
+    assert!(lines[1].starts_with("! expected a value, found `}` at byte 5"), "{}", lines[1]);
+    assert_eq!(lines[2], "! expected an object, found `17`");
+    assert_eq!(lines[3], "{}");
+}
+
+#[test]
+fn events_that_are_too_long_or_too_deep_are_refused() {
+    let long = format!(r#"[{{"a":"{}"}},{{}}]"#, "x".repeat(300));
+    assert_eq!(shown(&long, false), ["! expected at most 200 bytes, found 308", "{}"]);
+    let events = read(r#"[{"a":[{"b":[1]}]},{"a":[{"b":[[1]]}]}]"#).unwrap();
+    assert!(events[0].is_ok() && events[1].is_err());
+    assert!(read(&"[".repeat(100_000)).is_err());
+    assert!(read(&"{\"a\":".repeat(100_000)).is_err());
+}
+
+#[test]
+fn a_broken_body_is_refused_with_the_place() {
+    let fault = |text: &str| read(text).map(|_| ()).unwrap_err();
+    let cases = [
+        ("", 0, "expected an object, an array or lines of them, found nothing"),
+        (" \n ", 3, "expected an object, an array or lines of them, found nothing"),
+        (r#"{"a":}"#, 5, "expected a value, found `}`"),
+        (r#"  {"a":1,}"#, 9, "expected a key in quotes, found `}`"),
+        (r#"[{"a":1},"#, 9, "expected a value, found the end of the text"),
+        ("17", 0, "expected an object, found `17`"),
+        (r#"{"a":1} x"#, 8, "expected the end of the value, found `x`"),
+        ("{\"a\":\"\\ud800\"}", 6, "expected surrogates in pairs, found `\\ud800`"),
+    ];
+    for (text, at, message) in cases {
+        assert_eq!(fault(text), BodyFault { message: message.into(), at }, "{text}");
+    }
+    let fault = Body::new(b"{\"a\":\"\xff\"}".to_vec()).unwrap_err();
+    assert_eq!(fault, BodyFault { message: "expected UTF-8, found byte 0xff".into(), at: 6 });
+}
+
+#[test]
+fn a_few_members_are_looked_at_wherever_they_stand() {
+    let limits = Limits::default();
+    let renewing = ["page_view".to_owned()];
+    let reader = EventReader { limits: &limits, renewing: &renewing, cpu: Cpu::best() };
+    let text = concat!(
+        r#"{"x":{"event":"no"},"cart":{"n":1,"items":[{"sku":"7"},{"sku":8,"quantity":2},"#,
+        r#"{"sku":""},{"sku":"a\"b","quantity":"3"},9]},"event_id":"x","via":{"channel":"ad"},"#,
+        r#""event":"cart_add","event_id":"0199f000-0000-7000-8000-000000000001"}"#,
+    );
+    let body = Body::new(text.as_bytes().to_vec()).unwrap();
+    let event = reader.read(&body, false).unwrap().remove(0).unwrap();
+    assert_eq!(event.id, Uuid::try_parse("0199f000-0000-7000-8000-000000000001").ok());
+    let item = |sku: &str, quantity| ItemFacts { sku: sku.into(), quantity };
+    assert_eq!(
+        event.facts,
+        EventFacts {
+            kind: EventKind::CartAdd,
+            renews: false,
+            via: Some(r#"{"channel":"ad"}"#.into()),
+            items: vec![item("7", None), item("8", Some(2)), item("a\"b", None)],
+        }
+    );
+}
+
+#[test]
+fn a_via_is_a_text_or_an_object_and_short() {
+    let via = |value: &str| {
+        let text = format!(r#"{{"via":{value}}}"#);
+        read(&text).unwrap().remove(0).unwrap().facts.via
+    };
+    assert_eq!(via("\"ad\"").as_deref(), Some(r#"{"channel":"ad"}"#));
+    assert_eq!(via(r#"{"a": 1}"#).as_deref(), Some(r#"{"a": 1}"#));
+    for none in ["null", "1", "\"\"", "{}", "[\"ad\"]"] {
+        assert_eq!(via(none), None, "{none}");
+    }
+}
+
+/// What the obvious reader makes of a body that is one value: its objects, or none.
+fn obvious(text: &str) -> Option<Vec<bool>> {
+    let value = read_json(text, 256).ok()?;
+    let good = |value: &Json<'_>| {
+        matches!(value.kind, JsonKind::Object(_)) && read_json(value.raw, 4).is_ok()
+    };
+    match &value.kind {
+        JsonKind::Array(elements) => Some(elements.iter().map(good).collect()),
+        _ => Some(vec![good(&value)]),
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_taken_or_refused_and_what_is_taken_is_an_object_on_one_line(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        is_ndjson in any::<bool>(),
+    ) {
+        if let Ok(body) = Body::new(bytes) {
+            check(&body, is_ndjson);
+        }
+    }
+
+    #[test]
+    fn almost_json_is_taken_as_the_obvious_reader_would(
+        text in concat!(
+            r#"[ \n]?([\[\]{},:"\n a0-9.e\-\\u]|"[a-z\\]{0,3}"|true|null|"via":|"#,
+            r#"\{"a":1\}|\[\{\}){0,16}"#,
+        ),
+    ) {
+        let body = Body::new(text.clone().into_bytes()).unwrap();
+        check(&body, true);
+        check(&body, false);
+        if let (Ok(events), Some(expected)) = (read(&text), obvious(&text)) {
+            let taken: Vec<bool> = events.iter().map(Result::is_ok).collect();
+            prop_assert_eq!(taken, expected, "{}", text);
+        }
+    }
+}
+
+fn check(body: &Body, is_ndjson: bool) {
+    let limits = limits();
+    for cpu in Cpu::available() {
+        let reader = EventReader { limits: &limits, renewing: &[], cpu };
+        let Ok(events) = reader.read(body, is_ndjson) else { continue };
+        for event in events.into_iter().flatten() {
+            let text = match &event.text {
+                EventText::InBody(range) => &body.text()[range.clone()],
+                EventText::Own(text) => text,
+            };
+            assert!(!text.contains('\n'), "{text}");
+            assert!(matches!(read_json(text, 4).unwrap().kind, JsonKind::Object(_)), "{text}");
+        }
+    }
+}

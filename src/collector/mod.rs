@@ -1,0 +1,40 @@
+//! The collector: browsers' events, given their visits and durable before they are answered.
+//!
+//! ```text
+//! browser ─► connection ─► request ─► body ─► events ─► [queue] ─► visits ─► spool ─► answer
+//!            server        service    body    events    intake              │
+//!                                                                           └► landing ─► store
+//! ```
+//!
+//! One event on its way:
+//!
+//! 1. `body`: gzip in bounds → `{"event_id":"0199…","event":"click","via":"ad"}`;
+//! 2. `events`: checked to be JSON, and where its few members stand that are looked at;
+//! 3. `client`: 192.0.2.1, a browser, cookies of visitor 0199…a1;
+//! 4. `intake`: with all that came meanwhile → visit 0199…b7, its third event, by way of `ad`;
+//! 5. `envelope`: `{"event_id":"0199…","received_at":…,"visit":{…},"via":…,"body":{…}}`;
+//! 6. the spool has it on disk → 204 with cookies; a minute later it is in the object store.
+//!
+//! What is answered with 2xx is on this machine's disk, and reaches the object store once. What is
+//! not, the client sends again, with the same id.
+
+mod answer;
+mod body;
+mod client;
+mod config;
+mod config_file;
+mod control;
+mod envelope;
+mod events;
+mod intake;
+mod metrics;
+mod pixel;
+mod serve;
+mod server;
+mod service;
+
+pub use config::*;
+pub use config_file::parse_collector_config;
+pub use control::{Control, ControlRequest, ask_control};
+pub use events::{Body, BodyFault, Event, EventReader, EventText, Events, Refusal};
+pub use serve::{CollectorSupplies, collect};

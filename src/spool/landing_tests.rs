@@ -1,0 +1,158 @@
+use std::io::Read;
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::spool::{Append, Entry, Spool, SpoolSettings};
+use crate::visits::RandomIds;
+
+const NOW: i64 = 1_795_235_400_000;
+
+fn open(folder: &TempDir) -> Spool {
+    let settings = SpoolSettings {
+        folder: folder.path().join("spool"),
+        path: "dt=%Y-%m-%d/hr=%H".into(),
+        time_zone: chrono_tz::UTC,
+        segment_bytes_max: 1 << 20,
+        segment_age_max: Duration::from_secs(60),
+        recent_ids_min: 1000,
+    };
+    Spool::open(settings, Arc::new(RandomIds)).unwrap()
+}
+
+fn append(spool: &mut Spool, number: u64) {
+    let id = Uuid::from_u64_pair(5, number);
+    let lines = format!("{{\"event_id\":\"{id}\"}}\n").into_bytes();
+    let entries = vec![Entry { id, end: lines.len() }];
+    spool.append(&Append { lines, entries }, NOW).unwrap();
+}
+
+fn landing(spool: &Spool, folder: &TempDir, store: Store) -> Landing {
+    let settings = LandingSettings {
+        store,
+        collector: "web-1".into(),
+        spool: folder.path().join("spool"),
+        ids_bytes_max: 32,
+    };
+    Landing::new(settings, spool.backlog().clone())
+}
+
+fn memory() -> (Arc<InMemory>, Store) {
+    let store = Arc::new(InMemory::new());
+    let place = object_store::path::Path::from("raw");
+    (Arc::clone(&store), Store::of(store, place, "s3://lake/raw"))
+}
+
+async fn objects(store: &InMemory) -> Vec<(String, String)> {
+    use futures::TryStreamExt;
+    let mut found = Vec::new();
+    let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+    for meta in listed {
+        let bytes = store.get(&meta.location).await.unwrap().bytes().await.unwrap();
+        let mut text = String::new();
+        zstd::Decoder::new(&bytes[..]).unwrap().read_to_string(&mut text).unwrap();
+        found.push((meta.location.to_string(), text));
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn a_segment_becomes_an_object_of_its_hour_and_leaves_the_disk() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    append(&mut spool, 2);
+    assert!(spool.backlog().bytes() > 0);
+    spool.end();
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    let found = objects(&store).await;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].0.starts_with("raw/dt=2026-11-21/hr=04/web-1-"), "{}", found[0].0);
+    assert_eq!(found[0].1.lines().count(), 2);
+    assert_eq!(spool.backlog().bytes(), 0);
+    drop(spool);
+    let spool = open(&folder);
+    assert!(spool.backlog().first().is_none());
+    assert!(spool.knows(Uuid::from_u64_pair(5, 2)));
+}
+
+#[tokio::test]
+async fn a_crash_between_the_object_and_the_segments_end_lands_nothing_twice() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let kept = fs::read(&segment.path).unwrap();
+    landing(&spool, &folder, place.clone()).drain(|_| ()).await.unwrap();
+    let before = objects(&store).await;
+    // The segment is there again, as if it had not been removed yet.
+    fs::write(&segment.path, kept).unwrap();
+    drop(spool);
+    let spool = open(&folder);
+    let was_there = std::sync::Mutex::new(Vec::new());
+    let note = |landed: &Result<Landed>| {
+        was_there.lock().unwrap().push(landed.as_ref().unwrap().was_there);
+    };
+    landing(&spool, &folder, place).drain(note).await.unwrap();
+    assert_eq!(*was_there.lock().unwrap(), [true]);
+    assert_eq!(objects(&store).await, before);
+}
+
+#[tokio::test]
+async fn another_object_of_that_name_is_not_taken_for_our_own() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let landing = landing(&spool, &folder, place.clone());
+    let name = place.path_of(&landing.object_name(&segment)).unwrap();
+    store.put(&name, PutPayload::from_static(b"another")).await.unwrap();
+    let error = landing.drain(|_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("holds something else"), "{error}");
+    assert!(segment.path.exists(), "nothing is lost");
+}
+
+#[tokio::test]
+async fn local_folders_are_landed_in_too() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let raw = folder.path().join("raw");
+    let (_, mut place) = memory();
+    place.local = Some(raw.clone());
+    let segment = spool.backlog().first().unwrap();
+    let kept = fs::read(&segment.path).unwrap();
+    landing(&spool, &folder, place.clone()).drain(|_| ()).await.unwrap();
+    let hour = raw.join("dt=2026-11-21/hr=04");
+    assert_eq!(fs::read_dir(&hour).unwrap().count(), 1);
+    fs::write(&segment.path, kept).unwrap();
+    drop(spool);
+    let spool = open(&folder);
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    assert_eq!(fs::read_dir(&hour).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn ids_are_kept_up_to_a_bound() {
+    let folder = TempDir::new().unwrap();
+    let (_, place) = memory();
+    let mut spool = open(&folder);
+    for number in 0..5 {
+        append(&mut spool, number);
+        spool.end();
+    }
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    let names = fs::read_dir(folder.path().join("spool")).unwrap();
+    let ids = names.filter(|name| name.as_ref().unwrap().path().extension().is_some());
+    assert_eq!(ids.count(), 2);
+}

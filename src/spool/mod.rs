@@ -1,0 +1,31 @@
+//! The spool: what was acknowledged lies on this machine's disk until an object store has it.
+//!
+//! ```text
+//! lines      {"event_id":"0199…",…}\n{"event_id":"0199…",…}\n     of many requests
+//! frame      length, lines, checksum, the lines' bytes              one write, one fdatasync
+//! segment    spool/dt=2026-11-21,hr=13,0199….spool                  frames of one hour
+//! object     raw/dt=2026-11-21/hr=13/web-1-0199….ndjson.zst         put if none is there
+//! ids        spool/0199….ids                                        the segment's event ids
+//! ```
+//!
+//! | a crash | leaves | the next start |
+//! |---|---|---|
+//! | in mid-write | half a frame, never acknowledged | cuts it off |
+//! | before the object is there | the segment | puts the object |
+//! | behind that | segment and object | finds the object, compares, removes the segment |
+//! | while the segment is removed | ids without a segment | keeps them as recent ids |
+//!
+//! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
+//! put twice is put under one name, and the second time finds it there.
+
+mod backlog;
+mod frame;
+mod landing;
+mod recent;
+mod segment;
+mod writer;
+
+pub use backlog::Backlog;
+pub use landing::{Landed, Landing, LandingSettings};
+pub use recent::RecentIds;
+pub use writer::{Append, Entry, Spool, SpoolSettings};

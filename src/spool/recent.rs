@@ -1,0 +1,65 @@
+//! Ids of events that were taken lately, so that one that is sent again is taken once.
+//!
+//! A browser sends again what it got no answer for. The last ids are kept in memory, and beside the
+//! spool for the next start; how many is configured, which bounds how late a copy is still known.
+
+use std::collections::HashSet;
+
+/// Ids that were taken lately: at least as many as configured, at most twice that.
+#[derive(Debug)]
+pub struct RecentIds {
+    /// Ids a generation.
+    generation_max: usize,
+    young: HashSet<u128, foldhash::fast::FixedState>,
+    old: HashSet<u128, foldhash::fast::FixedState>,
+}
+
+impl RecentIds {
+    /// Knows at least the last `ids_min` ids.
+    pub fn new(ids_min: usize) -> Self {
+        RecentIds {
+            generation_max: ids_min.max(1),
+            young: HashSet::default(),
+            old: HashSet::default(),
+        }
+    }
+
+    /// Whether an id was taken lately.
+    pub fn contains(&self, id: u128) -> bool {
+        self.young.contains(&id) || self.old.contains(&id)
+    }
+
+    /// Notes that an id was taken.
+    pub fn insert(&mut self, id: u128) {
+        if self.young.len() >= self.generation_max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id);
+    }
+
+    /// Ids that are known.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// Whether none are.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_ids_as_asked_for_are_known_and_memory_is_bounded() {
+        let mut recent = RecentIds::new(100);
+        for id in 0..1000 {
+            recent.insert(id);
+            assert!((id.saturating_sub(99)..=id).all(|known| recent.contains(known)), "{id}");
+            assert!(recent.len() <= 200);
+        }
+        assert!(!recent.contains(700));
+    }
+}

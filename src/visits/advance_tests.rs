@@ -1,0 +1,95 @@
+use super::*;
+use crate::visits::{CountedIds, EventKind, Touching};
+
+const TTL: i64 = 30 * 60_000;
+
+fn rules() -> VisitRules {
+    VisitRules {
+        short_ttl_ms: TTL,
+        long_ttl_ms: 400 * 24 * 3_600_000,
+        attribution: AttributionRules {
+            touching: Touching::Last,
+            via_ttl_ms: 1000,
+            cart_ttl_ms: 1000,
+            cart_items_max: 10,
+        },
+    }
+}
+
+fn event(renews: bool) -> EventFacts {
+    EventFacts { kind: EventKind::Other, renews, via: None, items: Vec::new() }
+}
+
+/// A visitor whose events are played one by one.
+struct Visitor {
+    known: Option<VisitorRecord>,
+    ids: CountedIds,
+}
+
+impl Visitor {
+    fn new() -> Self {
+        Visitor { known: None, ids: CountedIds::default() }
+    }
+
+    /// The visit's number and the event's number within it.
+    fn event_at(&mut self, now_ms: i64, renews: bool, cookie: Option<ShortCookie>) -> (u128, u64) {
+        let long = Uuid::from_u64_pair(7, 7);
+        let events = [event(renews)];
+        let known = self.known.take();
+        let (record, outcomes) = advance(known, long, cookie, &events, now_ms, &rules(), &self.ids);
+        self.known = Some(record);
+        (outcomes[0].short.as_u128(), outcomes[0].seq)
+    }
+}
+
+#[test]
+fn a_visit_ends_exactly_when_its_time_is_up() {
+    let mut visitor = Visitor::new();
+    assert_eq!(visitor.event_at(0, true, None), (1, 1));
+    assert_eq!(visitor.event_at(TTL - 1, true, None), (1, 2));
+    assert_eq!(visitor.event_at(2 * TTL - 2, true, None), (1, 3));
+    assert_eq!(visitor.event_at(3 * TTL - 2, true, None), (2, 1));
+}
+
+#[test]
+fn only_some_events_renew_a_visit() {
+    let mut visitor = Visitor::new();
+    assert_eq!(visitor.event_at(0, true, None), (1, 1));
+    assert_eq!(visitor.event_at(TTL - 1, false, None), (1, 2));
+    assert_eq!(visitor.event_at(TTL, false, None), (2, 1));
+}
+
+#[test]
+fn a_clock_that_steps_back_ends_no_visit_and_shortens_none() {
+    let mut visitor = Visitor::new();
+    assert_eq!(visitor.event_at(10 * TTL, true, None), (1, 1));
+    assert_eq!(visitor.event_at(2 * TTL, true, None), (1, 2));
+    assert_eq!(visitor.event_at(11 * TTL - 1, true, None), (1, 3));
+}
+
+#[test]
+fn without_a_record_the_cookie_says_which_visit_goes_on() {
+    let cookie = ShortCookie { short: Uuid::from_u64_pair(0, 99), seen_ms: 1000, seq: 4 };
+    assert_eq!(Visitor::new().event_at(1000 + TTL - 1, true, Some(cookie)), (99, 5));
+    assert_eq!(Visitor::new().event_at(1000 + TTL, true, Some(cookie)), (1, 1));
+    let mut known = Visitor::new();
+    known.event_at(900, true, None);
+    assert_eq!(known.event_at(1000, true, Some(cookie)), (1, 2), "the record counts");
+}
+
+#[test]
+fn a_cookie_that_claims_the_future_makes_no_visit_without_end() {
+    let cookie =
+        ShortCookie { short: Uuid::from_u64_pair(0, 99), seen_ms: i64::MAX, seq: u64::MAX };
+    let mut visitor = Visitor::new();
+    assert_eq!(visitor.event_at(0, false, Some(cookie)), (99, u64::MAX));
+    assert_eq!(visitor.event_at(TTL, false, None), (1, 1));
+}
+
+#[test]
+fn a_record_is_kept_as_long_as_anything_in_it_counts() {
+    let mut rules = rules();
+    assert_eq!(rules.record_ttl_ms(), TTL);
+    rules.attribution.cart_ttl_ms = 2 * TTL;
+    assert_eq!(rules.record_ttl_ms(), 2 * TTL);
+}

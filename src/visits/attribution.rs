@@ -1,0 +1,221 @@
+//! Attribution: which system led an item into the cart, and then to its purchase.
+//!
+//! - **Any event that carries `via`** is a touch, in force until `via_ttl` is over. By `last` touch
+//!   it replaces the one before, by `first` only one that is over. An event gets the touch in
+//!   force, if any, unless it is about the cart.
+//! - **`cart_add`**: an item that is not in the cart is put there and fixed to the touch in force,
+//!   even to none; one that is there already stays fixed as it is and counts up.
+//! - **`cart_remove`** takes off as many as it says, or all; what is gone is forgotten, and fixed
+//!   anew if it comes again.
+//! - **`cart_update`**: the cart is what it says. Others leave, new ones are fixed, the rest stay
+//!   fixed as they are.
+//! - **`cart_clear`** forgets all items.
+//! - **`purchase`** takes the items off as `cart_remove` does. One that was not in the cart, or
+//!   longer ago than `cart_ttl`, gets the touch in force.
+//!
+//! An event about items has the `via` of its items if they agree, else none; the items' own stand
+//! beside it, one by one. The touch of the event itself comes before its items are fixed.
+
+use serde::{Deserialize, Serialize};
+
+/// What led somewhere: the text of a JSON object on one line, `{"channel":"ad","campaign":"fall"}`.
+pub type Via = String;
+
+/// Which touch counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Touching {
+    /// The last one.
+    #[default]
+    Last,
+    /// The first one, until it is over.
+    First,
+}
+
+/// How `via` is attributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttributionRules {
+    /// Which touch counts.
+    pub touching: Touching,
+    /// How long a touch is in force, in milliseconds.
+    pub via_ttl_ms: i64,
+    /// How long a cart remembers an item's `via`, in milliseconds.
+    pub cart_ttl_ms: i64,
+    /// Items of a cart that are remembered; beyond, the oldest are forgotten.
+    pub cart_items_max: usize,
+}
+
+/// What led the visitor here, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touch {
+    /// What led here.
+    pub via: Via,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// An item of the cart, and what led it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CartItem {
+    /// Which one.
+    pub sku: String,
+    /// How many.
+    pub quantity: u64,
+    /// What was in force when it was put there.
+    pub via: Option<Via>,
+    /// When that was, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// What an event does to the cart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// Puts items there.
+    CartAdd,
+    /// Takes items off.
+    CartRemove,
+    /// Says what lies there.
+    CartUpdate,
+    /// Takes all items off.
+    CartClear,
+    /// Buys items.
+    Purchase,
+    /// Nothing.
+    Other,
+}
+
+impl EventKind {
+    /// The kind of an event by its name.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "cart_add" => EventKind::CartAdd,
+            "cart_remove" => EventKind::CartRemove,
+            "cart_update" => EventKind::CartUpdate,
+            "cart_clear" => EventKind::CartClear,
+            "purchase" => EventKind::Purchase,
+            _ => EventKind::Other,
+        }
+    }
+}
+
+/// What the rules need to know of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFacts {
+    /// What it does to the cart.
+    pub kind: EventKind,
+    /// Whether it renews the visit.
+    pub renews: bool,
+    /// What it says led to it.
+    pub via: Option<Via>,
+    /// The items that it is about.
+    pub items: Vec<ItemFacts>,
+}
+
+/// An item that an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemFacts {
+    /// Which one.
+    pub sku: String,
+    /// How many, if it says so.
+    pub quantity: Option<u64>,
+}
+
+/// An item and what led it to the cart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemVia {
+    /// Which one.
+    pub sku: String,
+    /// What led it there, if anything is known.
+    pub via: Option<Via>,
+}
+
+/// What an event is attributed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attribution {
+    /// The event's own.
+    pub via: Option<Via>,
+    /// Its items', in its order; none for events that are not about the cart.
+    pub items: Vec<ItemVia>,
+}
+
+/// Applies one event to what is known of its visitor.
+pub(super) fn attribute(
+    touch: &mut Option<Touch>,
+    cart: &mut Vec<CartItem>,
+    event: &EventFacts,
+    now_ms: i64,
+    rules: &AttributionRules,
+) -> Attribution {
+    touch.take_if(|touch| is_over(touch.at_ms, rules.via_ttl_ms, now_ms));
+    cart.retain(|item| !is_over(item.at_ms, rules.cart_ttl_ms, now_ms));
+    if let Some(via) = &event.via
+        && (touch.is_none() || rules.touching == Touching::Last)
+    {
+        *touch = Some(Touch { via: via.clone(), at_ms: now_ms });
+    }
+    let in_force = touch.as_ref().map(|touch| &touch.via);
+    if matches!(event.kind, EventKind::Other | EventKind::CartClear) {
+        if event.kind == EventKind::CartClear {
+            cart.clear();
+        }
+        return Attribution { via: in_force.cloned(), items: Vec::new() };
+    }
+    if event.kind == EventKind::CartUpdate {
+        cart.retain(|item| event.items.iter().any(|told| told.sku == item.sku));
+    }
+    let of_item = |told: &ItemFacts| ItemVia {
+        sku: told.sku.clone(),
+        via: change_item(cart, told, event.kind, in_force, now_ms),
+    };
+    let items: Vec<ItemVia> = event.items.iter().map(of_item).collect();
+    let excess = cart.len().saturating_sub(rules.cart_items_max);
+    cart.drain(..excess);
+    let via = match items.split_first() {
+        Some((first, others)) if others.iter().all(|item| item.via == first.via) => {
+            first.via.clone()
+        }
+        Some(_) => None,
+        None => in_force.cloned(),
+    };
+    Attribution { via, items }
+}
+
+/// Whether what began at a moment is over; it is from the millisecond on at which its time is up.
+pub(super) fn is_over(since_ms: i64, ttl_ms: i64, now_ms: i64) -> bool {
+    now_ms.saturating_sub(since_ms) >= ttl_ms
+}
+
+/// Changes one item of the cart; gives what led it there.
+fn change_item(
+    cart: &mut Vec<CartItem>,
+    told: &ItemFacts,
+    kind: EventKind,
+    in_force: Option<&Via>,
+    now_ms: i64,
+) -> Option<Via> {
+    let place = cart.iter().position(|item| item.sku == told.sku);
+    let takes_off = matches!(kind, EventKind::CartRemove | EventKind::Purchase);
+    let Some(place) = place else {
+        let via = in_force.cloned();
+        if !takes_off {
+            let quantity = told.quantity.unwrap_or(1);
+            let sku = told.sku.clone();
+            cart.push(CartItem { sku, quantity, via: via.clone(), at_ms: now_ms });
+        }
+        return via;
+    };
+    let item = &mut cart[place];
+    let via = item.via.clone();
+    item.quantity = match (kind, told.quantity) {
+        (EventKind::CartAdd, quantity) => item.quantity.saturating_add(quantity.unwrap_or(1)),
+        (EventKind::CartUpdate, quantity) => quantity.unwrap_or(item.quantity),
+        (_, quantity) => quantity.map_or(0, |quantity| item.quantity.saturating_sub(quantity)),
+    };
+    if item.quantity == 0 {
+        cart.remove(place);
+    }
+    via
+}
+
+#[cfg(test)]
+#[path = "attribution_tests.rs"]
+mod tests;

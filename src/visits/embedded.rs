@@ -1,0 +1,281 @@
+//! Visitors' records on this machine's disk, in fjall (a log-structured merge tree).
+//!
+//! ```text
+//! g0000000041   records written in the 41st span of time     dropped whole when its time is up
+//! g0000000042   records written since, newer ones first      written now
+//! ```
+//!
+//! A record lies in the generation in which it was written last, and older ones may hold what it
+//! was before. So nothing is ever deleted one by one: a generation of which all records are over is
+//! dropped, and so is the oldest one when the store outgrows its bound.
+//!
+//! An error of the disk (a full one, say) closes the database, and the next use opens it again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::store::{Page, Swap, Swapped, VisitStore, VisitorId};
+use crate::error::{Error, Result};
+use crate::store::WallClock;
+
+/// Spans of time that a record's time is cut into.
+const GENERATIONS: i64 = 4;
+/// Memory for blocks that were read.
+const CACHE_BYTES: u64 = 32 << 20;
+/// Bytes of the journal, after which the tables are written for which it is kept.
+const JOURNAL_BYTES_MAX: u64 = 128 << 20;
+
+/// Where records lie, for how long, and how many.
+#[derive(Debug, Clone)]
+pub struct EmbeddedSettings {
+    /// The folder, which holds nothing else.
+    pub folder: PathBuf,
+    /// How long a record is of use after it was written.
+    pub record_ttl: Duration,
+    /// Bytes on disk beyond which the oldest records are dropped.
+    pub size_bytes_max: u64,
+}
+
+/// Visitors' records on this machine's disk; clones share them.
+#[derive(Clone)]
+pub struct EmbeddedVisitStore {
+    settings: EmbeddedSettings,
+    clock: Arc<dyn WallClock>,
+    /// Closed after an error.
+    opened: Arc<Mutex<Option<Opened>>>,
+}
+
+impl fmt::Debug for EmbeddedVisitStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EmbeddedVisitStore({})", self.settings.folder.display())
+    }
+}
+
+impl EmbeddedVisitStore {
+    /// Opens the store, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the folder cannot be used, or another process uses it.
+    pub fn open(settings: EmbeddedSettings, clock: Arc<dyn WallClock>) -> Result<Self> {
+        let opened = Opened::open(&settings)?;
+        let opened = Arc::new(Mutex::new(Some(opened)));
+        Ok(EmbeddedVisitStore { settings, clock, opened })
+    }
+
+    /// Does something with the database on a thread that may wait for the disk.
+    async fn with<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&mut Opened, &Self) -> fjall::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut slot = store.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.is_none() {
+                *slot = Some(Opened::open(&store.settings)?);
+            }
+            let Some(opened) = slot.as_mut() else { unreachable!("it was opened above") };
+            work(opened, &store).map_err(|error| {
+                *slot = None;
+                store.settings.error(doing, &error)
+            })
+        });
+        done.await.map_err(|error| Error::Bug(format!("{doing}: {error}")))?
+    }
+
+    /// The present span of time.
+    fn span(&self) -> i64 {
+        self.clock.now_ms().div_euclid(self.span_ms())
+    }
+
+    fn span_ms(&self) -> i64 {
+        let ttl_ms = i64::try_from(self.settings.record_ttl.as_millis()).unwrap_or(i64::MAX);
+        (ttl_ms / GENERATIONS).max(1)
+    }
+}
+
+impl EmbeddedSettings {
+    fn error(&self, doing: &str, error: &fjall::Error) -> Error {
+        let folder = self.folder.display();
+        Error::Unavailable(format!("{doing} in the visit store {folder}: {error}"))
+    }
+}
+
+/// The open database; of the generations, the newest has the greatest number.
+struct Opened {
+    database: Database,
+    generations: BTreeMap<i64, Keyspace>,
+}
+
+impl Opened {
+    fn open(settings: &EmbeddedSettings) -> Result<Self> {
+        Self::try_open(settings).map_err(|error| match error {
+            fjall::Error::Locked => Error::Unavailable(format!(
+                "opening the visit store {}: another process has it open; one collector has one \
+                 folder",
+                settings.folder.display()
+            )),
+            error => settings.error("opening", &error),
+        })
+    }
+
+    fn try_open(settings: &EmbeddedSettings) -> fjall::Result<Self> {
+        let database = Database::builder(&settings.folder)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .worker_threads(1)
+            .open()?;
+        let mut generations = BTreeMap::new();
+        for name in database.list_keyspace_names() {
+            let number = name.strip_prefix('g').and_then(|number| number.parse().ok());
+            if let Some(number) = number {
+                let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default)?;
+                generations.insert(number, keyspace);
+            }
+        }
+        Ok(Opened { database, generations })
+    }
+
+    /// The newest record of a visitor.
+    fn get(&self, visitor: VisitorId) -> fjall::Result<Option<Vec<u8>>> {
+        for generation in self.generations.values().rev() {
+            if let Some(value) = generation.get(visitor.as_bytes())? {
+                return Ok(Some(value.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The generation that is written now: a clock that steps back begins no older one.
+    fn current(&mut self, span: i64) -> fjall::Result<Keyspace> {
+        let newest = self.generations.last_key_value().map(|(number, _)| *number);
+        let number = newest.map_or(span, |newest| newest.max(span));
+        self.begin(number)
+    }
+
+    fn begin(&mut self, number: i64) -> fjall::Result<Keyspace> {
+        if let Some(keyspace) = self.generations.get(&number) {
+            return Ok(keyspace.clone());
+        }
+        let name = format!("g{number:010}");
+        let keyspace = self.database.keyspace(&name, KeyspaceCreateOptions::default)?;
+        self.generations.insert(number, keyspace.clone());
+        Ok(keyspace)
+    }
+
+    fn swap(&mut self, swaps: &[Swap], span: i64) -> fjall::Result<Vec<Swapped>> {
+        let current = self.current(span)?;
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        // What this batch makes of a record is not to be read yet.
+        let mut pending: BTreeMap<VisitorId, &[u8]> = BTreeMap::new();
+        let mut outcomes = Vec::with_capacity(swaps.len());
+        for swap in swaps {
+            let found = match pending.get(&swap.visitor) {
+                Some(value) => Some(value.to_vec()),
+                None => self.get(swap.visitor)?,
+            };
+            if found != swap.expected {
+                outcomes.push(Swapped::Conflict);
+                continue;
+            }
+            batch.insert(&current, swap.visitor.as_bytes().as_slice(), swap.new.as_slice());
+            pending.insert(swap.visitor, &swap.new);
+            outcomes.push(Swapped::Stored);
+        }
+        batch.commit()?;
+        Ok(outcomes)
+    }
+
+    /// Drops generations that are over, and the oldest ones of too many bytes.
+    fn sweep(&mut self, store: &EmbeddedVisitStore) -> fjall::Result<()> {
+        let span = store.span();
+        self.current(span)?;
+        while let Some((number, _)) = self.generations.first_key_value()
+            && number + GENERATIONS < span
+        {
+            self.drop_oldest()?;
+        }
+        if self.database.disk_space()? <= store.settings.size_bytes_max {
+            return Ok(());
+        }
+        if self.generations.len() == 1 {
+            let newest = self.generations.last_key_value().map_or(span, |(number, _)| *number);
+            self.begin(newest + 1)?;
+            return Ok(());
+        }
+        tracing::warn!(
+            folder = %store.settings.folder.display(),
+            size_bytes_max = store.settings.size_bytes_max,
+            "the visit store is full: the oldest visitors are forgotten"
+        );
+        self.drop_oldest()
+    }
+
+    fn drop_oldest(&mut self) -> fjall::Result<()> {
+        match self.generations.pop_first() {
+            Some((_, keyspace)) => self.database.delete_keyspace(keyspace),
+            None => Ok(()),
+        }
+    }
+
+    /// Records behind a visitor, in the order of their ids.
+    fn scan(&self, after: Option<VisitorId>, limit: usize) -> fjall::Result<Page> {
+        let mut newest: BTreeMap<VisitorId, Vec<u8>> = BTreeMap::new();
+        // Up to the last visitor of a generation that was cut off, all are complete.
+        let mut complete_to: Option<VisitorId> = None;
+        for generation in self.generations.values().rev() {
+            let from = after.map_or_else(Vec::new, |id| [id.as_bytes().as_slice(), &[0]].concat());
+            let mut count = 0;
+            for entry in generation.range(from..).take(limit) {
+                let (key, value) = entry.into_inner()?;
+                let Ok(visitor) = VisitorId::from_slice(&key) else { continue };
+                newest.entry(visitor).or_insert_with(|| value.to_vec());
+                count += 1;
+                if count == limit {
+                    complete_to = Some(complete_to.map_or(visitor, |to| to.min(visitor)));
+                }
+            }
+        }
+        let records: Vec<_> = newest
+            .into_iter()
+            .filter(|(visitor, _)| complete_to.is_none_or(|to| *visitor <= to))
+            .collect();
+        let last = records.last().map(|(visitor, _)| visitor.to_string());
+        Ok(Page { records, next: last.filter(|_| complete_to.is_some()) })
+    }
+}
+
+#[async_trait]
+impl VisitStore for EmbeddedVisitStore {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>> {
+        let visitors = visitors.to_vec();
+        self.with("reading records", move |opened, _| {
+            visitors.iter().map(|visitor| opened.get(*visitor)).collect()
+        })
+        .await
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<Swapped>> {
+        let swaps = swaps.to_vec();
+        self.with("writing records", move |opened, store| opened.swap(&swaps, store.span())).await
+    }
+
+    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page> {
+        let after = from.and_then(|id| VisitorId::try_parse(id).ok());
+        self.with("listing records", move |opened, _| opened.scan(after, limit.max(1))).await
+    }
+
+    async fn sweep(&self) -> Result<()> {
+        self.with("dropping old records", Opened::sweep).await
+    }
+}
+
+#[cfg(test)]
+#[path = "embedded_tests.rs"]
+mod tests;

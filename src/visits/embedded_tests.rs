@@ -1,0 +1,122 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::TestWallClock;
+
+const TTL: Duration = Duration::from_millis(4000);
+
+fn open(folder: &TempDir, clock: &TestWallClock) -> EmbeddedVisitStore {
+    try_open(folder, clock).unwrap()
+}
+
+fn try_open(folder: &TempDir, clock: &TestWallClock) -> Result<EmbeddedVisitStore> {
+    let folder = folder.path().join("visits");
+    let settings = EmbeddedSettings { folder, record_ttl: TTL, size_bytes_max: 1 << 30 };
+    EmbeddedVisitStore::open(settings, Arc::new(clock.clone()))
+}
+
+fn id(number: u64) -> VisitorId {
+    VisitorId::from_u64_pair(1, number)
+}
+
+fn swap(visitor: u64, expected: Option<&str>, new: &str) -> Swap {
+    let expected = expected.map(|text| text.as_bytes().to_vec());
+    Swap { visitor: id(visitor), expected, new: new.as_bytes().to_vec(), ttl: TTL }
+}
+
+#[tokio::test]
+async fn a_record_changes_only_if_it_is_what_was_read() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let store = open(&folder, &clock);
+    let swaps =
+        [swap(1, None, "a"), swap(1, None, "b"), swap(1, Some("a"), "c"), swap(2, Some("x"), "y")];
+    let outcomes = store.swap(&swaps).await.unwrap();
+    use Swapped::{Conflict, Stored};
+    assert_eq!(outcomes, [Stored, Conflict, Stored, Conflict]);
+    assert_eq!(store.load(&[id(2), id(1)]).await.unwrap(), [None, Some(b"c".to_vec())]);
+}
+
+#[tokio::test]
+async fn records_are_there_after_the_process_is_gone() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let store = open(&folder, &clock);
+    store.swap(&[swap(1, None, "a")]).await.unwrap();
+    let error = try_open(&folder, &clock).unwrap_err();
+    assert!(error.to_string().contains("one collector has one folder"), "{error}");
+    drop(store);
+    assert_eq!(open(&folder, &clock).load(&[id(1)]).await.unwrap(), [Some(b"a".to_vec())]);
+}
+
+#[tokio::test]
+async fn records_last_at_least_their_time_and_are_gone_soon_after() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(999));
+    let store = open(&folder, &clock);
+    store.swap(&[swap(1, None, "a"), swap(2, None, "b")]).await.unwrap();
+    clock.set(3000);
+    store.swap(&[swap(2, Some("b"), "c")]).await.unwrap();
+    clock.set(4998);
+    store.sweep().await.unwrap();
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(b"a".to_vec())]);
+    clock.set(6000);
+    store.sweep().await.unwrap();
+    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [None, Some(b"c".to_vec())]);
+    drop(store);
+    let store = open(&folder, &clock);
+    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [None, Some(b"c".to_vec())]);
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_hides_no_record() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(9000));
+    let store = open(&folder, &clock);
+    store.swap(&[swap(1, None, "a")]).await.unwrap();
+    clock.set(1000);
+    store.swap(&[swap(1, Some("a"), "b")]).await.unwrap();
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(b"b".to_vec())]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_too_large_forgets_its_oldest_records() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let settings = EmbeddedSettings {
+        folder: folder.path().join("visits"),
+        record_ttl: TTL,
+        size_bytes_max: 1,
+    };
+    let store = EmbeddedVisitStore::open(settings, Arc::new(clock.clone())).unwrap();
+    store.swap(&[swap(1, None, "a")]).await.unwrap();
+    store.sweep().await.unwrap();
+    store.swap(&[swap(2, None, "b")]).await.unwrap();
+    store.sweep().await.unwrap();
+    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [None, Some(b"b".to_vec())]);
+}
+
+#[tokio::test]
+async fn pages_hold_each_record_once_and_as_it_is_now() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let store = open(&folder, &clock);
+    for (now_ms, visitors) in [(0, 0..60), (1000, 30..90), (2000, 50..100)] {
+        clock.set(now_ms);
+        for visitor in visitors {
+            let found = store.load(&[id(visitor)]).await.unwrap().remove(0);
+            let new = format!("{visitor} at {now_ms}").into_bytes();
+            let swap = Swap { visitor: id(visitor), expected: found, new, ttl: TTL };
+            assert_eq!(store.swap(&[swap]).await.unwrap(), [Swapped::Stored]);
+        }
+    }
+    for limit in [1, 7, 100, 1000] {
+        let (mut from, mut seen) = (None, Vec::new());
+        loop {
+            let page = store.scan(from.as_deref(), limit).await.unwrap();
+            seen.extend(page.records);
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        let ids: Vec<VisitorId> = seen.iter().map(|(visitor, _)| *visitor).collect();
+        assert_eq!(ids, (0..100).map(id).collect::<Vec<_>>(), "{limit}");
+        assert_eq!(seen[55].1, b"55 at 2000");
+        assert_eq!(seen[40].1, b"40 at 1000");
+    }
+}

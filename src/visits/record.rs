@@ -1,0 +1,133 @@
+//! What is known of a visitor, as it is stored, and what a cookie says of a visit.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::attribution::{CartItem, Touch};
+use crate::error::{Error, Result};
+
+/// What is known of a visitor. Stored as JSON, which an operator can read:
+///
+/// ```json
+/// {"short":"0199…","seq":4,"seen_ms":1795233900123,"revision":9,"touch":null,"cart":[]}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VisitorRecord {
+    /// The present visit's id.
+    #[serde(with = "uuid_text")]
+    pub short: Uuid,
+    /// Events of the present visit so far.
+    pub seq: u64,
+    /// When the visit was renewed last, in milliseconds since 1970.
+    pub seen_ms: i64,
+    /// How often the record changed; of two, the one with more changes is the newer.
+    pub revision: u64,
+    /// What led the visitor here, if that is in force.
+    #[serde(default)]
+    pub touch: Option<Touch>,
+    /// What lies in the cart, and what led it there.
+    #[serde(default)]
+    pub cart: Vec<CartItem>,
+}
+
+impl VisitorRecord {
+    /// Reads a stored record.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the bytes are no record: another program wrote them.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            Error::Unavailable(format!(
+                "reading a visitor's record: {error}; does another program write to the visit \
+                 store under the same names?"
+            ))
+        })
+    }
+
+    /// The bytes to store.
+    ///
+    /// # Errors
+    /// None that could happen: the record is plain.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self)
+            .map_err(|error| Error::Bug(format!("writing a visitor's record: {error}")))
+    }
+}
+
+/// What the short-lived cookie says: `<visit>.<milliseconds since 1970>.<events so far>`.
+///
+/// It counts only where the store knows nothing of the visitor, so that a visit keeps its id even
+/// if the store lost its last second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShortCookie {
+    /// The visit's id.
+    pub short: Uuid,
+    /// When it was renewed last.
+    pub seen_ms: i64,
+    /// Its events so far.
+    pub seq: u64,
+}
+
+impl ShortCookie {
+    /// Reads the cookie; what cannot be read is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let short = Uuid::try_parse(parts.next()?).ok()?;
+        let seen_ms = parts.next()?.parse().ok()?;
+        let seq = parts.next()?.parse().ok()?;
+        parts.next().is_none().then_some(ShortCookie { short, seen_ms, seq })
+    }
+}
+
+impl std::fmt::Display for ShortCookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.short, self.seen_ms, self.seq)
+    }
+}
+
+/// UUIDs as their text, for serde.
+mod uuid_text {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use uuid::Uuid;
+    use uuid::fmt::Hyphenated;
+
+    pub fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        Uuid::try_parse(text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_read_as_it_was_written_and_what_is_none_is_ignored() {
+        let cookie = ShortCookie { short: Uuid::from_u64_pair(1, 2), seen_ms: 17, seq: 3 };
+        assert_eq!(ShortCookie::parse(&cookie.to_string()), Some(cookie));
+        for text in ["", "x.1.2", "00000000-0000-0001-0000-000000000002", "a.b.c.d"] {
+            assert_eq!(ShortCookie::parse(text), None, "{text}");
+        }
+        assert_eq!(ShortCookie::parse(&format!("{cookie}.4")), None);
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let record = VisitorRecord {
+            short: Uuid::from_u64_pair(1, 2),
+            seq: 4,
+            seen_ms: -5,
+            revision: 9,
+            touch: None,
+            cart: Vec::new(),
+        };
+        assert_eq!(VisitorRecord::decode(&record.encode().unwrap()).unwrap(), record);
+        let error = VisitorRecord::decode(b"PONG").unwrap_err();
+        assert!(error.to_string().contains("another program"), "{error}");
+    }
+}
