@@ -164,6 +164,7 @@ test("an event says what happened, where, on what, and by what way", async () =>
 test("`via` is a way too, and without one there is none", async () => {
   const browser = new Browser();
   browser.open({ url: "http://shop.example/?via=mail" }).ashiato("page_view");
+  await settle();
   browser.open().ashiato("page_view");
   await settle();
   const ways = browser.requests.flatMap(({ events }) => events.map((event) => event.via));
@@ -194,13 +195,13 @@ test("one request at a time, of at most 20 events, each once, in their order", a
   const tab = browser.open();
   const ids = [];
   for (let round = 0; round < 5; round++) {
-    for (let at = 0; at < 9; at++) ids.push(tab.ashiato("page_view"));
+    for (let at = 0; at < 45; at++) ids.push(tab.ashiato("page_view"));
     await new Promise(setImmediate);
   }
   await settle();
   assert.deepEqual(browser.sentIds, ids);
   assert.equal(browser.underWayMost, 1);
-  assert.ok(browser.requests.every(({ events }) => events.length <= 20));
+  assert.equal(Math.max(...browser.requests.map(({ events }) => events.length)), 20);
   assert.deepEqual(browser.queue, []);
 });
 
@@ -343,7 +344,9 @@ test("two tabs lose nothing, send nothing twice, and one request at a time", asy
   await runTimers(tabs[0]);
   assert.deepEqual(browser.queue, [], "one tab sends what the other made");
   await runTimers(tabs[1]);
-  assert.deepEqual(browser.requests.at(-1).events.map((event) => event.event_id), later);
+  // Of tabs within the same millisecond either may be first.
+  const last = browser.requests.at(-1).events.map((event) => event.event_id);
+  assert.deepEqual(last.toSorted(), later.toSorted());
 });
 
 test("a browser without locks, or that denies them, sends all the same", async () => {
@@ -407,6 +410,19 @@ for (const hasStorage of [true, false]) {
   });
 }
 
+test("what waits in memory and on disk goes in the order of time", async (t) => {
+  t.after(() => (Storage.isFull = false));
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  Storage.isFull = true;
+  const ids = [tab.ashiato("page_view")];
+  Storage.isFull = false;
+  ids.push(tab.ashiato("click"));
+  await settle();
+  assert.deepEqual(browser.sentIds, ids);
+});
+
 test("a page that is left gives its events to a beacon, once, and keeps them", async () => {
   const browser = new Browser();
   browser.collector = () => answer(503);
@@ -441,9 +457,9 @@ test("beacons have at most 60 kB", async () => {
   const tab = browser.open();
   for (let at = 0; at < 30; at++) tab.ashiato("x", { note: "a".repeat(2500) });
   await settle();
-  tab.hide();
-  // The second beacon, of pagehide, is what the first had no room for.
-  assert.ok(browser.beacons.every(({ bytes }) => bytes <= 6e4));
+  tab.window.document.visibilityState = "hidden";
+  tab.fire("visibilitychange");
+  assert.ok(browser.beacons.reduce((sum, { bytes }) => sum + bytes, 0) <= 6e4);
   assert.equal(browser.queue.length, 30);
 });
 
@@ -492,4 +508,17 @@ test("without consent no ids: apart from others, and remembered by all tabs", as
   await settle();
   assert.ok(browser.requests.length > 0);
   assert.ok(browser.requests.every(({ url }) => url.endsWith("?anonymous=1")));
+});
+
+test("what waits when consent is withdrawn goes without ids", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  tab.ashiato.consent(false);
+  await runTimers(tab);
+  tab.hide();
+  const asked = [...browser.requests, ...browser.beacons].map(({ url }) => url.split("/").at(-1));
+  assert.deepEqual(asked, ["events", "events?anonymous=1", "events?anonymous=1"]);
 });
