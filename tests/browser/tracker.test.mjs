@@ -1,0 +1,524 @@
+// The tracker's queue in a browser that is made up: `node --test tests/browser/tracker.test.mjs`.
+// Storage, locks and network are shared by tabs as real ones are; timers wait until told to run.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import vm from "node:vm";
+
+const source = new URL("../../fixtures/tracker/tracker.js", import.meta.url);
+const code = new vm.Script(readFileSync(source, "utf8"), { filename: "tracker.js" });
+
+/** What localStorage is to scripts: the keys are members, the methods are not. */
+class Storage {
+  getItem(key) {
+    return Object.hasOwn(this, key) ? this[key] : null;
+  }
+  setItem(key, value) {
+    if (Storage.isFull) throw new Error("QuotaExceededError");
+    this[key] = String(value);
+  }
+  removeItem(key) {
+    delete this[key];
+  }
+}
+
+/** Locks of all tabs: one holder of a name, the others wait in their order. */
+class Locks {
+  #last = Promise.resolve();
+  request(_name, action) {
+    const mine = this.#last.then(() => action({}));
+    this.#last = mine.catch(() => {});
+    return mine;
+  }
+}
+
+const answer = (status, body, headers = {}) => ({
+  status,
+  headers: new Headers(headers),
+  json: async () => JSON.parse(body),
+});
+
+/** What the collector answers to bodies of events: here, that it took them. */
+const taking = () => answer(204);
+
+class Browser {
+  storage = new Storage();
+  locks = new Locks();
+  requests = [];
+  beacons = [];
+  collector = taking;
+  underWay = 0;
+  underWayMost = 0;
+
+  /** A tab that has loaded the tracker. */
+  open({ url = "http://shop.example/", hasStorage = true, hasBeacon = true, hasUuid = true } = {}) {
+    const timers = [];
+    const listeners = {};
+    const listen = (name, listener) => (listeners[name] ||= []).push(listener);
+    const document = {
+      currentScript: { dataset: { service: "shop", collector: "http://collector.example" } },
+      title: "店",
+      referrer: "",
+      visibilityState: "visible",
+      addEventListener: listen,
+    };
+    const navigator = { language: "ja", locks: this.locks };
+    if (hasBeacon) {
+      navigator.sendBeacon = (to, body) => {
+        this.beacons.push({ url: to, events: [JSON.parse(body)].flat(), bytes: body.length });
+        return hasBeacon === true;
+      };
+    }
+    const window = {
+      document,
+      navigator,
+      location: new URL(url),
+      screen: { width: 390, height: 844 },
+      crypto: hasUuid ? crypto : { getRandomValues: (array) => crypto.getRandomValues(array) },
+      addEventListener: listen,
+      setTimeout: (action, ms) => timers.push({ action, ms }),
+      clearTimeout: () => (timers.length = 0),
+      fetch: (to, request) => this.fetch(to, request),
+      Blob,
+      URLSearchParams,
+      AbortSignal,
+    };
+    const getStorage = () => {
+      if (!hasStorage) throw new Error("SecurityError");
+      return this.storage;
+    };
+    Object.defineProperty(window, "localStorage", { get: getStorage });
+    window.window = window;
+    code.runInContext(vm.createContext(window));
+    const fire = (name, event) => (listeners[name] || []).forEach((listener) => listener(event));
+    const hide = () => {
+      document.visibilityState = "hidden";
+      fire("visibilitychange");
+      fire("pagehide");
+    };
+    return { ashiato: window.ashiato, window, timers, fire, hide };
+  }
+
+  async fetch(url, request) {
+    const events = [JSON.parse(request.body)].flat();
+    this.requests.push({ url, events, ...request });
+    this.underWayMost = Math.max(this.underWayMost, ++this.underWay);
+    try {
+      return await this.collector(events);
+    } finally {
+      this.underWay--;
+    }
+  }
+
+  get queue() {
+    return Object.keys(this.storage).filter((key) => key.startsWith("ashiato:"));
+  }
+
+  get sentIds() {
+    return this.requests.flatMap(({ events }) => events.map((event) => event.event_id));
+  }
+}
+
+/** Lets all promises that can go on go on. */
+const settle = async () => {
+  for (let round = 0; round < 50; round++) await new Promise(setImmediate);
+};
+
+const runTimers = async (tab) => {
+  const due = tab.timers.splice(0);
+  due.forEach(({ action }) => action());
+  await settle();
+  return due.map(({ ms }) => ms);
+};
+
+test("an event says what happened, where, on what, and by what way", async () => {
+  const browser = new Browser();
+  const url = "http://shop.example/?utm_medium=ad&utm_campaign=%E7%A7%8B";
+  const items = [{ sku: "7", name: "足袋", category: "standard", price: 300, quantity: 2 }];
+  const { ashiato } = browser.open({ url });
+  const id = ashiato("purchase", { order: { id: "O1", payment: "card" }, cart: { items } });
+  await settle();
+  const [{ events, ...request }] = browser.requests;
+  const { time, ...event } = events[0];
+  assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.deepEqual(event, {
+    v: 2,
+    event_id: id,
+    service: "shop",
+    event: "purchase",
+    page: { url, title: "店", referrer: null },
+    device: { screen: "390x844", language: "ja" },
+    via: { channel: "ad", campaign: "秋" },
+    order: { id: "O1", payment: "card" },
+    cart: { items: [{ ...items[0], amount: 600 }] },
+  });
+  assert.equal(request.url, "http://collector.example/v1/events");
+  assert.equal(request.method, "POST");
+  assert.equal(request.credentials, "include");
+  assert.equal(request.keepalive, true);
+  assert.equal(request.headers, undefined, "a header would have the browser ask first");
+});
+
+test("`via` is a way too, and without one there is none", async () => {
+  const browser = new Browser();
+  browser.open({ url: "http://shop.example/?via=mail" }).ashiato("page_view");
+  await settle();
+  browser.open().ashiato("page_view");
+  await settle();
+  const ways = browser.requests.flatMap(({ events }) => events.map((event) => event.via));
+  assert.deepEqual(ways, [{ channel: "mail" }, undefined]);
+});
+
+test("a click on what has a sku is an event, any other is none", async () => {
+  const browser = new Browser();
+  const tab = browser.open();
+  const card = { dataset: { sku: "7", position: "3" } };
+  tab.fire("click", { target: { closest: () => card } });
+  tab.fire("click", { target: { closest: () => null } });
+  await settle();
+  const targets = browser.requests.flatMap(({ events }) => events.map((event) => event.target));
+  assert.deepEqual(targets, [{ sku: "7", position: 3 }]);
+});
+
+test("ids are UUIDs of version 4 where there is no secure context", () => {
+  const tab = new Browser().open({ hasUuid: false });
+  const ids = Array.from({ length: 50 }, () => tab.ashiato("page_view"));
+  assert.equal(new Set(ids).size, 50);
+  const form = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+  ids.forEach((id) => assert.match(id, form));
+});
+
+test("one request at a time, of at most 20 events, each once, in their order", async () => {
+  const browser = new Browser();
+  const tab = browser.open();
+  const ids = [];
+  for (let round = 0; round < 5; round++) {
+    for (let at = 0; at < 45; at++) ids.push(tab.ashiato("page_view"));
+    await new Promise(setImmediate);
+  }
+  await settle();
+  assert.deepEqual(browser.sentIds, ids);
+  assert.equal(browser.underWayMost, 1);
+  assert.equal(Math.max(...browser.requests.map(({ events }) => events.length)), 20);
+  assert.deepEqual(browser.queue, []);
+});
+
+test("one event is an object, several are an array", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  browser.collector = taking;
+  tab.ashiato("page_view");
+  await runTimers(tab);
+  assert.deepEqual(browser.requests.map(({ body }) => body[0]), ["{", "["]);
+});
+
+for (const status of [204, 400, 413, 415]) {
+  test(`an event leaves the queue at ${status}`, async () => {
+    const browser = new Browser();
+    browser.collector = () => answer(status);
+    const tab = browser.open();
+    tab.ashiato("page_view");
+    assert.equal(browser.queue.length, 1);
+    await settle();
+    assert.deepEqual(browser.queue, []);
+    assert.deepEqual(tab.timers, []);
+  });
+}
+
+test("at 202 those leave that have a result, be they accepted or refused", async () => {
+  const browser = new Browser();
+  const statuses = ["accepted", "refused"];
+  browser.collector = (events) => {
+    const results = events.slice(0, 2).map((_, at) => ({ status: statuses[at] }));
+    return answer(202, JSON.stringify({ results }));
+  };
+  const tab = browser.open();
+  const ids = [1, 2, 3].map(() => tab.ashiato("page_view"));
+  await settle();
+  assert.deepEqual(browser.sentIds, [...ids, ids[2]]);
+  assert.deepEqual(browser.queue, []);
+});
+
+test("a 202 that says nothing of events, or is cut off, keeps them", async () => {
+  for (const body of ['{"results":[]}', '{"resu', "{}"]) {
+    const browser = new Browser();
+    browser.collector = () => answer(202, body);
+    const tab = browser.open();
+    tab.ashiato("page_view");
+    await settle();
+    assert.equal(browser.queue.length, 1, body);
+    assert.equal(tab.timers.length, 1, body);
+  }
+});
+
+test("without a network events stay; retries come later and later, up to a minute", async () => {
+  const browser = new Browser();
+  browser.collector = () => Promise.reject(new TypeError("Failed to fetch"));
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  for (const seconds of [1, 2, 4, 8, 16, 32, 60, 60]) {
+    const [ms] = await runTimers(tab);
+    assert.ok(ms > seconds * 500 && ms <= seconds * 1000, `${ms} ms of ${seconds} s`);
+  }
+  tab.ashiato("click");
+  await settle();
+  assert.equal(browser.requests.length, 9, "a new event does not cut the wait short");
+  browser.collector = taking;
+  tab.fire("online");
+  await settle();
+  assert.equal(browser.requests.at(-1).events.length, 2);
+  assert.deepEqual(browser.queue, []);
+  browser.collector = () => answer(500);
+  tab.ashiato("page_view");
+  await settle();
+  assert.ok(tab.timers[0].ms <= 1000, "a success begins anew");
+});
+
+for (const status of [401, 404, 429, 500, 503]) {
+  test(`at ${status} events stay as long as Retry-After says`, async () => {
+    const browser = new Browser();
+    browser.collector = () => answer(status, "", { "retry-after": "7" });
+    const tab = browser.open();
+    tab.ashiato("page_view");
+    await settle();
+    assert.equal(browser.queue.length, 1);
+    tab.fire("online");
+    await settle();
+    assert.equal(browser.requests.length, 1, "the collector knows better than the network");
+    browser.collector = taking;
+    const [ms] = await runTimers(tab);
+    assert.ok(ms > 7000 && ms <= 8000, `${ms} ms`);
+    assert.deepEqual(browser.queue, []);
+  });
+}
+
+test("an absurd Retry-After does not overflow the timer", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503, "", { "retry-after": "99999999999" });
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  assert.ok(tab.timers[0].ms < 2 ** 31);
+});
+
+test("what a page could not send, the next one sends", async () => {
+  const browser = new Browser();
+  browser.collector = () => Promise.reject(new TypeError("Failed to fetch"));
+  const id = browser.open().ashiato("page_view");
+  await settle();
+  browser.collector = taking;
+  browser.open();
+  await settle();
+  assert.equal(browser.sentIds.at(-1), id);
+  assert.deepEqual(browser.queue, []);
+});
+
+test("two tabs lose nothing, send nothing twice, and one request at a time", async () => {
+  const browser = new Browser();
+  let isDown = false;
+  browser.collector = async (events) => {
+    await new Promise(setImmediate);
+    return isDown ? answer(503) : taking(events);
+  };
+  const tabs = [browser.open(), browser.open()];
+  const ids = [];
+  for (let round = 0; round < 20; round++) {
+    for (const tab of tabs) ids.push(tab.ashiato("page_view"));
+    await new Promise(setImmediate);
+  }
+  await settle();
+  assert.deepEqual(browser.sentIds.toSorted(), ids.toSorted());
+  assert.equal(browser.underWayMost, 1);
+
+  isDown = true;
+  const later = tabs.map((tab) => tab.ashiato("click"));
+  await settle();
+  assert.equal(browser.queue.length, 2);
+  isDown = false;
+  await runTimers(tabs[0]);
+  assert.deepEqual(browser.queue, [], "one tab sends what the other made");
+  await runTimers(tabs[1]);
+  // Of tabs within the same millisecond either may be first.
+  const last = browser.requests.at(-1).events.map((event) => event.event_id);
+  assert.deepEqual(last.toSorted(), later.toSorted());
+});
+
+test("a browser without locks, or that denies them, sends all the same", async () => {
+  const denying = { request: () => Promise.reject(new Error("SecurityError")) };
+  for (const locks of [undefined, denying]) {
+    const browser = new Browser();
+    browser.locks = locks;
+    const id = browser.open().ashiato("page_view");
+    await settle();
+    assert.deepEqual(browser.sentIds, [id]);
+  }
+});
+
+test("of more than 200 events the oldest go", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  const ids = Array.from({ length: 230 }, () => tab.ashiato("page_view"));
+  assert.equal(browser.queue.length, 200);
+  const kept = browser.queue.map((key) => JSON.parse(browser.storage[key]).event_id);
+  assert.deepEqual(kept.toSorted(), ids.slice(30).toSorted());
+});
+
+test("of more than 256 kB the oldest go, and what is too long for any request is not taken", () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  const ids = Array.from({ length: 8 }, () => tab.ashiato("x", { note: "足".repeat(15e3) }));
+  const kept = browser.queue.map((key) => JSON.parse(browser.storage[key]).event_id);
+  assert.deepEqual(kept.toSorted(), ids.slice(3).toSorted());
+  assert.equal(tab.ashiato("x", { note: "足".repeat(2e4) }), undefined);
+  assert.equal(browser.queue.length, 5);
+});
+
+test("a request has at most 60 kB", async () => {
+  const browser = new Browser();
+  const tab = browser.open();
+  const ids = Array.from({ length: 9 }, () => tab.ashiato("x", { note: "足".repeat(4e3) }));
+  await settle();
+  assert.deepEqual(browser.sentIds, ids);
+  browser.requests.forEach(({ body }) => assert.ok(Buffer.byteLength(body) <= 6e4));
+});
+
+for (const hasStorage of [true, false]) {
+  const what = hasStorage ? "a full disk" : "a private mode without storage";
+  test(`${what} has events wait in memory`, async (t) => {
+    t.after(() => (Storage.isFull = false));
+    Storage.isFull = true;
+    const browser = new Browser();
+    browser.collector = () => answer(503);
+    const tab = browser.open({ hasStorage });
+    const ids = Array.from({ length: 3 }, () => tab.ashiato("page_view"));
+    await settle();
+    assert.deepEqual(browser.queue, []);
+    browser.collector = taking;
+    await runTimers(tab);
+    assert.deepEqual(browser.requests.at(-1).events.map((event) => event.event_id), ids);
+    tab.ashiato("page_view");
+    tab.hide();
+    assert.equal(browser.beacons.flatMap(({ events }) => events).length, 1);
+  });
+}
+
+test("what waits in memory and on disk goes in the order of time", async (t) => {
+  t.after(() => (Storage.isFull = false));
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  Storage.isFull = true;
+  const ids = [tab.ashiato("page_view")];
+  Storage.isFull = false;
+  ids.push(tab.ashiato("click"));
+  await settle();
+  assert.deepEqual(browser.sentIds, ids);
+});
+
+test("a page that is left gives its events to a beacon, once, and keeps them", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  const ids = Array.from({ length: 3 }, () => tab.ashiato("page_view"));
+  await settle();
+  tab.hide();
+  assert.deepEqual(browser.beacons.map(({ events }) => events.map((e) => e.event_id)), [ids]);
+  assert.equal(browser.queue.length, 3);
+  browser.collector = taking;
+  browser.open();
+  await settle();
+  assert.deepEqual(browser.requests.at(-1).events.map((event) => event.event_id), ids);
+  assert.deepEqual(browser.queue, []);
+});
+
+test("what is under way outlives the page, and is not in the beacon", async () => {
+  const browser = new Browser();
+  browser.collector = () => new Promise(() => {});
+  const tab = browser.open();
+  const first = tab.ashiato("page_view");
+  await settle();
+  const second = tab.ashiato("click");
+  tab.hide();
+  assert.deepEqual(browser.sentIds, [first]);
+  assert.deepEqual(browser.beacons.map(({ events }) => events.map((e) => e.event_id)), [[second]]);
+});
+
+test("beacons have at most 60 kB", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  for (let at = 0; at < 30; at++) tab.ashiato("x", { note: "a".repeat(2500) });
+  await settle();
+  tab.window.document.visibilityState = "hidden";
+  tab.fire("visibilitychange");
+  assert.ok(browser.beacons.reduce((sum, { bytes }) => sum + bytes, 0) <= 6e4);
+  assert.equal(browser.queue.length, 30);
+});
+
+for (const hasBeacon of [false, "full"]) {
+  const what = hasBeacon ? "a beacon that is declined" : "a browser without beacons";
+  test(`${what} leaves it to fetch`, async () => {
+    const browser = new Browser();
+    browser.collector = () => answer(503);
+    const tab = browser.open({ hasBeacon });
+    const id = tab.ashiato("page_view");
+    await settle();
+    tab.hide();
+    await settle();
+    assert.deepEqual(browser.sentIds, [id, id]);
+    assert.equal(browser.requests[1].keepalive, true);
+    assert.equal(browser.queue.length, 1);
+  });
+}
+
+test("without consent no ids: apart from others, and remembered by all tabs", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  const other = browser.open();
+  tab.ashiato.consent(false);
+  const bare = tab.ashiato("page_view");
+  tab.ashiato.consent(true);
+  const full = tab.ashiato("page_view");
+  await settle();
+  browser.collector = taking;
+  browser.requests = [];
+  await runTimers(tab);
+  const sent = browser.requests.map(({ url, credentials, events }) => {
+    return [url.split("/").at(-1), credentials, events[0].event_id];
+  });
+  assert.deepEqual(sent, [
+    ["events?anonymous=1", "omit", bare],
+    ["events", "include", full],
+  ]);
+
+  browser.requests = [];
+  tab.ashiato.consent(false);
+  other.ashiato("page_view");
+  other.timers.length && (await runTimers(other));
+  browser.open().ashiato("page_view");
+  await settle();
+  assert.ok(browser.requests.length > 0);
+  assert.ok(browser.requests.every(({ url }) => url.endsWith("?anonymous=1")));
+});
+
+test("what waits when consent is withdrawn goes without ids", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  tab.ashiato.consent(false);
+  await runTimers(tab);
+  tab.hide();
+  const asked = [...browser.requests, ...browser.beacons].map(({ url }) => url.split("/").at(-1));
+  assert.deepEqual(asked, ["events", "events?anonymous=1", "events?anonymous=1"]);
+});
