@@ -33,6 +33,9 @@
 //! none. [`enrich`] knows taxes, places and browsers, [`udf`] makes SQL functions of that, and
 //! [`transform`] runs the SQL. [`sink`] writes files, [`commit`] publishes them, [`store`] names
 //! them. [`run`] tells the story, [`telemetry`] shows it, [`cli`] starts it.
+//!
+//! Before there are logs there are browsers: the [`collector`] takes their events, [`visits`] says
+//! whose they are and what led to them, and the [`spool`] keeps them until they have landed.
 #![warn(missing_docs)]
 
 pub mod cli;

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod promises_check;
+mod promises_collector;
 mod promises_crash;
 mod promises_examples;
 mod promises_exit_codes;
@@ -17,5 +18,6 @@ mod promises_source;
 mod promises_sql;
 mod promises_stop;
 mod promises_stores;
+mod promises_visits;
 mod slt;
 mod support;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::CollectArgs;
 use super::new_stores;
+use super::output::print_json;
 use super::run::start_logging;
 use super::signals::Stop;
 use super::supplies::new_runtime;
@@ -39,6 +40,8 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
         let (data, landing) = (config.data.clone(), config.landing.location.clone());
         let ready = move |address: SocketAddr| {
             tracing::info!(%address, data = %data.display(), %landing, "collecting");
+            // Who started it may wait for this line; nobody need read it.
+            let _ = print_json(&serde_json::json!({"status": "collecting", "address": address}));
         };
         collect(config, supplies, stop, ready).await
     })

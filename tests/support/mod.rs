@@ -1,5 +1,6 @@
 //! A pipeline in a temporary folder, and the real binary run on it.
 
+pub mod collector;
 pub mod servers;
 
 use std::collections::BTreeMap;

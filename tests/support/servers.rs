@@ -111,7 +111,7 @@ fn start(command: &mut Command) -> (Child, u16) {
     (child, port)
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -171,6 +171,19 @@ impl Server {
             objects.insert(below.trim_start_matches('/').to_owned(), bytes.to_vec());
         }
         objects
+    }
+
+    /// The lines of all Zstandard objects below a folder of the bucket, as JSON.
+    pub fn lines(&self, folder: &str) -> Vec<serde_json::Value> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut lines = Vec::new();
+        for bytes in runtime.block_on(self.objects(folder)).values() {
+            let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+            lines.extend(
+                text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()),
+            );
+        }
+        lines
     }
 
     /// Uploads to objects below a folder of the bucket that nobody has ended.
