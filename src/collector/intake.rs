@@ -1,17 +1,19 @@
 //! The intake: what many requests bring is given its visits, written, and answered, together.
 //!
 //! ```text
-//! requests ─► [queue] ─► batch ─► visits (one write) ─► lines ─► spool (one fdatasync) ─► answers
+//! thread `intake`   requests ─► [queue] ─► batch ─► visits (one write) ─► lines ─┐
+//! thread `spool`                          answers ◄─ spool (one fdatasync) ◄─────┘
 //! ```
 //!
-//! While a batch is written the next one gathers, so that batches grow with the load and the disk
-//! is asked no oftener than it can answer. An answer is given only when both the visits and the
-//! lines are durable; if one of them is not, the batch is refused, to come again.
+//! While a batch's lines are written, the next one's visits are; and while these are, the batch
+//! after it gathers, so that batches grow with the load and the disk is asked no oftener than it
+//! can answer. An answer is given only when both the visits and the lines are durable; if one of
+//! them is not, the batch is refused, to come again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,6 +21,7 @@ use super::client::Client;
 use super::envelope::{Letter, Letterhead, write_line};
 use super::events::{Body, Event, EventText};
 use super::metrics::Metrics;
+use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
 use crate::error::{Error, Result};
 use crate::spool::{Append, Entry, Spool};
 use crate::store::WallClock;
@@ -28,6 +31,11 @@ use crate::visits::{VisitDesk, VisitOutcome, VisitRequest};
 const BATCH_REQUESTS_MAX: usize = 4096;
 /// Bytes of the bodies of a batch after which it is closed.
 const BATCH_BYTES: usize = 16 << 20;
+/// Requests of a batch from which on the next one waits for others to gather.
+const BUSY_REQUESTS: usize = 16;
+/// The time from one batch's beginning to the next one's, while there are many: each costs two
+/// writes to disk, however many requests it has.
+const BUSY_PACE: Duration = Duration::from_millis(4);
 /// How often a segment's age is looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(500);
 /// How often the visit store is swept.
@@ -64,12 +72,15 @@ pub(super) struct VisitReceipt {
     pub now_ms: i64,
 }
 
-type Waiting = (Delivery, oneshot::Sender<Result<Receipt>>);
+type Waiting = (Delivery, Reply);
 
 /// The way into the intake; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct IntakeQueue {
     sender: mpsc::Sender<Waiting>,
+    /// Places of requests that are not answered yet, wherever on their way they are.
+    places: Arc<Semaphore>,
+    places_max: usize,
 }
 
 impl IntakeQueue {
@@ -78,6 +89,7 @@ impl IntakeQueue {
     /// # Errors
     /// [`Error::Unavailable`] if it is not durable.
     pub async fn deliver(&self, delivery: Delivery) -> Option<Result<Receipt>> {
+        let _place = self.places.try_acquire().ok()?;
         let (reply, answer) = oneshot::channel();
         match self.sender.try_send((delivery, reply)) {
             Ok(()) => {}
@@ -87,9 +99,9 @@ impl IntakeQueue {
         Some(answer.await.unwrap_or_else(|_| Err(stopped())))
     }
 
-    /// Requests that wait.
+    /// Requests that are not answered yet.
     pub fn waiting(&self) -> usize {
-        self.sender.max_capacity() - self.sender.capacity()
+        self.places_max - self.places.available_permits()
     }
 }
 
@@ -97,33 +109,64 @@ fn stopped() -> Error {
     Error::Unavailable("the collector is stopping".to_owned())
 }
 
-/// Takes batches until all queues are gone.
+/// Gives batches their visits, until it is told to stop.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub collector: String,
     pub desk: VisitDesk,
     pub long_ttl_ms: i64,
-    pub spool: Arc<Mutex<Spool>>,
     pub clock: Arc<dyn WallClock>,
     pub metrics: Arc<Metrics>,
 }
 
 impl Intake {
-    /// Starts taking; the task ends, with the last segment sealed, once `stop` is cancelled and all
-    /// that waited is answered.
+    /// Starts both threads. They end, with the last segment sealed, once `stop` is cancelled and
+    /// all that waited is answered; the receiver that is given back is told then.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if there can be no more threads.
     pub fn start(
         self,
+        spool: Spool,
         waiting_max: usize,
         stop: CancellationToken,
-    ) -> (IntakeQueue, tokio::task::JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel(waiting_max.max(1));
-        let task = tokio::spawn(self.run(receiver, stop));
-        (IntakeQueue { sender }, task)
+    ) -> Result<(IntakeQueue, oneshot::Receiver<()>)> {
+        let failed = |error| Error::Unavailable(format!("starting the intake's threads: {error}"));
+        let places_max = waiting_max.clamp(1, Semaphore::MAX_PERMITS);
+        let (sender, receiver) = mpsc::channel(places_max);
+        let places = Arc::new(Semaphore::new(places_max));
+        let (works, given) = mpsc::channel(1);
+        let (ended, end) = oneshot::channel();
+        let spooler = Spooler { spool, metrics: Arc::clone(&self.metrics) };
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || {
+                spooler.run(given);
+                let _ = ended.send(());
+            })
+            .map_err(failed)?;
+        // A runtime of its own, whose thread may wait for the visit store's disk.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        std::thread::Builder::new()
+            .name("intake".to_owned())
+            .spawn(move || runtime.block_on(self.run(receiver, works, stop)))
+            .map_err(failed)?;
+        Ok((IntakeQueue { sender, places, places_max }, end))
     }
 
-    async fn run(self, mut receiver: mpsc::Receiver<Waiting>, stop: CancellationToken) {
+    async fn run(
+        self,
+        mut receiver: mpsc::Receiver<Waiting>,
+        works: mpsc::Sender<SpoolWork>,
+        stop: CancellationToken,
+    ) {
         let (mut last_ms, mut swept) = (i64::MIN, Instant::now());
         loop {
+            if swept.elapsed() > SWEEP_EVERY {
+                swept = Instant::now();
+                self.sweep().await;
+            }
             let first = tokio::select! {
                 biased;
                 first = receiver.recv() => first,
@@ -133,24 +176,20 @@ impl Intake {
                 }
                 () = tokio::time::sleep(TICK) => {
                     let now_ms = next_ms(self.clock.now_ms(), &mut last_ms);
-                    self.with_spool(move |spool| spool.end_if_due(now_ms)).await;
-                    if swept.elapsed() > SWEEP_EVERY {
-                        swept = Instant::now();
-                        self.sweep().await;
-                    }
+                    let _ = works.send(SpoolWork::Tick { now_ms }).await;
                     continue;
                 }
             };
             let Some(first) = first else { break };
+            let began = Instant::now();
             let batch = gather(first, &mut receiver);
+            let is_busy = batch.len() >= BUSY_REQUESTS;
             let now_ms = next_ms(self.clock.now_ms(), &mut last_ms);
-            self.take(batch, now_ms).await;
-            if swept.elapsed() > SWEEP_EVERY {
-                swept = Instant::now();
-                self.sweep().await;
+            self.take(batch, now_ms, began, &works).await;
+            if is_busy {
+                tokio::time::sleep(BUSY_PACE.saturating_sub(began.elapsed())).await;
             }
         }
-        self.with_spool(Spool::end).await;
     }
 
     async fn sweep(&self) {
@@ -159,57 +198,36 @@ impl Intake {
         }
     }
 
-    /// Does something with the spool on a thread that may wait for the disk.
-    async fn with_spool<T: Send + 'static>(
+    /// Gives a batch its visits and hands it on; what cannot have them is refused.
+    async fn take(
         &self,
-        work: impl FnOnce(&mut Spool) -> T + Send + 'static,
-    ) -> Option<T> {
-        let spool = Arc::clone(&self.spool);
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut spool.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        done.await.ok()
-    }
-
-    async fn take(&self, batch: Vec<Waiting>, now_ms: i64) {
-        let began = Instant::now();
-        let (deliveries, replies): (Vec<Delivery>, Vec<_>) = batch.into_iter().unzip();
-        let done = self.take_all(&deliveries, now_ms).await;
-        self.metrics.batch(deliveries.len(), began.elapsed(), done.is_ok());
-        match done {
-            Ok(receipts) => {
-                for (reply, receipt) in replies.into_iter().zip(receipts) {
-                    // A client that is gone was served all the same.
-                    let _ = reply.send(Ok(receipt));
-                }
-            }
+        batch: Vec<Waiting>,
+        now_ms: i64,
+        began: Instant,
+        works: &mpsc::Sender<SpoolWork>,
+    ) {
+        let (deliveries, replies): (Vec<Delivery>, Vec<Reply>) = batch.into_iter().unzip();
+        let outcomes = match self.serve_visits(&deliveries, now_ms).await {
+            Ok(outcomes) => outcomes,
             Err(error) => {
-                tracing::warn!(%error, requests = replies.len(), "a batch was refused");
-                for reply in replies {
-                    let _ = reply.send(Err(error.clone()));
-                }
+                self.metrics.batch(deliveries.len(), began.elapsed(), false);
+                return refuse(replies.into_iter(), &error);
             }
-        }
-    }
-
-    async fn take_all(&self, deliveries: &[Delivery], now_ms: i64) -> Result<Vec<Receipt>> {
-        let began = Instant::now();
-        let outcomes = self.serve_visits(deliveries, now_ms).await?;
+        };
         self.metrics.visits(began.elapsed());
         let head = Letterhead::new(&self.collector, now_ms);
-        let (mut append, mut receipts) = (Append::default(), Vec::with_capacity(deliveries.len()));
-        for (delivery, outcomes) in deliveries.iter().zip(&outcomes) {
-            receipts.push(self.write_delivery(&head, delivery, outcomes, now_ms, &mut append));
+        let (mut append, mut answers) = (Append::default(), Vec::with_capacity(deliveries.len()));
+        for ((delivery, outcomes), reply) in deliveries.iter().zip(&outcomes).zip(replies) {
+            let receipt = self.write_delivery(&head, delivery, outcomes, now_ms, &mut append);
+            answers.push((receipt, reply));
         }
-        let began = Instant::now();
-        let written = self.with_spool(move |spool| {
-            let known = spool.append(&append, now_ms)?;
-            Ok((append.entries.len() - known, known))
-        });
-        let missing = || Error::Bug("the spool's thread panicked".to_owned());
-        let (taken, known) = written.await.ok_or_else(missing)??;
-        self.metrics.spool(began.elapsed(), taken, known);
-        Ok(receipts)
+        let batch = Batch { append, now_ms, began, answers };
+        if let Err(mpsc::error::SendError(SpoolWork::Batch(batch))) =
+            works.send(SpoolWork::Batch(batch)).await
+        {
+            let error = Error::Bug("the spool's thread is gone".to_owned());
+            refuse(batch.answers.into_iter().map(|(_, reply)| reply), &error);
+        }
     }
 
     /// For each delivery, outcomes of its events; none for those whose ids are not taken.
@@ -294,3 +312,7 @@ fn next_ms(now_ms: i64, last_ms: &mut i64) -> i64 {
     *last_ms = now_ms;
     now_ms
 }
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

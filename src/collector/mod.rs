@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! browser ─► connection ─► request ─► body ─► events ─► [queue] ─► visits ─► spool ─► answer
-//!            server        service    body    events    intake              │
-//!                                                                           └► landing ─► store
+//!            server        service    body    events    intake    spooler │
+//!                                                                         └► landing ─► store
 //! ```
 //!
 //! One event on its way:
@@ -32,6 +32,7 @@ mod pixel;
 mod serve;
 mod server;
 mod service;
+mod spooler;
 
 pub use config::*;
 pub use config_file::parse_collector_config;

@@ -1,6 +1,6 @@
 //! The collector's story: open, serve, stop.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -71,12 +71,12 @@ pub async fn collect(
         collector: config.name.clone(),
         desk,
         long_ttl_ms: config.visits.long_ttl_ms,
-        spool: Arc::new(Mutex::new(spool)),
         clock: Arc::clone(&supplies.clock),
         metrics: Arc::clone(&metrics),
     };
     let stop_intake = CancellationToken::new();
-    let (queue, intake) = intake.start(config.limits.waiting_requests_max, stop_intake.clone());
+    let waiting_max = config.limits.waiting_requests_max;
+    let (queue, intake_ended) = intake.start(spool, waiting_max, stop_intake.clone())?;
     let control = Control::new(&config, migration.clone());
     let control = tokio::spawn(control::serve(control, stop.clone()));
     let counted = Arc::clone(&metrics);
@@ -102,8 +102,8 @@ pub async fn collect(
     tracing::info!("stopping: finishing what was begun");
     stop_intake.cancel();
     drop(service);
-    // The task ends when all that waited is answered.
-    let _ = intake.await;
+    // It ends when all that waited is answered.
+    let _ = intake_ended.await;
     landing_task.abort();
     // Two may not land the same segment at once.
     let _ = landing_task.await;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::store::{Page, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
@@ -68,25 +69,28 @@ impl EmbeddedVisitStore {
         Ok(EmbeddedVisitStore { settings, clock, opened })
     }
 
-    /// Does something with the database on a thread that may wait for the disk.
-    async fn with<T: Send + 'static>(
+    /// Does something with the database, which may wait for the disk. A runtime of many threads
+    /// has others for its other work meanwhile; one of a single thread is there for this alone.
+    fn with<T>(
         &self,
-        doing: &'static str,
-        work: impl FnOnce(&mut Opened, &Self) -> fjall::Result<T> + Send + 'static,
+        doing: &str,
+        work: impl FnOnce(&mut Opened, &Self) -> fjall::Result<T>,
     ) -> Result<T> {
-        let store = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let mut slot = store.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            let mut slot = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             if slot.is_none() {
-                *slot = Some(Opened::open(&store.settings)?);
+                *slot = Some(Opened::open(&self.settings)?);
             }
             let Some(opened) = slot.as_mut() else { unreachable!("it was opened above") };
-            work(opened, &store).map_err(|error| {
+            work(opened, self).map_err(|error| {
                 *slot = None;
-                store.settings.error(doing, &error)
+                self.settings.error(doing, &error)
             })
-        });
-        done.await.map_err(|error| Error::Bug(format!("{doing}: {error}")))?
+        };
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::CurrentThread => work(),
+            _ => tokio::task::block_in_place(work),
+        }
     }
 
     /// The present span of time.
@@ -254,25 +258,22 @@ impl Opened {
 #[async_trait]
 impl VisitStore for EmbeddedVisitStore {
     async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>> {
-        let visitors = visitors.to_vec();
-        self.with("reading records", move |opened, _| {
+        self.with("reading records", |opened, _| {
             visitors.iter().map(|visitor| opened.get(*visitor)).collect()
         })
-        .await
     }
 
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<Swapped>> {
-        let swaps = swaps.to_vec();
-        self.with("writing records", move |opened, store| opened.swap(&swaps, store.span())).await
+        self.with("writing records", |opened, store| opened.swap(swaps, store.span()))
     }
 
     async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page> {
         let after = from.and_then(|id| VisitorId::try_parse(id).ok());
-        self.with("listing records", move |opened, _| opened.scan(after, limit.max(1))).await
+        self.with("listing records", |opened, _| opened.scan(after, limit.max(1)))
     }
 
     async fn sweep(&self) -> Result<()> {
-        self.with("dropping old records", Opened::sweep).await
+        self.with("dropping old records", Opened::sweep)
     }
 }
 

@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::collector::config::CollectorConfig;
+use crate::collector::events::EventReader;
+use crate::decode::Cpu;
+use crate::spool::SpoolSettings;
+use crate::store::TestWallClock;
+use crate::visits::{EmbeddedSettings, EmbeddedVisitStore, RandomIds};
+
+const NOW_MS: i64 = 1_795_233_900_000;
+const MINUTE_MS: i64 = 60_000;
+
+fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Receiver<()>) {
+    let config = CollectorConfig::default();
+    let clock: Arc<dyn WallClock> = Arc::new(clock.clone());
+    let settings = EmbeddedSettings {
+        folder: folder.path().join("visits"),
+        record_ttl: Duration::from_secs(3600),
+        size_bytes_max: 1 << 30,
+    };
+    let store = EmbeddedVisitStore::open(settings, Arc::clone(&clock)).unwrap();
+    let settings = SpoolSettings {
+        folder: folder.path().join("spool"),
+        path: "dt=%Y-%m-%d/hr=%H".to_owned(),
+        time_zone: chrono_tz::UTC,
+        segment_bytes_max: 1 << 20,
+        segment_age_max: Duration::from_secs(60),
+        recent_ids_min: 1000,
+    };
+    let ids = Arc::new(RandomIds);
+    let spool = Spool::open(settings, ids.clone()).unwrap();
+    let intake = Intake {
+        collector: "web-1".to_owned(),
+        desk: VisitDesk { store: Arc::new(store), rules: config.visits, ids },
+        long_ttl_ms: config.visits.long_ttl_ms,
+        clock,
+        metrics: Arc::new(Metrics::default()),
+    };
+    intake.start(spool, 100, CancellationToken::new()).unwrap()
+}
+
+/// A page view of a visitor.
+fn page(long: Option<Uuid>) -> Delivery {
+    let limits = CollectorConfig::default().limits;
+    let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
+    let body = Body::new(br#"{"event":"page_view"}"#.to_vec()).unwrap();
+    let events = reader.read(&body, false).unwrap().into_iter().map(Result::unwrap).collect();
+    let long = long.map(|long| crate::collector::client::LongCookie { long, renewed_ms: None });
+    Delivery { client: Client { long, ..Client::default() }, body, events }
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_ends_no_visit_and_goes_back_into_no_hour() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(NOW_MS));
+    let (queue, _end) = start(&folder, &clock);
+    let first = queue.deliver(page(None)).await.unwrap().unwrap().visit.unwrap();
+    let mut times = vec![first.now_ms];
+    for (round, step_ms) in [-1, -MINUTE_MS, -4 * MINUTE_MS, 0, 5].into_iter().enumerate() {
+        clock.set(NOW_MS + step_ms);
+        let next = queue.deliver(page(Some(first.long))).await.unwrap().unwrap().visit.unwrap();
+        assert_eq!((next.long, next.short), (first.long, first.short));
+        assert_eq!(next.seq, round as u64 + 2);
+        times.push(next.now_ms);
+    }
+    assert_eq!(times, [NOW_MS, NOW_MS, NOW_MS, NOW_MS, NOW_MS, NOW_MS + 5]);
+    // A clock that was hours ahead is followed, and the visit still goes on.
+    clock.set(NOW_MS - 120 * MINUTE_MS);
+    let next = queue.deliver(page(Some(first.long))).await.unwrap().unwrap().visit.unwrap();
+    assert_eq!((next.short, next.now_ms), (first.short, NOW_MS - 120 * MINUTE_MS));
+}
+
+#[tokio::test]
+async fn requests_that_come_together_are_one_visit_each_counted_once() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(NOW_MS));
+    let (queue, _end) = start(&folder, &clock);
+    let long = queue.deliver(page(None)).await.unwrap().unwrap().visit.unwrap().long;
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.deliver(page(Some(long))).await.unwrap().unwrap() })
+        })
+        .collect();
+    let (mut shorts, mut seqs) = (BTreeSet::new(), BTreeSet::new());
+    for task in tasks {
+        let visit = task.await.unwrap().visit.unwrap();
+        shorts.insert(visit.short);
+        seqs.insert(visit.seq);
+    }
+    assert_eq!(shorts.len(), 1);
+    assert_eq!(seqs, (2..=51).collect());
+}
+
+#[tokio::test]
+async fn the_threads_end_once_all_that_waited_is_answered() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(NOW_MS));
+    let (queue, end) = start(&folder, &clock);
+    assert!(queue.deliver(page(None)).await.unwrap().is_ok());
+    drop(queue);
+    end.await.unwrap();
+}

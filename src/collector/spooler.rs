@@ -1,0 +1,81 @@
+//! The spool's thread: a batch's lines are written with one fdatasync, then its requests answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::intake::Receipt;
+use super::metrics::Metrics;
+use crate::error::{Error, Result};
+use crate::spool::{Append, Spool};
+
+/// Where a request's answer goes.
+pub(super) type Reply = oneshot::Sender<Result<Receipt>>;
+
+/// What the thread is given to do.
+#[derive(Debug)]
+pub(super) enum SpoolWork {
+    /// Write, then answer.
+    Batch(Batch),
+    /// End the segment if its time is up.
+    Tick {
+        /// Milliseconds since 1970.
+        now_ms: i64,
+    },
+}
+
+/// Requests whose visits are durable already.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub append: Append,
+    pub now_ms: i64,
+    pub began: Instant,
+    pub answers: Vec<(Receipt, Reply)>,
+}
+
+/// Owns the spool.
+#[derive(Debug)]
+pub(super) struct Spooler {
+    pub spool: Spool,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Spooler {
+    /// Works until nobody can send any more, then ends the last segment.
+    pub fn run(mut self, mut works: mpsc::Receiver<SpoolWork>) {
+        while let Some(work) = works.blocking_recv() {
+            match work {
+                SpoolWork::Tick { now_ms } => self.spool.end_if_due(now_ms),
+                SpoolWork::Batch(batch) => self.write(batch),
+            }
+        }
+        self.spool.end();
+    }
+
+    fn write(&mut self, batch: Batch) {
+        let Batch { append, now_ms, began, answers } = batch;
+        let writing = Instant::now();
+        let written = self.spool.append(&append, now_ms);
+        self.metrics.batch(answers.len(), began.elapsed(), written.is_ok());
+        match written {
+            Ok(known) => {
+                let taken = append.entries.len() - known;
+                self.metrics.spool(writing.elapsed(), taken, known);
+                for (receipt, reply) in answers {
+                    // A client that is gone was served all the same.
+                    let _ = reply.send(Ok(receipt));
+                }
+            }
+            Err(error) => refuse(answers.into_iter().map(|(_, reply)| reply), &error),
+        }
+    }
+}
+
+/// Refuses all requests of a batch.
+pub(super) fn refuse(replies: impl ExactSizeIterator<Item = Reply>, error: &Error) {
+    tracing::warn!(%error, requests = replies.len(), "a batch was refused");
+    for reply in replies {
+        let _ = reply.send(Err(error.clone()));
+    }
+}
