@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -189,7 +190,10 @@ fn put_file(path: &Path, bytes: &[u8]) -> Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folders(folder)?;
     let put = || {
-        let mut file = tempfile::Builder::new().prefix(".landing-").tempfile_in(folder)?;
+        let mut named = tempfile::Builder::new();
+        // As any file of this user's: others read it, if they may.
+        named.prefix(".landing-").permissions(fs::Permissions::from_mode(0o666));
+        let mut file = named.tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {

@@ -134,7 +134,12 @@ async fn local_folders_are_landed_in_too() {
     let kept = fs::read(&segment.path).unwrap();
     landing(&spool, &folder, place.clone()).drain(|_| ()).await.unwrap();
     let hour = raw.join("dt=2026-11-21/hr=04");
-    assert_eq!(fs::read_dir(&hour).unwrap().count(), 1);
+    let landed: Vec<_> = fs::read_dir(&hour).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(landed.len(), 1);
+    let plain = folder.path().join("plain");
+    fs::write(&plain, "").unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&landed[0]), mode(&plain), "read by whom a plain file is read");
     fs::write(&segment.path, kept).unwrap();
     drop(spool);
     let spool = open(&folder);
