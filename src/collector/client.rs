@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, USER_AGENT};
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::config::{CollectorConfig, Consent, CookieSettings};
@@ -70,6 +71,7 @@ pub(super) fn client_of(
     let (mut long, mut short) = (None, None);
     if !anonymous {
         (long, short) = ids_of(headers, &config.cookies);
+        long = long.or_else(|| newcomer(query?));
     }
     Client { ip: Some(ip), sender, anonymous, long, short }
 }
@@ -107,6 +109,19 @@ fn ids_of(
     }
     let header = || LongCookie::parse(headers.get(LONG_HEADER)?.to_str().ok()?);
     (long.or_else(header), short)
+}
+
+/// The visitor of `?first=<UUID>`, a name that a page makes up until the first answer has brought
+/// cookies: requests that went out before it are of one visitor then, and not of several.
+///
+/// The id is made of that name, so that all collectors give the same without asking each other.
+fn newcomer(query: &str) -> Option<LongCookie> {
+    let name = query.split('&').find_map(|pair| pair.strip_prefix("first="))?;
+    let name = Uuid::try_parse(name).ok()?;
+    let digest = Sha256::new().chain_update(b"ashiato visitor").chain_update(name).finalize();
+    let bytes = digest.first_chunk::<16>()?;
+    let long = uuid::Builder::from_custom_bytes(*bytes).into_uuid();
+    Some(LongCookie { long, renewed_ms: None })
 }
 
 /// The address of the client: behind trusted proxies, the last one of `X-Forwarded-For` that is
@@ -222,6 +237,25 @@ mod tests {
             let none = Box::leak(format!("ashiato_long={none}").into_boxed_str());
             assert_eq!(client(&[("cookie", none)], &config).long, None);
         }
+    }
+
+    #[test]
+    fn a_newcomers_requests_are_one_visitors_until_a_cookie_says_more() {
+        let config = CollectorConfig::default();
+        let peer = "192.0.2.9:1".parse().unwrap();
+        let of = |query: &str, pairs: &[(&'static str, &'static str)]| {
+            client_of(&headers(pairs), Some(query), peer, &config).long.map(|cookie| cookie.long)
+        };
+        let name = "first=0199f000-0000-4000-8000-000000000001";
+        let visitor = of(name, &[]).unwrap();
+        let behind = format!("a=b&{name}");
+        assert_eq!(of(&behind, &[]), Some(visitor));
+        assert_eq!(visitor.get_version_num(), 8);
+        assert_ne!(of("first=0199f000-0000-4000-8000-000000000002", &[]), Some(visitor));
+        let cookie = ("cookie", "ashiato_long=00000000-0000-0000-0000-000000000001.5");
+        assert_eq!(of(name, &[cookie]), Some(Uuid::from_u64_pair(0, 1)));
+        assert_eq!(of(name, &[("dnt", "1")]), None);
+        assert_eq!(of("first=me", &[]), None);
     }
 
     #[test]

@@ -120,6 +120,9 @@ class Browser {
   }
 }
 
+/** The end of a request's address, without a newcomer's name. */
+const end = (url) => url.split("/").at(-1).replace(/\?first=[0-9a-f-]{36}$/, "");
+
 /** Lets all promises that can go on go on. */
 const settle = async () => {
   for (let round = 0; round < 50; round++) await new Promise(setImmediate);
@@ -154,7 +157,7 @@ test("an event says what happened, where, on what, and by what way", async () =>
     order: { id: "O1", payment: "card" },
     cart: { items: [{ ...items[0], amount: 600 }] },
   });
-  assert.equal(request.url, "http://collector.example/v1/events");
+  assert.match(request.url, /^http:\/\/collector\.example\/v1\/events\?first=[0-9a-f-]{36}$/);
   assert.equal(request.method, "POST");
   assert.equal(request.credentials, "include");
   assert.equal(request.keepalive, true);
@@ -493,7 +496,7 @@ test("without consent no ids: apart from others, and remembered by all tabs", as
   browser.requests = [];
   await runTimers(tab);
   const sent = browser.requests.map(({ url, credentials, events }) => {
-    return [url.split("/").at(-1), credentials, events[0].event_id];
+    return [end(url), credentials, events[0].event_id];
   });
   assert.deepEqual(sent, [
     ["events?anonymous=1", "omit", bare],
@@ -519,6 +522,29 @@ test("what waits when consent is withdrawn goes without ids", async () => {
   tab.ashiato.consent(false);
   await runTimers(tab);
   tab.hide();
-  const asked = [...browser.requests, ...browser.beacons].map(({ url }) => url.split("/").at(-1));
+  const asked = [...browser.requests, ...browser.beacons].map(({ url }) => end(url));
   assert.deepEqual(asked, ["events", "events?anonymous=1", "events?anonymous=1"]);
+});
+
+test("until the first answer, requests and beacons say that they are of one newcomer", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  tab.hide();
+  const next = browser.open();
+  next.ashiato("click");
+  await settle();
+  const asked = [...browser.requests, ...browser.beacons].map(({ url }) => url);
+  assert.ok(asked.length > 2);
+  assert.equal(new Set(asked).size, 1);
+  assert.match(asked[0], /\?first=[0-9a-f-]{36}$/);
+
+  browser.collector = taking;
+  await runTimers(next);
+  browser.requests = [];
+  next.ashiato("click");
+  await settle();
+  assert.deepEqual(browser.requests.map(({ url }) => url.split("/").at(-1)), ["events"]);
 });
