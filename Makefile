@@ -5,12 +5,13 @@ AZURITE := target/azurite
 BINARY := target/debug/ashiato
 HADOOP_VENV := target/hadoop-venv
 BENCH_VENV := target/bench/venv
+COLLECTOR_VENV := target/bench/collector-venv
 FUZZ_SECONDS := 1800
 
-.PHONY: help setup build run test interop test-hadoop check format release bench bench-peers fuzz miri
+.PHONY: help setup build run test interop test-hadoop check format release bench bench-peers bench-collector fuzz fuzz-events miri
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is needed beyond cargo: a C compiler, Java, Python and Node with pinned packages
 	./.ci/setup
@@ -75,10 +76,23 @@ $(BENCH_VENV)/.ready: benches/peers/requirements.txt
 bench-peers: release $(BENCH_VENV)/.ready ## Compare with DuckDB, chDB, Polars, DataFusion (BENCH="--runs 3 --scaling")
 	$(BENCH_VENV)/bin/python benches/peers/run.py $(BENCH)
 
+$(COLLECTOR_VENV)/.ready: benches/collector/requirements.txt
+	python3 -m venv $(COLLECTOR_VENV)
+	$(COLLECTOR_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench-collector: release $(COLLECTOR_VENV)/.ready ## The collector under load, beside nginx; needs both and redis-server (BENCH="--only aim")
+	$(COLLECTOR_VENV)/bin/python benches/collector/run.py $(BENCH)
+
 fuzz: ## Both decoders on arbitrary bytes, for half an hour (nightly, cargo-fuzz)
 	mkdir -p tests/fuzz/corpus/decode
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz decode \
 		tests/fuzz/corpus/decode tests/fuzz/seeds -- \
+		-dict=tests/fuzz/json.dict -max_total_time=$(FUZZ_SECONDS) -max_len=4096
+
+fuzz-events: ## What a collector is sent, as arbitrary bytes, for half an hour
+	mkdir -p tests/fuzz/corpus/events
+	cargo +nightly fuzz run --fuzz-dir tests/fuzz events tests/fuzz/corpus/events -- \
 		-dict=tests/fuzz/json.dict -max_total_time=$(FUZZ_SECONDS) -max_len=4096
 
 miri: ## The decoder's unsafe parts under Miri (nightly, its component miri)

@@ -35,7 +35,8 @@
 //! them. [`run`] tells the story, [`telemetry`] shows it, [`cli`] starts it.
 //!
 //! Before there are logs there are browsers: the [`collector`] takes their events, [`visits`] says
-//! whose they are and what led to them, and the [`spool`] keeps them until they have landed.
+//! whose they are and what led to them, and the [`spool`] keeps them until they have landed. For
+//! trials, [`load`] plays the browsers.
 #![warn(missing_docs)]
 
 pub mod cli;
@@ -48,6 +49,7 @@ pub mod enrich;
 pub mod error;
 pub mod interval;
 pub mod json;
+pub mod load;
 pub mod pipeline;
 pub mod quarantine;
 pub mod run;

@@ -14,7 +14,7 @@ const STOREYS: [&[&str]; 8] = [
     &["pipeline"],
     &["store", "source", "quarantine", "sink", "commit", "visits", "spool"],
     &["udf", "transform"],
-    &["telemetry", "run", "collector"],
+    &["telemetry", "run", "collector", "load"],
     &["cli"],
 ];
 

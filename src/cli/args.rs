@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::generate::GenerateArgs;
+use crate::config::parse_duration;
 use crate::source::Shard;
 use crate::telemetry::LogFormat;
 use crate::visits::Phase;
@@ -52,6 +54,8 @@ pub(super) enum Command {
     Functions(FunctionsArgs),
     /// Take events over HTTP, give visits their ids, and land JSON in object storage
     Collect(Box<CollectArgs>),
+    /// Send a collector realistic traffic at a rate, and tell how fast it answers
+    Load(LoadArgs),
     /// Move visits from one store to another while a collector runs
     Visits(VisitsArgs),
     /// Make synthetic action logs for trials and benchmarks
@@ -290,4 +294,43 @@ pub(super) enum VisitsCommand {
     },
     /// Compare both stores: exit code 0 if the new one has all that the old one has, else 65
     Report,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoadArgs {
+    /// The collector
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub target: SocketAddr,
+
+    /// Requests a second, whether they are answered or not
+    #[arg(long, value_name = "RATE", default_value_t = 1000.0)]
+    pub rate: f64,
+
+    /// For how long they count
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub duration: Duration,
+
+    /// For how long before that they do not
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub warm_up: Duration,
+
+    /// Visitors who are there at a time; each goes after some pages, and another comes
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    pub visitors: usize,
+
+    /// Connections over which they come
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub connections: usize,
+
+    /// Events a request
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub events: usize,
+
+    /// Number from which all is drawn
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Threads
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub threads: usize,
 }

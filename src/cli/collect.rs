@@ -76,7 +76,7 @@ pub(super) fn read_config(
 }
 
 /// A connection is an open file, and the usual bound is 1,024 of them.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)

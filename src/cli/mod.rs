@@ -10,6 +10,7 @@ mod distcp;
 mod functions;
 mod gc;
 pub mod generate;
+mod load;
 mod output;
 mod run;
 mod runs;
@@ -61,6 +62,7 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Check(args) => check::check(&args, &environment).map(|()| 0),
         Command::Functions(args) => functions::functions(&args).map(|()| 0),
         Command::Collect(args) => collect::run(&args, &environment).map(|()| 0),
+        Command::Load(args) => load::run(&args).map(|()| 0),
         Command::Visits(args) => visits::visits(&args, &environment),
         Command::Generate(args) => print_generated(&args).map(|()| 0),
     }
