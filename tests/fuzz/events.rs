@@ -1,0 +1,77 @@
+//! Any bytes as a request's body, beside another reader of JSON.
+//!
+//! The first byte picks the CPU, and whether each line stands for itself.
+
+#![no_main]
+// The modules are the program's own; what of them is used nowhere here is used there.
+#![allow(dead_code, unused_imports, missing_docs)]
+
+mod collector;
+#[path = "../../src/config.rs"]
+mod config;
+#[path = "../../src/contract/mod.rs"]
+mod contract;
+#[path = "../../src/decode/mod.rs"]
+mod decode;
+#[path = "../../src/error.rs"]
+mod error;
+#[path = "../../src/json/mod.rs"]
+mod json;
+mod visits;
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+
+use crate::collector::config::{CollectorConfig, Limits};
+use crate::collector::events::{Body, EventReader, EventText};
+use crate::decode::Cpu;
+
+static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
+    let limits = CollectorConfig::default().limits;
+    Limits { event_bytes_max: 2048, depth_max: 6, ..limits }
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&pick, bytes)) = data.split_first() else { return };
+    let cpus = Cpu::available();
+    let cpu = cpus[usize::from(pick) % cpus.len()];
+    let is_ndjson = pick >= 192;
+    let body = match Body::new(bytes.to_vec()) {
+        Ok(body) => body,
+        Err(fault) => {
+            assert!(std::str::from_utf8(bytes).is_err());
+            assert!(fault.at < bytes.len());
+            return;
+        }
+    };
+    let reader = EventReader { limits: &LIMITS, renewing: &[], cpu };
+    let is_json = is_json_text(body.text());
+    match reader.read(&body, is_ndjson) {
+        Err(fault) => {
+            assert!(fault.at <= body.text().len());
+            // All JSON of objects is taken; what is too deep or too long says so.
+            let bounded = fault.message.contains("too deep") || fault.message.contains("at most");
+            let object = body.text().trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{');
+            assert!(!(is_json && object) || bounded, "{}", fault.message);
+        }
+        Ok(events) => {
+            for event in events.into_iter().flatten() {
+                let text = match &event.text {
+                    EventText::InBody(range) => &body.text()[range.clone()],
+                    EventText::Own(text) => text,
+                };
+                // It becomes a part of a line: an object, whole, on one line.
+                assert!(text.starts_with('{') && text.ends_with('}'));
+                assert!(!text.contains(['\n', '\r']) && text.len() <= 2048);
+                assert!(is_json_text(text), "{text}");
+            }
+        }
+    }
+});
+
+/// Whether another reader calls it JSON, whatever its numbers' size.
+fn is_json_text(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
