@@ -1,6 +1,6 @@
 //! What is acknowledged is in object storage exactly once, whatever happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -10,40 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::collector::{Browser, Collector, landed, wait_until};
+use crate::support::collector::{
+    CONFIG, Collector, counts, event, folder, id, landed, send_until, wait_until,
+};
 use crate::support::{ROOT, finish, servers};
-
-/// Lands in a folder, fast.
-const CONFIG: &str = r#"
-data = "data"
-allowed_origins = ["https://shop.example"]
-[landing]
-location = "raw"
-object_age_max = "200ms"
-"#;
-
-fn folder() -> TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-fn id(number: u64) -> String {
-    uuid::Uuid::from_u64_pair(7, number).to_string()
-}
-
-fn event(number: u64, name: &str) -> Value {
-    json!({"v": 2, "event_id": id(number), "event": name, "service": "books"})
-}
-
-/// How often each event lies in storage.
-fn counts(lines: &[Value]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for line in lines {
-        *counts.entry(line["event_id"].as_str().unwrap().to_owned()).or_default() += 1;
-    }
-    counts
-}
 
 #[test]
 fn a_visit_goes_from_its_first_page_to_its_purchase() {
@@ -155,36 +126,6 @@ fn browsers_of_allowed_sites_may_ask_and_mail_may_use_the_pixel() {
     let lines = landed(&folder.path().join("raw"));
     assert_eq!(lines[0]["body"]["event"], "mail_open");
     assert_eq!(lines[0]["via"], json!({"channel": "mail"}));
-}
-
-/// Sends events until told to stop: those that are acknowledged are noted, all others are sent
-/// again with the same ids, as a browser does.
-fn send_until(
-    stop: &AtomicBool,
-    address: &Mutex<std::net::SocketAddr>,
-    first: u64,
-    acknowledged: &Mutex<BTreeSet<String>>,
-) {
-    let (mut number, mut cookies) = (first, BTreeMap::new());
-    let mut browser = Browser::new(*address.lock().unwrap());
-    while !stop.load(Relaxed) {
-        let events = [event(number, "page_view"), event(number + 1, "click")];
-        let body = json!(events).to_string();
-        match browser.send("POST", "/v1/events", &[], body) {
-            Ok(reply) if reply.status == 204 => {
-                let mut acknowledged = acknowledged.lock().unwrap();
-                acknowledged.insert(id(number));
-                acknowledged.insert(id(number + 1));
-                number += 2;
-                cookies = browser.cookies.clone();
-            }
-            _ => {
-                std::thread::sleep(Duration::from_millis(2));
-                browser = Browser::new(*address.lock().unwrap());
-                browser.cookies = cookies.clone();
-            }
-        }
-    }
 }
 
 #[test]
@@ -326,6 +267,33 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
     }
     assert_eq!(statuses[..3], [204, 204, 204]);
     assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn traffic_for_trials_is_answered_counted_and_stored() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let load = |arguments: &[&str]| {
+        let target = collector.address.to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+        finish(command.args(["load", "--target", &target]).args(arguments))
+    };
+    let quick = ["--rate", "300", "--duration", "2s", "--warm-up", "10ms", "--visitors", "50"];
+    let report = load(&[&quick[..], &["--connections", "10", "--events", "3"]].concat()).result();
+    let requests = report["requests"].as_u64().unwrap();
+    assert!((590..=610).contains(&requests), "{report}");
+    assert_eq!(report["statuses"]["204"], requests, "{report}");
+    assert!(report["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
+    load(&["--rate", "0"]).fails_with(64, &["expected a rate"]);
+    assert!(collector.stop().success());
+    let lines = landed(&folder.path().join("raw"));
+    assert!(lines.len() as u64 >= requests * 3, "{}", lines.len());
+    let visitors: BTreeSet<String> =
+        lines.iter().map(|line| line["visit"]["long"].to_string()).collect();
+    let visits: BTreeSet<String> =
+        lines.iter().map(|line| line["visit"]["short"].to_string()).collect();
+    assert_eq!(visits.len(), visitors.len(), "a visitor who goes on goes on with the visit");
+    assert!(visitors.len() < lines.len() / 3);
 }
 
 #[test]

@@ -248,7 +248,7 @@ fn of_attempts_at_one_interval_in_s3_all_at_once_exactly_one_publishes() {
 }
 
 /// Whether this user may mount in a namespace of its own.
-fn unshare() -> Option<Vec<&'static str>> {
+pub fn unshare() -> Option<Vec<&'static str>> {
     let ways = [vec!["--mount"], vec!["--user", "--map-root-user", "--mount"]];
     ways.into_iter().find(|way| {
         let mount = "mount -t tmpfs none /mnt";

@@ -3,8 +3,10 @@
 //! `promises_*` say what users may rely on, each through the real binary.
 
 mod architecture;
+mod promises_browser;
 mod promises_check;
 mod promises_collector;
+mod promises_collector_faults;
 mod promises_crash;
 mod promises_examples;
 mod promises_exit_codes;

@@ -1,16 +1,52 @@
 //! A collector as a process of its own, and a browser that is just enough of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Lands in a folder, fast.
+pub const CONFIG: &str = r#"
+data = "data"
+allowed_origins = ["https://shop.example"]
+[landing]
+location = "raw"
+object_age_max = "200ms"
+"#;
+
+/// Where a collector may write; gone at the end.
+pub fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// An event's id.
+pub fn id(number: u64) -> String {
+    uuid::Uuid::from_u64_pair(7, number).to_string()
+}
+
+/// The event of an id.
+pub fn event(number: u64, name: &str) -> Value {
+    json!({"v": 2, "event_id": id(number), "event": name, "service": "books"})
+}
+
+/// How often each event lies in storage.
+pub fn counts(lines: &[Value]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines {
+        *counts.entry(line["event_id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    counts
+}
 
 /// A collector that runs in a folder.
 pub struct Collector {
@@ -21,8 +57,17 @@ pub struct Collector {
 impl Collector {
     /// Starts one with a configuration below `folder`, which holds all that it writes.
     pub fn start(folder: &Path, config: &str, environment: &[(&'static str, String)]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_ashiato")), folder, config, environment)
+    }
+
+    /// Starts one by a command to which its arguments are added.
+    pub fn start_by(
+        mut command: Command,
+        folder: &Path,
+        config: &str,
+        environment: &[(&'static str, String)],
+    ) -> Self {
         fs::write(folder.join("collector.toml"), config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
         let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
         command
             .args(["collect", "--config", "collector.toml", "--listen", "127.0.0.1:0"])
@@ -39,6 +84,10 @@ impl Collector {
         });
         let address = ready["address"].as_str().unwrap().parse().unwrap();
         Collector { child, address }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Dies as by a power cut of the process.
@@ -170,6 +219,36 @@ impl Browser {
         let mut body = vec![0; length];
         connection.read_exact(&mut body)?;
         Ok(Reply { status, headers, body })
+    }
+}
+
+/// Sends events until told to stop: those that are acknowledged are noted, all others are sent
+/// again with the same ids, as a browser does.
+pub fn send_until(
+    stop: &AtomicBool,
+    address: &Mutex<SocketAddr>,
+    first: u64,
+    acknowledged: &Mutex<BTreeSet<String>>,
+) {
+    let (mut number, mut cookies) = (first, BTreeMap::new());
+    let mut browser = Browser::new(*address.lock().unwrap());
+    while !stop.load(Relaxed) {
+        let events = [event(number, "page_view"), event(number + 1, "click")];
+        let body = json!(events).to_string();
+        match browser.send("POST", "/v1/events", &[], body) {
+            Ok(reply) if reply.status == 204 => {
+                let mut acknowledged = acknowledged.lock().unwrap();
+                acknowledged.insert(id(number));
+                acknowledged.insert(id(number + 1));
+                number += 2;
+                cookies = browser.cookies.clone();
+            }
+            _ => {
+                std::thread::sleep(Duration::from_millis(2));
+                browser = Browser::new(*address.lock().unwrap());
+                browser.cookies = cookies.clone();
+            }
+        }
     }
 }
 
