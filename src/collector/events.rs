@@ -26,32 +26,48 @@ const SKU_BYTES_MAX: usize = 128;
 /// Items of an event that are looked at.
 const ITEMS_MAX: usize = 200;
 
+/// A byte order mark, which is no part of the text (RFC 8259, 8.1).
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A body, checked to be UTF-8, with some bytes more behind it.
 #[derive(Debug)]
 pub struct Body {
     padded: Vec<u8>,
     length: usize,
+    /// Bytes that stood before the text.
+    pub skipped: usize,
+}
+
+/// A body that is not UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotUtf8 {
+    /// What was expected and found.
+    pub message: String,
+    /// The text up to the place.
+    pub before: String,
 }
 
 impl Body {
-    /// Takes a body's bytes.
+    /// Takes a body's bytes. Half a surrogate pair in an escape becomes `\ufffd`, as it does in all
+    /// other text that browsers send: `JSON.stringify` makes it of a text that was cut within an
+    /// emoji, and no table can hold it.
     ///
     /// # Errors
-    /// The fault, if they are not UTF-8.
-    pub fn new(mut bytes: Vec<u8>) -> Result<Self, BodyFault> {
-        // A byte order mark is no part of the text (RFC 8259, 8.1).
-        if bytes.starts_with(b"\xef\xbb\xbf") {
-            bytes.drain(..3);
-        }
+    /// Where they are not UTF-8.
+    pub fn new(mut bytes: Vec<u8>) -> Result<Self, NotUtf8> {
+        let skipped = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
+        bytes.drain(..skipped);
         if simdutf8::basic::from_utf8(&bytes).is_err() {
             let at = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
             let found = bytes.get(at).copied().unwrap_or(0);
             let message = format!("expected UTF-8, found byte 0x{found:02x}");
-            return Err(BodyFault { message, at });
+            let before = String::from_utf8_lossy(&bytes[..at]).into_owned();
+            return Err(NotUtf8 { message, before });
         }
+        mend_surrogates(&mut bytes);
         let length = bytes.len();
         bytes.resize(length + SKIM_PADDING, 0);
-        Ok(Body { padded: bytes, length })
+        Ok(Body { padded: bytes, length, skipped })
     }
 
     /// The text, without what was added.
@@ -65,9 +81,33 @@ impl Body {
     }
 }
 
+/// Puts `\ufffd` for escapes of half a surrogate pair; all else stays where it is.
+fn mend_surrogates(bytes: &mut [u8]) {
+    let unit_at = |bytes: &[u8], at: usize| {
+        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let Some(mut at) = memchr::memchr(b'\\', bytes) else { return };
+    while at < bytes.len() {
+        // Every escape is a backslash and what follows, so that `\\ud800` is none.
+        at += match unit_at(bytes, at) {
+            Some(0xd800..0xdc00) if matches!(unit_at(bytes, at + 6), Some(0xdc00..0xe000)) => 12,
+            Some(0xd800..0xe000) => {
+                bytes[at + 2..at + 6].copy_from_slice(b"fffd");
+                6
+            }
+            _ => 2,
+        };
+        let rest = bytes.get(at..).unwrap_or_default();
+        at += memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+    }
+}
+
 /// Why a whole body is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyFault {
+    /// Whether it would be taken if it were shorter.
+    pub is_too_large: bool,
     /// What was expected and found.
     pub message: String,
     /// Where, in bytes from 0.
@@ -88,8 +128,6 @@ pub enum EventText {
 pub struct Event {
     /// Its text: an object on one line.
     pub text: EventText,
-    /// The client's own id, if it is a UUID.
-    pub id: Option<Uuid>,
     /// What the rules of visits need to know.
     pub facts: EventFacts,
 }
@@ -118,7 +156,8 @@ pub struct EventReader<'a> {
 impl EventReader<'_> {
     /// The events of a body that is an object, an array of them, or objects on lines of their own.
     ///
-    /// With `is_ndjson` each line stands for itself; else the first value decides.
+    /// With `is_ndjson` each line stands for itself; else the first value decides. Of too many
+    /// events one more than may be is looked at.
     ///
     /// # Errors
     /// The fault, if the body is none of these; nothing of it is taken then.
@@ -127,7 +166,7 @@ impl EventReader<'_> {
         let start = behind_white_space(bytes, 0);
         if start == bytes.len() {
             let message = "expected an object, an array or lines of them, found nothing".to_owned();
-            return Err(BodyFault { message, at: start });
+            return Err(BodyFault { is_too_large: false, message, at: start });
         }
         let mut spans = Vec::new();
         if is_ndjson {
@@ -157,16 +196,18 @@ impl EventReader<'_> {
         match self.event(body, range.clone(), spans) {
             Ok(event) => Ok(Ok(event)),
             Err(Fault::Syntax(fault)) => Err(at_place(&fault, range.start)),
-            Err(Fault::Refused(refusal)) => {
-                Err(BodyFault { message: refusal.reason, at: range.start })
-            }
+            Err(Fault::Refused(refusal)) => Err(BodyFault {
+                is_too_large: range.len() > self.limits.event_bytes_max,
+                message: refusal.reason,
+                at: range.start,
+            }),
         }
     }
 
     /// Each line by itself.
     fn lines(&self, body: &Body, spans: &mut Vec<Span>) -> Events {
         let (bytes, mut events, mut start) = (body.bytes(), Vec::new(), 0);
-        while start < bytes.len() {
+        while start < bytes.len() && events.len() <= self.limits.events_max {
             let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
             let (first, last) = (behind_blanks(bytes, start).min(end), end);
             if first < last {
@@ -198,7 +239,7 @@ impl EventReader<'_> {
         };
         let event =
             |element: Range<usize>| self.event(body, element, spans).map_err(Fault::into_refusal);
-        Ok(elements.into_iter().map(event).collect())
+        Ok(elements.into_iter().take(self.limits.events_max + 1).map(event).collect())
     }
 
     /// The event in a range that holds one value and white space.
@@ -219,8 +260,8 @@ impl EventReader<'_> {
             && behind_white_space(bytes, end).min(range.end) == range.end
             && end <= range.end
         {
-            let (id, facts) = self.look_into(&body.padded, spans);
-            return Ok(Event { text: EventText::InBody(range.start..end), id, facts });
+            let facts = self.look_into(&body.padded, spans);
+            return Ok(Event { text: EventText::InBody(range.start..end), facts });
         }
         self.odd_event(&body.text()[range])
     }
@@ -239,18 +280,20 @@ impl EventReader<'_> {
         let mut spans = Vec::new();
         let skimmed = skim(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
         debug_assert!(skimmed.is_some(), "the two readers disagree about {text}");
-        let (id, facts) = self.look_into(&padded, &mut spans);
-        Ok(Event { text: EventText::Own(text), id, facts })
+        let facts = self.look_into(&padded, &mut spans);
+        Ok(Event { text: EventText::Own(text), facts })
     }
 
     /// What the collector needs of an event's members; of equal keys the last counts.
-    fn look_into(&self, bytes: &[u8], spans: &mut Vec<Span>) -> (Option<Uuid>, EventFacts) {
+    fn look_into(&self, bytes: &[u8], spans: &mut Vec<Span>) -> EventFacts {
         let (mut id, mut name, mut via, mut cart) = (None, "", None, None);
         for Span { key, value } in spans.iter() {
             let value_bytes = &bytes[value.clone()];
             match &bytes[key.clone()] {
                 b"\"event_id\"" => {
-                    id = plain_text(value_bytes).and_then(|t| Uuid::try_parse(t).ok())
+                    id = plain_text(value_bytes).and_then(|t| Uuid::try_parse(t).ok());
+                    // What a client has that forgot to make one is nobody's own.
+                    id = id.filter(|id: &Uuid| !id.is_nil() && !id.is_max());
                 }
                 b"\"event\"" => name = plain_text(value_bytes).unwrap_or_default(),
                 b"\"via\"" => via = via_of(value_bytes),
@@ -258,17 +301,22 @@ impl EventReader<'_> {
                 _ => {}
             }
         }
-        let kind = EventKind::of(name);
+        let mut kind = EventKind::of(name);
         let renews = self.renewing.is_empty() || self.renewing.iter().any(|known| known == name);
         let items = match cart {
             Some(cart) if kind != EventKind::Other => self.items(bytes, cart, spans),
-            _ => Vec::new(),
+            _ => None,
         };
-        (id, EventFacts { kind, renews, via, items })
+        if items.is_none() && kind == EventKind::CartUpdate {
+            // It does not say what the cart is; an empty list would.
+            kind = EventKind::Other;
+        }
+        let items = items.unwrap_or_default();
+        EventFacts { id, kind, renews, via, items }
     }
 
-    /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`.
-    fn items(&self, bytes: &[u8], cart: usize, spans: &mut Vec<Span>) -> Vec<ItemFacts> {
+    /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`; none if there is no list.
+    fn items(&self, bytes: &[u8], cart: usize, spans: &mut Vec<Span>) -> Option<Vec<ItemFacts>> {
         let depth_max = self.limits.depth_max;
         let member = |spans: &[Span], name: &[u8]| {
             spans
@@ -277,15 +325,15 @@ impl EventReader<'_> {
                 .find(|span| &bytes[span.key.clone()] == name)
                 .map(|s| s.value.clone())
         };
-        if bytes[cart] != b'{' || skim(self.cpu, bytes, cart, depth_max, spans).is_none() {
-            return Vec::new();
+        if bytes[cart] != b'{' {
+            return None;
         }
-        let Some(list) = member(spans, b"\"items\"") else { return Vec::new() };
-        if bytes[list.start] != b'['
-            || skim(self.cpu, bytes, list.start, depth_max, spans).is_none()
-        {
-            return Vec::new();
+        skim(self.cpu, bytes, cart, depth_max, spans)?;
+        let list = member(spans, b"\"items\"")?;
+        if bytes[list.start] != b'[' {
+            return None;
         }
+        skim(self.cpu, bytes, list.start, depth_max, spans)?;
         let elements: Vec<usize> =
             spans.iter().take(ITEMS_MAX).map(|span| span.value.start).collect();
         let mut items = Vec::with_capacity(elements.len());
@@ -295,10 +343,10 @@ impl EventReader<'_> {
             }
             let sku = member(spans, b"\"sku\"").and_then(|sku| text_of(&bytes[sku]));
             let quantity = member(spans, b"\"quantity\"");
-            let quantity = quantity.and_then(|q| std::str::from_utf8(&bytes[q]).ok()?.parse().ok());
+            let quantity = quantity.and_then(|quantity| quantity_of(&bytes[quantity]));
             items.extend(sku.map(|sku| ItemFacts { sku, quantity }));
         }
-        items
+        Some(items)
     }
 }
 
@@ -332,7 +380,7 @@ fn at_place(fault: &JsonFault, start: usize) -> BodyFault {
             format!("expected {}, found {found}", fault.expected)
         }
     };
-    BodyFault { message, at: start + fault.at }
+    BodyFault { is_too_large: false, message, at: start + fault.at }
 }
 
 fn behind_white_space(bytes: &[u8], mut at: usize) -> usize {
@@ -363,6 +411,14 @@ fn text_of(value: &[u8]) -> Option<String> {
         _ => None,
     };
     text.filter(|text| !text.is_empty() && text.len() <= SKU_BYTES_MAX)
+}
+
+/// A number, or a text that is one: `2`, `2.0`, `"2"`; less than none is none at all.
+fn quantity_of(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?.trim_matches('"');
+    let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
+    // A float that is too large or below 0 becomes the nearest number that there is.
+    text.parse().ok().or_else(|| number().map(|number| number.ceil() as u64))
 }
 
 /// `"ad"` as `{"channel":"ad"}`, an object as it is; others, and long ones, are none.

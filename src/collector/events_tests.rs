@@ -10,7 +10,7 @@ fn limits() -> Limits {
 fn read_as(text: &str, is_ndjson: bool) -> Result<Events, BodyFault> {
     let limits = limits();
     let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
-    reader.read(&Body::new(text.as_bytes().to_vec())?, is_ndjson)
+    reader.read(&Body::new(text.as_bytes().to_vec()).unwrap(), is_ndjson)
 }
 
 fn read(text: &str) -> Result<Events, BodyFault> {
@@ -85,13 +85,15 @@ fn a_broken_body_is_refused_with_the_place() {
         (r#"[{"a":1},"#, 9, "expected a value, found the end of the text"),
         ("17", 0, "expected an object, found `17`"),
         (r#"{"a":1} x"#, 8, "expected the end of the value, found `x`"),
-        ("{\"a\":\"\\ud800\"}", 6, "expected surrogates in pairs, found `\\ud800`"),
     ];
     for (text, at, message) in cases {
-        assert_eq!(fault(text), BodyFault { message: message.into(), at }, "{text}");
+        let expected = BodyFault { is_too_large: false, message: message.into(), at };
+        assert_eq!(fault(text), expected, "{text}");
     }
+    assert!(fault(&format!("{{\"a\":\"{}\"}}", "x".repeat(200))).is_too_large);
     let fault = Body::new(b"{\"a\":\"\xff\"}".to_vec()).unwrap_err();
-    assert_eq!(fault, BodyFault { message: "expected UTF-8, found byte 0xff".into(), at: 6 });
+    let (message, before) = ("expected UTF-8, found byte 0xff".into(), "{\"a\":\"".into());
+    assert_eq!(fault, NotUtf8 { message, before });
 }
 
 #[test]
@@ -101,16 +103,16 @@ fn a_few_members_are_looked_at_wherever_they_stand() {
     let reader = EventReader { limits: &limits, renewing: &renewing, cpu: Cpu::best() };
     let text = concat!(
         r#"{"x":{"event":"no"},"cart":{"n":1,"items":[{"sku":"7"},{"sku":8,"quantity":2},"#,
-        r#"{"sku":""},{"sku":"a\"b","quantity":"3"},9]},"event_id":"x","via":{"channel":"ad"},"#,
+        r#"{"sku":""},{"sku":"a\"b","quantity":"x"},9]},"event_id":"x","via":{"channel":"ad"},"#,
         r#""event":"cart_add","event_id":"0199f000-0000-7000-8000-000000000001"}"#,
     );
     let body = Body::new(text.as_bytes().to_vec()).unwrap();
     let event = reader.read(&body, false).unwrap().remove(0).unwrap();
-    assert_eq!(event.id, Uuid::try_parse("0199f000-0000-7000-8000-000000000001").ok());
     let item = |sku: &str, quantity| ItemFacts { sku: sku.into(), quantity };
     assert_eq!(
         event.facts,
         EventFacts {
+            id: Uuid::try_parse("0199f000-0000-7000-8000-000000000001").ok(),
             kind: EventKind::CartAdd,
             renews: false,
             via: Some(r#"{"channel":"ad"}"#.into()),
@@ -186,4 +188,54 @@ fn check(body: &Body, is_ndjson: bool) {
             assert!(matches!(read_json(text, 4).unwrap().kind, JsonKind::Object(_)), "{text}");
         }
     }
+}
+
+#[test]
+fn half_a_surrogate_pair_becomes_a_replacement_character_and_nothing_else_changes() {
+    for (sent, taken) in [
+        (r#"{"t":"a\ud83d"}"#, r#"{"t":"a\ufffd"}"#),
+        (r#"{"t":"\uDE00\uD83D\uDE00\uD83D"}"#, r#"{"t":"\ufffd\uD83D\uDE00\ufffd"}"#),
+        (r#"{"t":"\\ud83d","u":"\u00e9"}"#, r#"{"t":"\\ud83d","u":"\u00e9"}"#),
+        (r#"{"t":"\\\ud83d"}"#, r#"{"t":"\\\ufffd"}"#),
+        (r#"{"t":"\ud83d\n"}"#, r#"{"t":"\ufffd\n"}"#),
+    ] {
+        assert_eq!(shown(sent, false), [taken]);
+    }
+    assert!(Body::new(br"\ud8".to_vec()).is_ok(), "too short to be one");
+}
+
+#[test]
+fn quantities_are_read_however_they_are_written() {
+    for (text, quantity) in [
+        ("2", Some(2)),
+        ("2.0", Some(2)),
+        ("\"3\"", Some(3)),
+        ("0", Some(0)),
+        ("-1", Some(0)),
+        ("1e99", Some(u64::MAX)),
+        ("null", None),
+        ("\"many\"", None),
+    ] {
+        assert_eq!(quantity_of(text.as_bytes()), quantity, "{text}");
+    }
+}
+
+#[test]
+fn a_cart_that_is_not_said_is_not_an_empty_one() {
+    let facts = |cart: &str| {
+        read(&format!(r#"{{"event":"cart_update"{cart}}}"#)).unwrap().remove(0).unwrap().facts
+    };
+    assert_eq!(facts(r#","cart":{"items":[]}"#).kind, EventKind::CartUpdate);
+    for cart in ["", r#","cart":null"#, r#","cart":{}"#, r#","cart":{"items":null}"#] {
+        assert_eq!(facts(cart).kind, EventKind::Other, "{cart}");
+    }
+}
+
+#[test]
+fn ids_that_are_everybodys_are_nobodys() {
+    let id =
+        |id: &str| read(&format!(r#"{{"event_id":"{id}"}}"#)).unwrap().remove(0).unwrap().facts.id;
+    assert_eq!(id("00000000-0000-0000-0000-000000000000"), None);
+    assert_eq!(id("ffffffff-ffff-ffff-ffff-ffffffffffff"), None);
+    assert!(id("00000000-0000-0000-0000-000000000001").is_some());
 }

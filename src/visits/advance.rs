@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::attribution::{Attribution, AttributionRules, EventFacts, attribute, is_over};
+use super::counted::CountedEvents;
 use super::ids::Ids;
 use super::record::{ShortCookie, VisitorRecord};
 
@@ -42,7 +43,8 @@ pub struct VisitOutcome {
 
 /// Applies events of one visitor, in their order, to what is known.
 ///
-/// Without a record the cookie says which visit goes on, if it does. A clock that steps back ends
+/// Without a record the cookie says which visit goes on, if it does. An event that comes again
+/// counts once. A clock that steps back ends
 /// no visit: a visit's time never goes back.
 pub(super) fn advance(
     known: Option<VisitorRecord>,
@@ -64,27 +66,71 @@ pub(super) fn advance(
     record.revision += 1;
     let mut outcomes = Vec::with_capacity(events.len());
     for event in events {
-        record.seq = record.seq.saturating_add(1);
         if event.renews {
             record.seen_ms = record.seen_ms.max(now_ms);
         }
-        let VisitorRecord { touch, cart, .. } = &mut record;
-        let attribution = attribute(touch, cart, event, now_ms, &rules.attribution);
-        outcomes.push(VisitOutcome { long, short: record.short, seq: record.seq, attribution });
+        let (seq, attribution) = count(&mut record, event, now_ms, &rules.attribution);
+        outcomes.push(VisitOutcome { long, short: record.short, seq, attribution });
     }
     (record, outcomes)
 }
 
+/// Counts an event, unless it was counted already; gives its number and what led to it.
+fn count(
+    record: &mut VisitorRecord,
+    event: &EventFacts,
+    now_ms: i64,
+    rules: &AttributionRules,
+) -> (u64, Attribution) {
+    let VisitorRecord { touch, cart, counted, seq, .. } = record;
+    let ago = counted.ago(event.id);
+    if let Some(ago) = ago.filter(|ago| ago < seq) {
+        return (*seq - ago, attribute_again(record, event, now_ms, rules));
+    }
+    // Of a visit that is over it gets a number in the present one, but that is all it changes.
+    *seq = seq.saturating_add(1);
+    counted.count(event.id);
+    let seq = *seq;
+    if ago.is_some() {
+        return (seq, attribute_again(record, event, now_ms, rules));
+    }
+    let attribution = attribute(touch, cart, event, now_ms, rules);
+    if event.kind.takes_off() {
+        counted.keep(event.id, &attribution);
+    }
+    (seq, attribution)
+}
+
+/// What led to an event that was counted already.
+fn attribute_again(
+    record: &VisitorRecord,
+    event: &EventFacts,
+    now_ms: i64,
+    rules: &AttributionRules,
+) -> Attribution {
+    if let Some(attribution) = record.counted.attribution(event.id) {
+        return attribution.clone();
+    }
+    // What it put into the cart is there, with its `via`; its own is in force or was followed.
+    let event = EventFacts { via: None, ..event.clone() };
+    let (mut touch, mut cart) = (record.touch.clone(), record.cart.clone());
+    attribute(&mut touch, &mut cart, &event, now_ms, rules)
+}
+
 fn fresh(now_ms: i64) -> VisitorRecord {
-    let short = Uuid::nil();
-    VisitorRecord { short, seq: 0, seen_ms: now_ms, revision: 0, touch: None, cart: Vec::new() }
+    of_visit(Uuid::nil(), 0, now_ms)
+}
+
+/// A record that knows of the visit alone.
+fn of_visit(short: Uuid, seq: u64, seen_ms: i64) -> VisitorRecord {
+    let (touch, cart, counted) = (None, Vec::new(), CountedEvents::default());
+    VisitorRecord { short, seq, seen_ms, revision: 0, touch, cart, counted }
 }
 
 /// Who brings the cookie may have written it: a time to come would make a visit without end.
 fn of_cookie(cookie: ShortCookie, now_ms: i64) -> VisitorRecord {
     let ShortCookie { short, seen_ms, seq } = cookie;
-    let seen_ms = seen_ms.min(now_ms);
-    VisitorRecord { short, seq, seen_ms, revision: 0, touch: None, cart: Vec::new() }
+    of_visit(short, seq, seen_ms.min(now_ms))
 }
 
 #[cfg(test)]

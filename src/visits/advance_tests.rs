@@ -1,5 +1,5 @@
 use super::*;
-use crate::visits::{CountedIds, EventKind, Touching};
+use crate::visits::{CountedIds, EventKind, ItemFacts, Touching};
 
 const TTL: i64 = 30 * 60_000;
 
@@ -17,7 +17,7 @@ fn rules() -> VisitRules {
 }
 
 fn event(renews: bool) -> EventFacts {
-    EventFacts { kind: EventKind::Other, renews, via: None, items: Vec::new() }
+    EventFacts { id: None, kind: EventKind::Other, renews, via: None, items: Vec::new() }
 }
 
 /// A visitor whose events are played one by one.
@@ -92,4 +92,87 @@ fn a_record_is_kept_as_long_as_anything_in_it_counts() {
     assert_eq!(rules.record_ttl_ms(), TTL);
     rules.attribution.cart_ttl_ms = 2 * TTL;
     assert_eq!(rules.record_ttl_ms(), 2 * TTL);
+}
+
+/// A visitor's events, written as `a: cart_add 7 via ad` with an id, a kind, a sku and a `via`.
+fn told(text: &str) -> EventFacts {
+    let (id, rest) = text.split_once(": ").unwrap();
+    let (what, via) = rest.split_once(" via ").map_or((rest, None), |(w, v)| (w, Some(v)));
+    let (name, sku) = what.split_once(' ').unwrap_or((what, ""));
+    let items = match sku {
+        "" => Vec::new(),
+        sku => vec![ItemFacts { sku: sku.into(), quantity: Some(1) }],
+    };
+    let id = Some(Uuid::from_u64_pair(1, id.bytes().next().unwrap().into()));
+    let (kind, via) = (EventKind::of(name), via.map(str::to_owned));
+    EventFacts { id, kind, renews: true, via, items }
+}
+
+/// Plays events at their times; each must get its number within the visit and its `via`.
+fn play(case: &str, steps: &[(i64, &str, u64, &str)]) {
+    let (mut known, ids) = (None, CountedIds::default());
+    let mut rules = rules();
+    rules.attribution.via_ttl_ms = 10 * TTL;
+    rules.attribution.cart_ttl_ms = 10 * TTL;
+    for (now_ms, text, seq, via) in steps {
+        let long = Uuid::from_u64_pair(7, 7);
+        let (record, outcomes) = advance(known, long, None, &[told(text)], *now_ms, &rules, &ids);
+        // As the store keeps it.
+        known = Some(VisitorRecord::decode(&record.encode().unwrap()).unwrap());
+        let found = outcomes[0].attribution.via.as_deref().unwrap_or("-");
+        assert_eq!((outcomes[0].seq, found), (*seq, *via), "{case}: {text}");
+    }
+}
+
+#[test]
+fn an_event_that_comes_again_counts_once() {
+    play(
+        "an item that was added once is gone when one is removed",
+        &[
+            (0, "a: cart_add 7 via ad", 1, "ad"),
+            (1, "a: cart_add 7 via ad", 1, "ad"),
+            (2, "b: cart_remove 7", 2, "ad"),
+            (3, "c: cart_add 7 via mail", 3, "mail"),
+        ],
+    );
+    play(
+        "a purchase gets what it got, though its items have left the cart",
+        &[
+            (0, "a: cart_add 7 via ad", 1, "ad"),
+            (1, "b: page_view via mail", 2, "mail"),
+            (2, "c: purchase 7", 3, "ad"),
+            (3, "d: click", 4, "mail"),
+            (4, "c: purchase 7", 3, "ad"),
+        ],
+    );
+    play(
+        "a purchase that comes again takes off nothing that was added since",
+        &[
+            (0, "a: cart_add 7 via ad", 1, "ad"),
+            (1, "b: purchase 7", 2, "ad"),
+            (2, "c: cart_add 7 via mail", 3, "mail"),
+            (3, "b: purchase 7", 2, "ad"),
+            (4, "d: purchase 7 via search", 4, "mail"),
+        ],
+    );
+    play(
+        "a touch that another one followed is not in force again",
+        &[
+            (0, "a: page_view via ad", 1, "ad"),
+            (1, "b: page_view via mail", 2, "mail"),
+            (2, "a: page_view via ad", 1, "mail"),
+            (3, "c: cart_add 7", 3, "mail"),
+        ],
+    );
+    play(
+        "one of a visit that is over has a number in the next one, and changes nothing else",
+        &[
+            (0, "a: cart_add 7 via ad", 1, "ad"),
+            (1, "b: click", 2, "ad"),
+            (2 * TTL, "a: cart_add 7 via ad", 1, "ad"),
+            (2 * TTL, "a: cart_add 7 via ad", 1, "ad"),
+            (2 * TTL, "c: cart_remove 7", 2, "ad"),
+            (2 * TTL, "d: cart_add 7 via mail", 3, "mail"),
+        ],
+    );
 }

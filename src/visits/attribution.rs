@@ -15,8 +15,11 @@
 //!
 //! An event about items has the `via` of its items if they agree, else none; the items' own stand
 //! beside it, one by one. The touch of the event itself comes before its items are fixed.
+//!
+//! An event that comes again (`counted`) changes neither touch nor cart, and gets what it got.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// What led somewhere: the text of a JSON object on one line, `{"channel":"ad","campaign":"fall"}`.
 pub type Via = String;
@@ -95,11 +98,18 @@ impl EventKind {
             _ => EventKind::Other,
         }
     }
+
+    /// Whether it takes off the items that it names.
+    pub(super) fn takes_off(self) -> bool {
+        matches!(self, EventKind::CartRemove | EventKind::Purchase)
+    }
 }
 
 /// What the rules need to know of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFacts {
+    /// The client's own id, if it is a UUID: by it an event that comes again is known.
+    pub id: Option<Uuid>,
     /// What it does to the cart.
     pub kind: EventKind,
     /// Whether it renews the visit.
@@ -120,7 +130,7 @@ pub struct ItemFacts {
 }
 
 /// An item and what led it to the cart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemVia {
     /// Which one.
     pub sku: String,
@@ -129,7 +139,7 @@ pub struct ItemVia {
 }
 
 /// What an event is attributed to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribution {
     /// The event's own.
     pub via: Option<Via>,
@@ -162,11 +172,14 @@ pub(super) fn attribute(
     if event.kind == EventKind::CartUpdate {
         cart.retain(|item| event.items.iter().any(|told| told.sku == item.sku));
     }
-    let of_item = |told: &ItemFacts| ItemVia {
-        sku: told.sku.clone(),
-        via: change_item(cart, told, event.kind, in_force, now_ms),
-    };
-    let items: Vec<ItemVia> = event.items.iter().map(of_item).collect();
+    let mut items: Vec<ItemVia> = Vec::with_capacity(event.items.len());
+    for told in &event.items {
+        // On several lines of one event it is still the same item.
+        let before = items.iter().find(|item| item.sku == told.sku).map(|item| item.via.clone());
+        let via = change_item(cart, told, event.kind, in_force, now_ms);
+        let via = before.filter(|_| event.kind.takes_off()).unwrap_or(via);
+        items.push(ItemVia { sku: told.sku.clone(), via });
+    }
     let excess = cart.len().saturating_sub(rules.cart_items_max);
     cart.drain(..excess);
     let via = match items.split_first() {
@@ -193,11 +206,10 @@ fn change_item(
     now_ms: i64,
 ) -> Option<Via> {
     let place = cart.iter().position(|item| item.sku == told.sku);
-    let takes_off = matches!(kind, EventKind::CartRemove | EventKind::Purchase);
     let Some(place) = place else {
         let via = in_force.cloned();
-        if !takes_off {
-            let quantity = told.quantity.unwrap_or(1);
+        let quantity = told.quantity.unwrap_or(1);
+        if !kind.takes_off() && quantity > 0 {
             let sku = told.sku.clone();
             cart.push(CartItem { sku, quantity, via: via.clone(), at_ms: now_ms });
         }

@@ -16,7 +16,8 @@ fn event(text: &str) -> EventFacts {
         ItemFacts { sku: sku.into(), quantity: quantity.map(|q| q.parse().unwrap()) }
     };
     let items = items.split(", ").filter(|item| !item.is_empty()).map(item).collect();
-    EventFacts { kind: EventKind::of(name), renews: true, via: via.map(str::to_owned), items }
+    let (kind, via) = (EventKind::of(name), via.map(str::to_owned));
+    EventFacts { id: None, kind, renews: true, via, items }
 }
 
 /// What an event got, as a case writes it: `ad`, or `ad; 7=ad, 8=-` for items.
@@ -176,6 +177,22 @@ fn the_table_of_cases_holds() {
             &[
                 (0, "cart_add(1, 2, 3, 4) via ad", "ad; 1=ad, 2=ad, 3=ad, 4=ad"),
                 (1, "purchase(1, 2) via mail", "-; 1=mail, 2=ad"),
+            ],
+        ),
+        (
+            "none of an item puts nothing into the cart",
+            &[
+                (0, "cart_add(7x0) via ad", "ad; 7=ad"),
+                (1, "cart_update(7x0)", "ad; 7=ad"),
+                (2, "cart_add(7) via mail", "mail; 7=mail"),
+            ],
+        ),
+        (
+            "an item on two lines of a purchase is one item",
+            &[
+                (0, "cart_add(7) via ad", "ad; 7=ad"),
+                (1, "purchase(7x1, 7x1) via mail", "ad; 7=ad, 7=ad"),
+                (2, "purchase(7)", "mail; 7=mail"),
             ],
         ),
         (

@@ -19,7 +19,8 @@ fn rules() -> VisitRules {
 }
 
 fn request(long: Option<u64>, events: usize) -> VisitRequest {
-    let event = EventFacts { kind: EventKind::Other, renews: true, via: None, items: Vec::new() };
+    let event =
+        EventFacts { id: None, kind: EventKind::Other, renews: true, via: None, items: Vec::new() };
     let long = long.map(|long| Uuid::from_u64_pair(9, long));
     VisitRequest { long, cookie: None, events: vec![event; events] }
 }

@@ -37,8 +37,13 @@ impl House {
 
     /// An event of a visitor: the visit's id and the event's number.
     async fn event(&self, visitor: u64) -> Result<(Uuid, u64)> {
-        let event =
-            EventFacts { kind: EventKind::Other, renews: true, via: None, items: Vec::new() };
+        let event = EventFacts {
+            id: None,
+            kind: EventKind::Other,
+            renews: true,
+            via: None,
+            items: Vec::new(),
+        };
         let long = Some(Uuid::from_u64_pair(9, visitor));
         let request = VisitRequest { long, cookie: None, events: vec![event] };
         let outcomes = self.desk.serve(&[request], 0).await?;

@@ -8,8 +8,8 @@
 //! record     {…,"seq":5,…,"cart":[{"sku":"7","quantity":1,"via":{"channel":"ad"},…}]}
 //! ```
 //!
-//! - `record`, `advance` and `attribution` are the rules: pure functions of what is known of a
-//!   visitor, an event and the time.
+//! - `record`, `advance`, `attribution` and `counted` are the rules: pure functions of what is
+//!   known of a visitor, an event and the time.
 //! - [`VisitStore`] keeps records: embedded, in Redis, or in two places while they move. It changes
 //!   a record only if that still is what was read, so that processes that serve the same visitor at
 //!   once agree.
@@ -19,6 +19,7 @@
 mod advance;
 mod attribution;
 mod backfill;
+mod counted;
 mod desk;
 mod embedded;
 mod ids;
@@ -34,6 +35,7 @@ pub use attribution::{
     Attribution, AttributionRules, EventFacts, EventKind, ItemFacts, ItemVia, Touching, Via,
 };
 pub use backfill::{Backfill, BackfillProgress, CutOverReport, StoreComparison};
+pub use counted::CountedEvents;
 pub use desk::{VisitDesk, VisitRequest};
 pub use embedded::{EmbeddedSettings, EmbeddedVisitStore};
 #[cfg(test)]

@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attribution::{CartItem, Touch};
+use super::counted::CountedEvents;
 use crate::error::{Error, Result};
 
 /// What is known of a visitor. Stored as JSON, which an operator can read:
 ///
 /// ```json
-/// {"short":"0199…","seq":4,"seen_ms":1795233900123,"revision":9,"touch":null,"cart":[]}
+/// {"short":"0199…","seq":4,"seen_ms":1795233900123,"revision":9,"touch":null,"cart":[],
+///  "counted":{"marks":"1h8…"}}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VisitorRecord {
@@ -28,6 +30,9 @@ pub struct VisitorRecord {
     /// What lies in the cart, and what led it there.
     #[serde(default)]
     pub cart: Vec<CartItem>,
+    /// Which events were counted lately.
+    #[serde(default)]
+    pub counted: CountedEvents,
 }
 
 impl VisitorRecord {
@@ -125,6 +130,7 @@ mod tests {
             revision: 9,
             touch: None,
             cart: Vec::new(),
+            counted: CountedEvents::default(),
         };
         assert_eq!(VisitorRecord::decode(&record.encode().unwrap()).unwrap(), record);
         let error = VisitorRecord::decode(b"PONG").unwrap_err();

@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(body) => body,
         Err(fault) => {
             assert!(std::str::from_utf8(bytes).is_err());
-            assert!(fault.at < bytes.len());
+            assert!(fault.before.len() < bytes.len());
             return;
         }
     };

@@ -4,6 +4,8 @@
 mod advance;
 #[path = "../../src/visits/attribution.rs"]
 mod attribution;
+#[path = "../../src/visits/counted.rs"]
+mod counted;
 #[path = "../../src/visits/ids.rs"]
 mod ids;
 #[path = "../../src/visits/record.rs"]
@@ -11,5 +13,6 @@ mod record;
 
 pub use advance::*;
 pub use attribution::*;
+pub use counted::*;
 pub use ids::*;
 pub use record::*;
