@@ -15,6 +15,9 @@ pub(super) const HEADER_BYTES: usize = 16;
 /// Bytes of a frame's lines at most: what claims to be longer is no frame.
 pub(super) const LINES_BYTES_MAX: usize = 256 << 20;
 
+/// Bytes of lines after which a frame is closed: what is read at a time stays small.
+const FRAME_BYTES: usize = 8 << 20;
+
 /// How a frame begins.
 pub(super) const MAGIC: [u8; 4] = *b"ASF1";
 
@@ -32,8 +35,49 @@ pub(super) enum Next {
     Broken,
 }
 
+/// Frames one after the other, for one write.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    bytes: Vec<u8>,
+    /// Where the frame that is filled begins, and how many lines it has.
+    open: Option<(usize, u32)>,
+}
+
+impl Frames {
+    /// Forgets all; the memory stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.open = None;
+    }
+
+    /// Adds a line, with its line end.
+    pub fn push(&mut self, line: &[u8]) {
+        let (start, lines) = self.open.unwrap_or((self.bytes.len(), 0));
+        if lines == 0 {
+            self.bytes.resize(start + HEADER_BYTES, 0);
+        }
+        self.bytes.extend_from_slice(line);
+        self.open = Some((start, lines + 1));
+        if self.bytes.len() - start >= FRAME_BYTES {
+            self.seal();
+        }
+    }
+
+    /// Ends the frame that is filled.
+    pub fn seal(&mut self) {
+        if let Some((start, lines)) = self.open.take() {
+            seal_frame(&mut self.bytes[start..], lines);
+        }
+    }
+
+    /// All frames, once they are sealed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Puts a frame's header into `frame`, which has room for it in front of the lines.
-pub(super) fn seal_frame(frame: &mut [u8], lines: u32) {
+fn seal_frame(frame: &mut [u8], lines: u32) {
     let bytes = u32::try_from(frame.len() - HEADER_BYTES).unwrap_or(u32::MAX);
     frame[..4].copy_from_slice(&MAGIC);
     frame[4..8].copy_from_slice(&bytes.to_le_bytes());
@@ -110,6 +154,19 @@ mod tests {
         assert_eq!(read(), (Next::Frame { lines: 0 }, Vec::new()));
         assert_eq!(read(), (Next::Frame { lines: 1 }, b"c\n".to_vec()));
         assert_eq!(read(), (Next::End, Vec::new()));
+    }
+
+    #[test]
+    fn many_lines_become_frames_that_are_each_short_enough_to_be_read() {
+        let (mut frames, line) = (Frames::default(), [&[b'x'; 1 << 20][..], b"\n"].concat());
+        (0..20).for_each(|_| frames.push(&line));
+        frames.seal();
+        let (mut file, mut buffer, mut counts) = (frames.bytes(), Vec::new(), Vec::new());
+        while let Next::Frame { lines } = read_frame(&mut file, &mut buffer).unwrap() {
+            assert_eq!(buffer.len(), lines as usize * line.len());
+            counts.push(lines);
+        }
+        assert_eq!((counts, file.len()), (vec![8, 8, 4], 0));
     }
 
     #[test]

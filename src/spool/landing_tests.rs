@@ -13,6 +13,7 @@ const NOW: i64 = 1_795_235_400_000;
 
 fn open(folder: &TempDir) -> Spool {
     let settings = SpoolSettings {
+        collector: "web-1".into(),
         folder: folder.path().join("spool"),
         path: "dt=%Y-%m-%d/hr=%H".into(),
         time_zone: chrono_tz::UTC,
@@ -31,12 +32,7 @@ fn append(spool: &mut Spool, number: u64) {
 }
 
 fn landing(spool: &Spool, folder: &TempDir, store: Store) -> Landing {
-    let settings = LandingSettings {
-        store,
-        collector: "web-1".into(),
-        spool: folder.path().join("spool"),
-        ids_bytes_max: 32,
-    };
+    let settings = LandingSettings { store, spool: folder.path().join("spool"), ids_bytes_max: 32 };
     Landing::new(settings, spool.backlog().clone())
 }
 
@@ -114,7 +110,7 @@ async fn another_object_of_that_name_is_not_taken_for_our_own() {
     spool.end();
     let segment = spool.backlog().first().unwrap();
     let landing = landing(&spool, &folder, place.clone());
-    let name = place.path_of(&landing.object_name(&segment)).unwrap();
+    let name = place.path_of(&segment.name.object_name()).unwrap();
     store.put(&name, PutPayload::from_static(b"another")).await.unwrap();
     let error = landing.drain(|_| ()).await.unwrap_err();
     assert!(error.to_string().contains("holds something else"), "{error}");
@@ -160,4 +156,55 @@ async fn ids_are_kept_up_to_a_bound() {
     let names = fs::read_dir(folder.path().join("spool")).unwrap();
     let ids = names.filter(|name| name.as_ref().unwrap().path().extension().is_some());
     assert_eq!(ids.count(), 2);
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_landed_as_far_as_it_can_be_read_and_put_aside() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    (0..3).for_each(|number| append(&mut spool, number));
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let mut bytes = fs::read(&segment.path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment.path, &bytes).unwrap();
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    assert_eq!(objects(&store).await[0].1.lines().count(), 2);
+    assert!(!segment.path.exists());
+    assert_eq!(fs::read(segment.path.with_extension("damaged")).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn bytes_behind_a_write_that_failed_do_not_land() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let bytes = fs::read(&segment.path).unwrap();
+    // As if the frame that was refused could not be cut off again.
+    fs::write(&segment.path, [&bytes[..], &bytes[..]].concat()).unwrap();
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    assert_eq!(objects(&store).await[0].1.lines().count(), 1);
+    assert!(!segment.path.exists());
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_of_segments_is_freed_by_landing_them() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    // A device that is always full stands for the file of ids.
+    let ids = folder.path().join("spool").join(segment.name.ids_name());
+    std::os::unix::fs::symlink("/dev/full", ids).unwrap();
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    assert_eq!(objects(&store).await.len(), 1);
+    assert!(!segment.path.exists(), "its space is free");
+    assert_eq!(spool.backlog().bytes(), 0);
 }

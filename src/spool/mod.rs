@@ -3,7 +3,7 @@
 //! ```text
 //! lines      {"event_id":"0199…",…}\n{"event_id":"0199…",…}\n     of many requests
 //! frame      length, lines, checksum, the lines' bytes              one write, one fdatasync
-//! segment    spool/dt=2026-11-21,hr=13,0199….spool                  frames of one hour
+//! segment    spool/dt=2026-11-21,hr=13,web-1.0199….spool            frames of one hour
 //! object     raw/dt=2026-11-21/hr=13/web-1-0199….ndjson.zst         put if none is there
 //! ids        spool/0199….ids                                        the segment's event ids
 //! ```
@@ -16,7 +16,8 @@
 //! | while the segment is removed | ids without a segment | keeps them as recent ids |
 //!
 //! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
-//! put twice is put under one name, and the second time finds it there.
+//! put twice is put under one name, and the second time finds it there. A segment whose checksums
+//! do not hold is landed as far as they do, and then put aside as `….damaged`.
 
 mod backlog;
 mod frame;

@@ -17,11 +17,10 @@ pub struct RecentIds {
 impl RecentIds {
     /// Knows at least the last `ids_min` ids.
     pub fn new(ids_min: usize) -> Self {
-        RecentIds {
-            generation_max: ids_min.max(1),
-            young: HashSet::default(),
-            old: HashSet::default(),
-        }
+        // All the memory at once: growing would stop all requests for as long as it takes to move
+        // half a million ids.
+        let generation = || HashSet::with_capacity_and_hasher(ids_min, Default::default());
+        RecentIds { generation_max: ids_min.max(1), young: generation(), old: generation() }
     }
 
     /// Whether an id was taken lately.
@@ -32,7 +31,8 @@ impl RecentIds {
     /// Notes that an id was taken.
     pub fn insert(&mut self, id: u128) {
         if self.young.len() >= self.generation_max {
-            self.old = std::mem::take(&mut self.young);
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
         }
         self.young.insert(id);
     }

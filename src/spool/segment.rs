@@ -10,11 +10,13 @@ use super::frame::{HEADER_BYTES, MAGIC, Next, read_frame};
 
 const EXTENSION: &str = "spool";
 
-/// What a segment's name says: `dt=2026-11-21,hr=13,0199….spool`.
+/// What a segment's name says: `dt=2026-11-21,hr=13,web-1.0199….spool`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SegmentName {
     /// The object's folder below the landing's place: `dt=2026-11-21/hr=13`.
     pub folder: String,
+    /// The name of the collector that began it.
+    pub collector: String,
     /// The segment's own id; ids of later segments sort behind.
     pub id: Uuid,
 }
@@ -22,7 +24,15 @@ pub(super) struct SegmentName {
 impl SegmentName {
     /// The file's name.
     pub fn file_name(&self) -> String {
-        format!("{},{}.{EXTENSION}", self.folder.replace('/', ","), self.id)
+        let SegmentName { folder, collector, id } = self;
+        format!("{},{collector}.{id}.{EXTENSION}", folder.replace('/', ","))
+    }
+
+    /// The object's name: `dt=2026-11-21/hr=13/web-1-0199….ndjson.zst`.
+    pub fn object_name(&self) -> String {
+        let SegmentName { folder, collector, id } = self;
+        let name = format!("{collector}-{id}.ndjson.zst");
+        if folder.is_empty() { name } else { format!("{folder}/{name}") }
     }
 
     /// The name of the file with the segment's event ids.
@@ -32,9 +42,10 @@ impl SegmentName {
 
     fn parse(file_name: &str) -> Option<Self> {
         let stem = file_name.strip_suffix(EXTENSION)?.strip_suffix('.')?;
-        let (folder, id) = stem.rsplit_once(',').unwrap_or(("", stem));
+        let (folder, rest) = stem.rsplit_once(',')?;
+        let (collector, id) = rest.split_once('.')?;
         let id = Uuid::try_parse(id).ok()?;
-        Some(SegmentName { folder: folder.replace(',', "/"), id })
+        Some(SegmentName { folder: folder.replace(',', "/"), collector: collector.to_owned(), id })
     }
 }
 
@@ -137,18 +148,19 @@ pub(super) struct Damage {
     pub torn_bytes: u64,
 }
 
-/// Reads all whole frames of a segment; `each` gets their lines.
+/// Reads all whole frames of a segment's first `bytes`; `each` gets their lines.
 ///
 /// # Errors
 /// What reading says, or `each`.
 pub(super) fn read_segment(
     path: &Path,
+    bytes: u64,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Damage> {
     let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
-    let (mut buffer, mut at, mut damage) = (Vec::new(), 0, Damage::default());
+    let (mut buffer, mut at, mut damage) = (Vec::new(), 0_u64, Damage::default());
     loop {
-        match read_frame(&mut file, &mut buffer)? {
+        match read_frame(&mut file.by_ref().take(bytes - at), &mut buffer)? {
             Next::Frame { .. } => {
                 each(&buffer)?;
                 at += (HEADER_BYTES + buffer.len()) as u64;
@@ -157,7 +169,7 @@ pub(super) fn read_segment(
             Next::Broken => {
                 file.seek(SeekFrom::Start(at))?;
                 let mut rest = Vec::new();
-                file.read_to_end(&mut rest)?;
+                file.by_ref().take(bytes - at).read_to_end(&mut rest)?;
                 let Some(skipped) = next_frame(&rest)? else {
                     damage.torn_bytes = rest.len() as u64;
                     return Ok(damage);
@@ -194,11 +206,17 @@ mod tests {
 
     #[test]
     fn a_name_says_where_the_object_goes() {
-        let name =
-            SegmentName { folder: "dt=2026-11-21/hr=13".into(), id: Uuid::from_u64_pair(1, 2) };
-        let file_name = name.file_name();
-        assert_eq!(file_name, "dt=2026-11-21,hr=13,00000000-0000-0001-0000-000000000002.spool");
-        assert_eq!(SegmentName::parse(&file_name), Some(name));
+        let id = Uuid::from_u64_pair(1, 2);
+        let id_text = "00000000-0000-0001-0000-000000000002";
+        for (folder, file, object) in [
+            ("dt=2026-11-21/hr=13", "dt=2026-11-21,hr=13,web-1.", "dt=2026-11-21/hr=13/web-1-"),
+            ("", ",web-1.", "web-1-"),
+        ] {
+            let name = SegmentName { folder: folder.into(), collector: "web-1".into(), id };
+            assert_eq!(name.file_name(), format!("{file}{id_text}.spool"));
+            assert_eq!(name.object_name(), format!("{object}{id_text}.ndjson.zst"));
+            assert_eq!(SegmentName::parse(&name.file_name()), Some(name));
+        }
         for foreign in ["x.spool", "00000000-0000-0001-0000-000000000002.ids", "a,b", ".spool"] {
             assert_eq!(SegmentName::parse(foreign), None, "{foreign}");
         }

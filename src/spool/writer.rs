@@ -11,18 +11,20 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use super::backlog::Backlog;
-use super::frame::{HEADER_BYTES, seal_frame};
+use super::frame::Frames;
 use super::recent::RecentIds;
 use super::segment::{
     OpenSegment, SealedSegment, SegmentName, ids_of, list_segments, read_segment,
 };
 use crate::error::{Error, Result};
-use crate::store::durable::{create_folders, disk_error};
+use crate::store::durable::{create_folders, disk_error, sync_folder};
 use crate::visits::Ids;
 
 /// How the spool is written.
 #[derive(Debug, Clone)]
 pub struct SpoolSettings {
+    /// The collector's name, with which objects' names begin.
+    pub collector: String,
     /// The folder, which holds nothing else.
     pub folder: PathBuf,
     /// The object's folder by arrival time, in `strftime`'s terms: `dt=%Y-%m-%d/hr=%H`.
@@ -62,7 +64,7 @@ pub struct Spool {
     open: Option<OpenSegment>,
     backlog: Backlog,
     recent: RecentIds,
-    frame: Vec<u8>,
+    frames: Frames,
     /// Gives segments their ids.
     ids: Arc<dyn Ids>,
     /// Held as long as the spool is open.
@@ -88,8 +90,9 @@ impl Spool {
                 backlog.push(segment);
             }
         }
-        let (open, frame) = (None, Vec::new());
-        Ok(Spool { settings, open, backlog, recent, frame, ids, _lock: lock })
+        sync_folder(folder)?;
+        let (open, frames) = (None, Frames::default());
+        Ok(Spool { settings, open, backlog, recent, frames, ids, _lock: lock })
     }
 
     /// What waits for the object store.
@@ -109,32 +112,32 @@ impl Spool {
     /// [`Error::Unavailable`] if they are not durable; then none of them is taken.
     pub fn append(&mut self, append: &Append, now_ms: i64) -> Result<usize> {
         self.end_if_due(now_ms);
-        self.frame.clear();
-        self.frame.resize(HEADER_BYTES, 0);
+        self.frames.clear();
         let (mut start, mut taken) = (0, 0);
         let mut own = HashSet::with_capacity(append.entries.len());
         for entry in &append.entries {
             let id = entry.id.as_u128();
             if !self.recent.contains(id) && own.insert(id) {
-                self.frame.extend_from_slice(&append.lines[start..entry.end]);
+                self.frames.push(&append.lines[start..entry.end]);
                 taken += 1;
             }
             start = entry.end;
         }
         if taken > 0 {
-            seal_frame(&mut self.frame, taken);
-            self.write_frame(now_ms)?;
+            self.frames.seal();
+            self.write_frames(now_ms)?;
             own.into_iter().for_each(|id| self.recent.insert(id));
         }
-        Ok(append.entries.len() - taken as usize)
+        Ok(append.entries.len() - taken)
     }
 
-    fn write_frame(&mut self, now_ms: i64) -> Result<()> {
+    fn write_frames(&mut self, now_ms: i64) -> Result<()> {
         let folder = &self.settings.folder;
         let open = match &mut self.open {
             Some(open) => open,
             slot => {
                 let name = SegmentName {
+                    collector: self.settings.collector.clone(),
                     folder: object_folder(&self.settings, now_ms)?,
                     id: self.ids.next(now_ms),
                 };
@@ -143,7 +146,7 @@ impl Spool {
                 slot.insert(created.map_err(failed)?)
             }
         };
-        let written = open.append(&self.frame);
+        let written = open.append(self.frames.bytes());
         let path = open.path.clone();
         self.backlog.set_open_bytes(open.bytes);
         written.map_err(|failed| {
@@ -193,7 +196,7 @@ fn object_folder(settings: &SpoolSettings, now_ms: i64) -> Result<String> {
 fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Option<SealedSegment>> {
     let path = &segment.path;
     let failed = |error| disk_error("recovering", path, &error);
-    let damage = read_segment(path, |lines| {
+    let damage = read_segment(path, segment.bytes, |lines| {
         ids_of(lines).for_each(|id| recent.insert(id));
         Ok(())
     });
@@ -208,10 +211,11 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Option<
     if damage.torn_bytes > 0 {
         let torn_bytes = damage.torn_bytes;
         tracing::info!(segment = %path.display(), torn_bytes, "cutting off a broken write");
-        let file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
         segment.bytes -= torn_bytes;
-        file.set_len(segment.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     }
+    // A frame may be whole that was not synced yet; from now on it is known, and must stay.
+    let file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+    file.set_len(segment.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     if segment.bytes == 0 {
         fs::remove_file(path).map_err(failed)?;
         return Ok(None);

@@ -12,6 +12,7 @@ const MINUTE: i64 = 60_000;
 
 fn settings(folder: &TempDir) -> SpoolSettings {
     SpoolSettings {
+        collector: "web-1".into(),
         folder: folder.path().join("spool"),
         path: "dt=%Y-%m-%d/hr=%H".into(),
         time_zone: chrono_tz::Asia::Tokyo,
@@ -44,7 +45,7 @@ fn sealed(spool: &Spool) -> Vec<(String, Vec<u64>)> {
     let mut found = Vec::new();
     while let Some(segment) = spool.backlog().first() {
         let mut numbers = Vec::new();
-        read_segment(&segment.path, |lines| {
+        read_segment(&segment.path, segment.bytes, |lines| {
             numbers.extend(ids_of(lines).map(|id| id as u64));
             Ok(())
         })
