@@ -91,6 +91,8 @@ fn a_redis_that_is_slow_or_gone_refuses_and_recovers_by_itself() {
     let taken = browser.send("POST", "/v1/events", &anonymous, page().to_string()).unwrap();
     assert_eq!(taken.status, 204);
     redis.pause(false);
+    // Nobody sends events to a collector that is not ready: it must be so again without any.
+    wait_until("it is ready again", || browser.get("/readyz").status == 200);
     assert_eq!(visit_of(&mut browser), visit);
     let redis = redis.restart();
     assert_eq!(visit_of(&mut browser), visit);
@@ -126,7 +128,7 @@ fn visits_move_to_another_store_while_traffic_flows_and_stores_fail() {
         .collect();
     let mut busy = collector.browser();
     let visit = visit_of(&mut busy);
-    assert_eq!(visits(&folder, &["backfill"]).0, 64, "old: the backfill would be outrun");
+    assert_eq!(visits(&folder, &["backfill"]).0, 78, "old: the backfill would be outrun");
     for phase in ["dual", "new_first", "new"] {
         assert_eq!(visits(&folder, &["phase", phase]).0, 0, "{phase}");
         assert_eq!(visits(&folder, &["status"]).1["phase"], phase);
@@ -161,4 +163,14 @@ fn visits_move_to_another_store_while_traffic_flows_and_stores_fail() {
         metrics.contains("ashiato_collector_visits_phase{phase=\"new\"} 1")
     });
     assert!(collector.stop().success());
+    // The next move does not begin where this one ended.
+    let next = config.replace("127.0.0.1", "localhost").replace(
+        "old]\nkind = \"embedded\"",
+        &format!("old]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"", redis.port),
+    );
+    std::fs::write(folder.path().join("collector.toml"), next).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+    command.args(["collect", "--config", "collector.toml", "--listen", "127.0.0.1:0"]);
+    finish(command.current_dir(folder.path()))
+        .fails_with(78, &["is of a move from data/visits", "in phase new", "remove it"]);
 }

@@ -26,8 +26,12 @@ pub(super) fn visits(args: &VisitsArgs, environment: &Environment) -> Result<u8>
     }
     let request = match &args.command {
         VisitsCommand::Status => ControlRequest::Status,
-        VisitsCommand::Phase { phase } => ControlRequest::Phase { phase: *phase },
-        VisitsCommand::Backfill { restart } => ControlRequest::Backfill { restart: *restart },
+        VisitsCommand::Phase { phase, force } => {
+            ControlRequest::Phase { phase: *phase, force: *force }
+        }
+        VisitsCommand::Backfill { restart, back } => {
+            ControlRequest::Backfill { restart: *restart, back: *back }
+        }
         VisitsCommand::Report => ControlRequest::Report,
     };
     let mut shown = Shown::new();

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Only who may write the collector's folder reaches it. The phase that was asked for lies beside
-//! it, so that a collector starts again in the phase in which it stopped.
+//! it, so that a collector starts again in the phase in which it stopped, and so do the places that
+//! visits move between: the next move is not to begin in the last one's phase.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use super::config::CollectorConfig;
+use super::config::{CollectorConfig, VisitStoreConfig};
 use crate::error::{Error, Result};
-use crate::store::durable::{disk_error, read_file, write_atomically};
+use crate::store::durable::{disk_error, read_file, remove_file, write_atomically};
 use crate::visits::{Backfill, BackfillProgress, MigratingVisitStore, Phase};
 
 /// What a command asks.
@@ -34,11 +35,15 @@ pub enum ControlRequest {
     Phase {
         /// Which one.
         phase: Phase,
+        /// Even if visits change their ids by that.
+        force: bool,
     },
     /// To copy what the new store lacks.
     Backfill {
         /// From the beginning, not from where the last one ended.
         restart: bool,
+        /// What the old store lacks, on a way back.
+        back: bool,
     },
     /// Whether the new store has all that the old one has.
     Report,
@@ -48,6 +53,7 @@ pub enum ControlRequest {
 #[derive(Debug, Clone)]
 pub struct Control {
     data: PathBuf,
+    places: [String; 2],
     migration: Option<MigratingVisitStore>,
     record_ttl: Duration,
 }
@@ -56,7 +62,7 @@ impl Control {
     pub(super) fn new(config: &CollectorConfig, migration: Option<MigratingVisitStore>) -> Self {
         let record_ttl_ms = u64::try_from(config.visits.record_ttl_ms()).unwrap_or(0);
         let record_ttl = Duration::from_millis(record_ttl_ms);
-        Control { data: config.data.clone(), migration, record_ttl }
+        Control { data: config.data.clone(), places: places_of(config), migration, record_ttl }
     }
 
     fn migration(&self) -> Result<&MigratingVisitStore> {
@@ -78,14 +84,24 @@ impl Control {
             ControlRequest::Status => {
                 Ok(json!({"phase": migration.phase(), "counts": migration.counts()}))
             }
-            ControlRequest::Phase { phase } => {
-                write_phase(&self.data, phase)?;
+            ControlRequest::Phase { phase, force } => {
                 let before = migration.phase();
+                if !force {
+                    check_step(migration, phase).await?;
+                }
+                if before == Phase::Old {
+                    // What changed meanwhile, a backfill that was begun before knows nothing of.
+                    remove_file(&backfill_path(&self.data, false))?;
+                    remove_file(&backfill_path(&self.data, true))?;
+                }
+                self.write_phase(phase)?;
                 migration.switch(phase);
                 tracing::info!(%before, %phase, "visits go by another phase");
                 Ok(json!({"phase": phase, "before": before}))
             }
-            ControlRequest::Backfill { restart } => self.backfill(migration, restart, out).await,
+            ControlRequest::Backfill { restart, back } => {
+                self.backfill(migration, restart, back, out).await
+            }
             ControlRequest::Report => {
                 let report = migration.compare().await?;
                 serde_json::to_value(report).map_err(|error| Error::Bug(error.to_string()))
@@ -93,10 +109,17 @@ impl Control {
         }
     }
 
+    fn write_phase(&self, phase: Phase) -> Result<()> {
+        let path = phase_path(&self.data);
+        let kept = serde_json::to_vec(&Move { phase, places: self.places.clone() });
+        write_atomically(&path.with_extension("tmp"), &path, &kept.unwrap_or_default())
+    }
+
     async fn backfill(
         &self,
         migration: &MigratingVisitStore,
         restart: bool,
+        back: bool,
         out: &mut (impl AsyncWriteExt + Unpin),
     ) -> Result<Value> {
         if !matches!(migration.phase(), Phase::Dual | Phase::NewFirst) {
@@ -106,8 +129,9 @@ impl Control {
                 migration.phase()
             )));
         }
-        let backfill = Backfill { stores: migration.clone(), record_ttl: self.record_ttl };
-        let path = self.data.join("backfill.json");
+        let stores = if back { migration.reversed() } else { migration.clone() };
+        let backfill = Backfill { stores, record_ttl: self.record_ttl };
+        let path = backfill_path(&self.data, back);
         let mut progress = BackfillProgress::default();
         if let Some(bytes) = read_file(&path)?.filter(|_| !restart) {
             let kept: BackfillProgress = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -127,39 +151,101 @@ impl Control {
     }
 }
 
-/// The phase in which the collector stopped; the first one if there is none.
-pub(super) fn read_phase(data: &Path) -> Result<Phase> {
-    let path = phase_path(data);
-    let Some(bytes) = read_file(&path)? else { return Ok(Phase::default()) };
-    let text = String::from_utf8_lossy(&bytes);
-    text.trim().parse().map_err(|error| Error::config(format!("{}: {error}", path.display())))
+/// How far a move has come, as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Move {
+    phase: Phase,
+    /// From where, and to where.
+    places: [String; 2],
 }
 
-fn write_phase(data: &Path, phase: Phase) -> Result<()> {
-    let path = phase_path(data);
-    write_atomically(&path.with_extension("tmp"), &path, format!("{phase}\n").as_bytes())
+/// The phase in which the collector stopped; the first one if there is none.
+///
+/// # Errors
+/// [`Error::Config`] if it was in the midst of another move, or had ended one.
+pub(super) fn read_phase(config: &CollectorConfig) -> Result<Phase> {
+    let path = phase_path(&config.data);
+    let Some(bytes) = read_file(&path)? else { return Ok(Phase::default()) };
+    let shown = path.display();
+    let kept: Move = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::config(format!("reading the phase of a move {shown}: {error}")))?;
+    let places = places_of(config);
+    if kept.places != places {
+        let [from, to] = places;
+        let ([was_from, was_to], phase) = (kept.places, kept.phase);
+        return Err(Error::config(format!(
+            "visits are to move from {from} to {to}, but {shown} is of a move from {was_from} to \
+             {was_to}, in phase {phase}: remove it to begin the new move in phase old, or, if a \
+             store only has a new address, correct its `places`"
+        )));
+    }
+    Ok(kept.phase)
+}
+
+/// Where visits move from and to; the same twice where they do not move.
+fn places_of(config: &CollectorConfig) -> [String; 2] {
+    match &config.visit_store {
+        VisitStoreConfig::Migrating { old, new } => [old, new].map(|s| s.place(&config.data)),
+        store => [store.place(&config.data), store.place(&config.data)],
+    }
 }
 
 fn phase_path(data: &Path) -> PathBuf {
-    data.join("visits-phase")
+    data.join("visits-phase.json")
+}
+
+fn backfill_path(data: &Path, back: bool) -> PathBuf {
+    data.join(if back { "backfill-back.json" } else { "backfill.json" })
+}
+
+/// That a phase is next to the present one, and that the store that will serve alone knows all.
+async fn check_step(migration: &MigratingVisitStore, phase: Phase) -> Result<()> {
+    let before = migration.phase();
+    let steps = (phase as usize).abs_diff(before as usize);
+    if steps > 1 {
+        return Err(Error::config(format!(
+            "visits are in phase {before}, and {phase} is {steps} steps away: go by one at a time, \
+             as collectors in neighbouring phases agree about visits and others do not"
+        )));
+    }
+    if steps == 0 || !matches!(phase, Phase::Old | Phase::New) {
+        return Ok(());
+    }
+    let report = migration.compare().await?;
+    let (is_safe, behind, command) = match phase {
+        Phase::New => (report.safe, &report.comparison, "backfill"),
+        _ => (report.back_safe, &report.back, "backfill --back"),
+    };
+    if is_safe {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the store that would serve alone is behind in {} records, whose visits would change their \
+         ids: run `ashiato visits {command}` first, or go on with --force",
+        behind.behind
+    )))
 }
 
 fn socket_path(data: &Path) -> PathBuf {
     data.join("control.sock")
 }
 
-/// Answers commands until `stop` is cancelled.
-pub(super) async fn serve(control: Control, stop: CancellationToken) {
-    let path = socket_path(&control.data);
+/// Opens the socket.
+///
+/// # Errors
+/// [`Error::Config`] if the folder's path is too long for one, or cannot hold one.
+pub(super) fn listen(data: &Path) -> Result<UnixListener> {
+    let path = socket_path(data);
     // One that an earlier process left; the spool's lock says that it is gone.
     let _ = fs::remove_file(&path);
-    let listener = match UnixListener::bind(&path) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(%error, socket = %path.display(), "no commands are answered");
-            return;
-        }
-    };
+    UnixListener::bind(&path).map_err(|error| {
+        let shown = path.display();
+        Error::config(format!("opening the control socket {shown}: {error}; set another `data`"))
+    })
+}
+
+/// Answers commands until `stop` is cancelled.
+pub(super) async fn serve(control: Control, listener: UnixListener, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -170,7 +256,7 @@ pub(super) async fn serve(control: Control, stop: CancellationToken) {
             tokio::spawn(async move { converse(&control, stream).await });
         }
     }
-    let _ = fs::remove_file(&path);
+    let _ = fs::remove_file(socket_path(&control.data));
 }
 
 async fn converse(control: &Control, stream: UnixStream) {
@@ -183,9 +269,8 @@ async fn converse(control: &Control, stream: UnixStream) {
         Ok(request) => control.answer(request, &mut writing).await,
         Err(error) => Err(error),
     };
-    let mut last = done.unwrap_or_else(|error| {
-        json!({"error": error.to_string(), "retry": matches!(error, Error::Unavailable(_))})
-    });
+    let mut last =
+        done.unwrap_or_else(|error| json!({"error": error.to_string(), "code": error.exit_code()}));
     if let Value::Object(members) = &mut last {
         members.insert("done".to_owned(), true.into());
     }
@@ -223,9 +308,13 @@ pub async fn ask_control(
         let answer: Value = serde_json::from_str(&line)
             .map_err(|error| Error::Bug(format!("reading the collector's answer: {error}")))?;
         if let Some(error) = answer["error"].as_str() {
-            let retry = answer["retry"] == true;
-            let kind = if retry { Error::Unavailable } else { Error::Usage };
-            return Err(kind(error.to_owned()));
+            let error = error.to_owned();
+            return Err(match answer["code"].as_u64() {
+                Some(64) => Error::Usage(error),
+                Some(78) => Error::config(error),
+                Some(70) => Error::Bug(error),
+                _ => Error::Unavailable(error),
+            });
         }
         if answer["done"] == true {
             return Ok(answer);

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::migrating::{MigratingVisitStore, Phase, put_if_newer, revision};
-use super::store::{Swap, VisitorId};
+use super::record::VisitorRecord;
+use super::store::{Swap, Swapped, VisitorId};
 use crate::error::Result;
 
 /// Records of one page.
@@ -47,10 +48,24 @@ impl Backfill {
         let page = self.stores.old.scan(progress.next.as_deref(), PAGE_RECORDS).await?;
         let mut next = progress.clone();
         next.records += page.records.len() as u64;
-        for (visitor, found) in self.stores.behind(page.records).await? {
-            let ttl = self.record_ttl;
-            let swap = Swap { visitor, expected: None, new: found, ttl };
-            next.copied += u64::from(put_if_newer(&*self.stores.new, swap).await?);
+        let behind = self.stores.behind(page.records).await?;
+        let to_swap = |Behind { visitor, record, expected }: Behind| Swap {
+            visitor,
+            expected,
+            new: record,
+            ttl: self.record_ttl,
+        };
+        let swaps: Vec<Swap> = behind.into_iter().map(to_swap).collect();
+        let swapped = match swaps.is_empty() {
+            true => Vec::new(),
+            false => self.stores.new.swap(&swaps).await?,
+        };
+        for (swap, swapped) in swaps.into_iter().zip(swapped) {
+            next.copied += match swapped {
+                Swapped::Stored => 1,
+                // Traffic was faster; whoever is newer stays.
+                Swapped::Conflict => u64::from(put_if_newer(&*self.stores.new, swap).await?),
+            };
         }
         next.done = page.next.is_none();
         next.next = page.next;
@@ -80,6 +95,18 @@ pub struct CutOverReport {
     pub reason: String,
     /// How the stores compare.
     pub comparison: StoreComparison,
+    /// Whether the old store alone would know all that the new one knows, for a way back.
+    pub back_safe: bool,
+    /// How the stores compare that way round.
+    pub back: StoreComparison,
+}
+
+/// A record of the old store that the new one lacks or has older.
+struct Behind {
+    visitor: VisitorId,
+    record: Vec<u8>,
+    /// What the new store has.
+    expected: Option<Vec<u8>>,
 }
 
 /// Visitors that a report names.
@@ -87,30 +114,38 @@ const EXAMPLES_MAX: usize = 10;
 
 impl MigratingVisitStore {
     /// Those of the old store's records that the new store lacks or has older.
-    async fn behind(&self, old: Vec<(VisitorId, Vec<u8>)>) -> Result<Vec<(VisitorId, Vec<u8>)>> {
+    async fn behind(&self, old: Vec<(VisitorId, Vec<u8>)>) -> Result<Vec<Behind>> {
         let visitors: Vec<VisitorId> = old.iter().map(|(visitor, _)| *visitor).collect();
         let new = self.new.load(&visitors).await?;
         let mut behind = Vec::new();
-        for ((visitor, found), new) in old.into_iter().zip(new) {
-            let found = Some(found);
-            if revision(&found)? > revision(&new)? {
-                behind.extend(found.map(|found| (visitor, found)));
+        for ((visitor, record), expected) in old.into_iter().zip(new) {
+            if VisitorRecord::decode(&record)?.revision > revision(&expected)? {
+                behind.push(Behind { visitor, record, expected });
             }
         }
         Ok(behind)
     }
 
-    /// Compares all records; a visitor in whom traffic and comparison met is looked at again.
+    /// Compares all records both ways: what the new store would lack without the old one, and what
+    /// the old one would lack on a way back.
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] if one of the stores cannot be asked.
     pub async fn compare(&self) -> Result<CutOverReport> {
+        let comparison = self.compare_to_new().await?;
+        let back = self.reversed().compare_to_new().await?;
+        Ok(self.judge(comparison, back))
+    }
+
+    /// Compares all records of the old store; a visitor in whom traffic and comparison met is
+    /// looked at again.
+    async fn compare_to_new(&self) -> Result<StoreComparison> {
         let mut comparison = StoreComparison::default();
         let mut from = None;
         loop {
             let page = self.old.scan(from.as_deref(), PAGE_RECORDS).await?;
             comparison.records += page.records.len() as u64;
-            for (visitor, _) in self.behind(page.records).await? {
+            for Behind { visitor, .. } in self.behind(page.records).await? {
                 let Some(found) = self.old.load(&[visitor]).await?.pop().flatten() else {
                     continue;
                 };
@@ -122,12 +157,12 @@ impl MigratingVisitStore {
             }
             from = page.next;
             if from.is_none() {
-                return Ok(self.judge(comparison));
+                return Ok(comparison);
             }
         }
     }
 
-    fn judge(&self, comparison: StoreComparison) -> CutOverReport {
+    fn judge(&self, comparison: StoreComparison, back: StoreComparison) -> CutOverReport {
         let phase = self.phase();
         let written = matches!(phase, Phase::Dual | Phase::NewFirst);
         let (safe, reason) = match (written, comparison.behind) {
@@ -138,6 +173,7 @@ impl MigratingVisitStore {
                 (false, format!("the new store is behind in {behind} records: run the backfill"))
             }
         };
-        CutOverReport { phase, safe, reason, comparison }
+        let back_safe = phase == Phase::Old || back.behind == 0;
+        CutOverReport { phase, safe, reason, comparison, back_safe, back }
     }
 }

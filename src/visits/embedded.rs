@@ -7,11 +7,12 @@
 //!
 //! A record lies in the generation in which it was written last, and older ones may hold what it
 //! was before. So nothing is ever deleted one by one: a generation of which all records are over is
-//! dropped, and so is the oldest one when the store outgrows its bound.
+//! dropped, and so is the oldest one when the store outgrows its bound; a generation that is large
+//! ends before its time, so that this takes only the oldest records.
 //!
 //! An error of the disk (a full one, say) closes the database, and the next use opens it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,10 @@ use crate::store::WallClock;
 
 /// Spans of time that a record's time is cut into.
 const GENERATIONS: i64 = 4;
+/// Of the bytes on disk, the part at which another generation begins before its time.
+const SIZE_PARTS: u64 = 8;
+/// Records in memory, of which there are at most twice as many.
+const PRESENT_MAX: usize = 32_768;
 /// Memory for blocks that were read.
 const CACHE_BYTES: u64 = 32 << 20;
 /// Bytes of the journal, after which the tables are written for which it is kept.
@@ -39,7 +44,8 @@ pub struct EmbeddedSettings {
     pub folder: PathBuf,
     /// How long a record is of use after it was written.
     pub record_ttl: Duration,
-    /// Bytes on disk beyond which the oldest records are dropped.
+    /// Bytes on disk beyond which the oldest records are dropped, without the journal, which has
+    /// some 128 MiB at most.
     pub size_bytes_max: u64,
 }
 
@@ -115,6 +121,28 @@ impl EmbeddedSettings {
 struct Opened {
     database: Database,
     generations: BTreeMap<i64, Keyspace>,
+    /// Records of those who are here: each event reads its visitor's record twice.
+    present: Present,
+}
+
+/// Records that were written lately, as they are now, up to a number.
+#[derive(Debug, Default)]
+struct Present {
+    young: HashMap<VisitorId, Vec<u8>>,
+    old: HashMap<VisitorId, Vec<u8>>,
+}
+
+impl Present {
+    fn get(&self, visitor: VisitorId) -> Option<&Vec<u8>> {
+        self.young.get(&visitor).or_else(|| self.old.get(&visitor))
+    }
+
+    fn insert(&mut self, visitor: VisitorId, record: Vec<u8>) {
+        if self.young.len() >= PRESENT_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(visitor, record);
+    }
 }
 
 impl Opened {
@@ -143,11 +171,14 @@ impl Opened {
                 generations.insert(number, keyspace);
             }
         }
-        Ok(Opened { database, generations })
+        Ok(Opened { database, generations, present: Present::default() })
     }
 
     /// The newest record of a visitor.
     fn get(&self, visitor: VisitorId) -> fjall::Result<Option<Vec<u8>>> {
+        if let Some(record) = self.present.get(visitor) {
+            return Ok(Some(record.clone()));
+        }
         for generation in self.generations.values().rev() {
             if let Some(value) = generation.get(visitor.as_bytes())? {
                 return Ok(Some(value.to_vec()));
@@ -193,35 +224,41 @@ impl Opened {
             outcomes.push(Swapped::Stored);
         }
         batch.commit()?;
+        for (visitor, record) in pending {
+            self.present.insert(visitor, record.to_vec());
+        }
         Ok(outcomes)
     }
 
-    /// Drops generations that are over, and the oldest ones of too many bytes.
+    /// Drops generations that are over, and the oldest ones of too many bytes; begins another one
+    /// where the newest is large, so that what is dropped at a time is a small part.
     fn sweep(&mut self, store: &EmbeddedVisitStore) -> fjall::Result<()> {
         let span = store.span();
-        self.current(span)?;
+        let newest = self.current(span)?;
         while let Some((number, _)) = self.generations.first_key_value()
             && number + GENERATIONS < span
         {
             self.drop_oldest()?;
         }
-        if self.database.disk_space()? <= store.settings.size_bytes_max {
-            return Ok(());
+        let size_bytes_max = store.settings.size_bytes_max;
+        if newest.disk_space() > size_bytes_max / SIZE_PARTS {
+            let number = self.generations.last_key_value().map_or(span, |(number, _)| *number);
+            self.begin(number + 1)?;
         }
-        if self.generations.len() == 1 {
-            let newest = self.generations.last_key_value().map_or(span, |(number, _)| *number);
-            self.begin(newest + 1)?;
+        if self.generations.values().map(Keyspace::disk_space).sum::<u64>() <= size_bytes_max {
             return Ok(());
         }
         tracing::warn!(
             folder = %store.settings.folder.display(),
-            size_bytes_max = store.settings.size_bytes_max,
+            size_bytes_max,
             "the visit store is full: the oldest visitors are forgotten"
         );
         self.drop_oldest()
     }
 
     fn drop_oldest(&mut self) -> fjall::Result<()> {
+        // Some of them may be of that generation.
+        self.present = Present::default();
         match self.generations.pop_first() {
             Some((_, keyspace)) => self.database.delete_keyspace(keyspace),
             None => Ok(()),

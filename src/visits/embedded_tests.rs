@@ -76,22 +76,6 @@ async fn a_clock_that_steps_back_hides_no_record() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_too_large_forgets_its_oldest_records() {
-    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
-    let settings = EmbeddedSettings {
-        folder: folder.path().join("visits"),
-        record_ttl: TTL,
-        size_bytes_max: 1,
-    };
-    let store = EmbeddedVisitStore::open(settings, Arc::new(clock.clone())).unwrap();
-    store.swap(&[swap(1, None, "a")]).await.unwrap();
-    store.sweep().await.unwrap();
-    store.swap(&[swap(2, None, "b")]).await.unwrap();
-    store.sweep().await.unwrap();
-    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [None, Some(b"b".to_vec())]);
-}
-
-#[tokio::test]
 async fn pages_hold_each_record_once_and_as_it_is_now() {
     let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
     let store = open(&folder, &clock);
@@ -119,4 +103,59 @@ async fn pages_hold_each_record_once_and_as_it_is_now() {
         assert_eq!(seen[55].1, b"55 at 2000");
         assert_eq!(seen[40].1, b"40 at 1000");
     }
+}
+
+#[tokio::test]
+async fn records_that_are_no_longer_in_memory_are_read_from_disk() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let store = open(&folder, &clock);
+    for block in 0..5 {
+        let visitors = block * 20_000..(block + 1) * 20_000;
+        let swaps: Vec<Swap> = visitors.map(|n| swap(n, None, &n.to_string())).collect();
+        store.swap(&swaps).await.unwrap();
+    }
+    for visitor in [0, 39_999, 40_000, 99_999] {
+        let found = store.load(&[id(visitor)]).await.unwrap();
+        assert_eq!(found, [Some(visitor.to_string().into_bytes())], "{visitor}");
+    }
+    let slot = store.opened.lock().unwrap();
+    let present = &slot.as_ref().unwrap().present;
+    assert!(present.young.len() + present.old.len() <= 2 * PRESENT_MAX);
+    assert!(present.get(id(0)).is_none() && present.get(id(99_999)).is_some());
+}
+
+#[tokio::test]
+async fn a_store_that_outgrows_its_bound_forgets_a_small_part_at_a_time() {
+    const BOUND: u64 = 8 << 20;
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let settings = EmbeddedSettings {
+        folder: folder.path().join("visits"),
+        record_ttl: TTL,
+        size_bytes_max: BOUND,
+    };
+    let store = EmbeddedVisitStore::open(settings, Arc::new(clock.clone())).unwrap();
+    let mut random = 1_u64;
+    for round in 0..40 {
+        let swaps: Vec<Swap> = (0..500)
+            .map(|n| {
+                // What does not compress.
+                let bytes = (0..1000).map(|_| {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (random >> 56) as u8
+                });
+                Swap { new: bytes.collect(), ..swap(round * 500 + n, None, "") }
+            })
+            .collect();
+        store.swap(&swaps).await.unwrap();
+        let newest = |slot: &Opened| slot.generations.values().next_back().unwrap().clone();
+        let newest = newest(store.opened.lock().unwrap().as_ref().unwrap());
+        newest.rotate_memtable_and_wait().unwrap();
+        store.sweep().await.unwrap();
+    }
+    let all: Vec<VisitorId> = (0..20_000).map(id).collect();
+    let known = store.load(&all).await.unwrap();
+    let first = known.iter().position(Option::is_some).unwrap();
+    assert!(known[first..].iter().all(Option::is_some), "the oldest go first");
+    let kept = (20_000 - first) as u64 * 1000;
+    assert!((BOUND / 4..=BOUND).contains(&kept), "{kept} bytes of {BOUND} are kept");
 }

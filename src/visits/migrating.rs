@@ -13,6 +13,8 @@
 //! `dual` holds records that are behind, and only the old one can say so. `refused` means that
 //! requests get 503 and come again: a wrong id cannot be called back, a late event can.
 //!
+//! While the new store is away in `dual` nobody waits for it: it is asked once a second, beside.
+//!
 //! Both stores are changed by comparing, the old one always first. So collectors in neighbouring
 //! phases agree, as they do while a switch goes round; switch by one phase at a time, and wait
 //! until all collectors are there. Going back from `new` loses what the old store never saw.
@@ -20,7 +22,8 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -82,6 +85,9 @@ pub struct MigrationCounts {
     pub new_missed: u64,
 }
 
+/// How often a new store that is away in `dual` is asked whether it is back.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 struct Counters {
     compared: AtomicU64,
@@ -99,6 +105,8 @@ pub struct MigratingVisitStore {
     pub new: Arc<dyn VisitStore>,
     phase: Arc<AtomicU8>,
     counters: Arc<Counters>,
+    /// Whether the new store was away when it was asked last, in `dual`.
+    new_is_away: Arc<AtomicBool>,
 }
 
 /// One visitor's records in both stores.
@@ -120,7 +128,14 @@ impl MigratingVisitStore {
     /// Two stores, in a phase.
     pub fn new(old: Arc<dyn VisitStore>, new: Arc<dyn VisitStore>, phase: Phase) -> Self {
         let phase = Arc::new(AtomicU8::new(phase as u8));
-        MigratingVisitStore { old, new, phase, counters: Arc::default() }
+        let (counters, new_is_away) = (Arc::default(), Arc::default());
+        MigratingVisitStore { old, new, phase, counters, new_is_away }
+    }
+
+    /// The way back: what was new is old.
+    pub fn reversed(&self) -> Self {
+        let (old, new) = (Arc::clone(&self.new), Arc::clone(&self.old));
+        MigratingVisitStore { old, new, ..self.clone() }
     }
 
     /// The present phase.
@@ -146,6 +161,11 @@ impl MigratingVisitStore {
 
     /// Both stores' records; in `dual` a new store that is away has none.
     async fn load_both(&self, visitors: &[VisitorId], phase: Phase) -> Result<Option<Vec<Pair>>> {
+        if phase == Phase::Dual && self.new_is_away.load(Relaxed) {
+            // Nobody waits for it again until it answers.
+            self.counters.new_missed.fetch_add(1, Relaxed);
+            return Ok(None);
+        }
         let (old, new) = futures::join!(self.old.load(visitors), self.new.load(visitors));
         let (old, new) = match (old?, new) {
             (old, Ok(new)) => (old, new),
@@ -165,11 +185,22 @@ impl MigratingVisitStore {
         pairs.collect::<Result<Vec<Pair>>>().map(Some)
     }
 
-    /// The new store missed something; the visit goes on by the old one.
+    /// The new store missed something; the visit goes on by the old one, alone until the new one
+    /// answers again.
     fn miss(&self, error: &crate::error::Error) {
-        if self.counters.new_missed.fetch_add(1, Relaxed).is_multiple_of(1000) {
-            tracing::warn!(%error, "the new visit store is away; the old one serves alone");
+        self.counters.new_missed.fetch_add(1, Relaxed);
+        if self.new_is_away.swap(true, Relaxed) {
+            return;
         }
+        tracing::warn!(%error, "the new visit store is away; the old one serves alone");
+        let (new, is_away) = (Arc::clone(&self.new), Arc::clone(&self.new_is_away));
+        tokio::spawn(async move {
+            while new.load(&[VisitorId::nil()]).await.is_err() {
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+            tracing::info!("the new visit store is back");
+            is_away.store(false, Relaxed);
+        });
     }
 
     /// Writes what the old store has taken to the new one too; gives those that did not go in.
