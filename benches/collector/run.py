@@ -64,7 +64,7 @@ class Watch(threading.Thread):
                 return
 
 
-def send(target, rate, seconds, events=1, connections=200, visitors=20_000):
+def send(target, rate, seconds, events=1, connections=1000, visitors=20_000):
     """Traffic; gives the generator's report and the CPU seconds that it used itself."""
     command = [ASHIATO, "load", "--target", target, "--rate", str(rate), "--events", str(events)]
     command += ["--duration", f"{seconds}s", "--warm-up", "5s"]

@@ -1,25 +1,54 @@
 //! `ashiato load`: traffic for a collector's trial.
 
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use tokio::runtime::Builder;
+
 use super::args::LoadArgs;
 use super::collect::raise_file_limit;
 use super::output;
 use super::supplies::new_runtime;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::load::{LoadSettings, load};
+use crate::store::{SystemWallClock, WallClock};
 
 /// Makes traffic and prints how it was answered.
 pub(super) fn run(args: &LoadArgs) -> Result<()> {
     raise_file_limit();
     let settings = LoadSettings {
-        target: args.target,
+        target: address_of(&args.target)?,
         rate: args.rate,
         duration: args.duration,
         warm_up: args.warm_up,
         connections: args.connections,
-        visitors: args.visitors,
+        visitors: args.visitors.unwrap_or(args.rate.ceil() as usize),
         events: args.events,
         seed: args.seed,
     };
-    let report = new_runtime(args.threads.max(1))?.block_on(load(&settings))?;
-    output::print_json(&report)
+    let clock: Arc<dyn WallClock> = Arc::new(SystemWallClock);
+    let runtime = match args.threads {
+        // One thread that hands nothing over takes less of the machine that is on trial.
+        0 | 1 => Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Unavailable(format!("making a runtime: {error}")))?,
+        threads => new_runtime(threads)?,
+    };
+    let report = runtime.block_on(load(&settings, &clock))?;
+    output::print_json(&report)?;
+    if report.answered_rate > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Unavailable(format!("none of {} requests was taken", report.requests)))
+}
+
+/// The address of a host and a port: of several, the first one.
+fn address_of(target: &str) -> Result<SocketAddr> {
+    let bare = target.trim_start_matches("http://").trim_end_matches('/');
+    let wrong = |found: &dyn std::fmt::Display| {
+        Error::Usage(format!("`--target`: expected a host and a port, found `{target}`: {found}"))
+    };
+    let mut addresses = bare.to_socket_addrs().map_err(|error| wrong(&error))?;
+    addresses.next().ok_or_else(|| wrong(&"it has no address"))
 }

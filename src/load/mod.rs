@@ -16,13 +16,16 @@ mod report;
 mod visitor;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use connection::Trial;
 pub use report::{LoadReport, Measured};
 
 use crate::error::{Error, Result};
+use crate::store::WallClock;
 
 /// What traffic to make.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,32 +48,36 @@ pub struct LoadSettings {
     pub seed: u64,
 }
 
-/// Makes traffic, and says how it was answered.
+/// Makes traffic, and says how it was answered. Events have the clock's time.
 ///
 /// # Errors
-/// [`Error::Usage`] for a rate, connections or visitors of none; [`Error::Unavailable`] if nobody
-/// listens there.
-pub async fn load(settings: &LoadSettings) -> Result<LoadReport> {
-    let LoadSettings { rate, connections, visitors, events, .. } = *settings;
-    if !(rate > 0.0 && rate.is_finite()) || connections == 0 || visitors == 0 || events == 0 {
+/// [`Error::Usage`] for a rate, a duration, connections or visitors of none;
+/// [`Error::Unavailable`] if nobody listens there.
+pub async fn load(settings: &LoadSettings, clock: &Arc<dyn WallClock>) -> Result<LoadReport> {
+    let LoadSettings { rate, duration, connections, visitors, events, .. } = *settings;
+    let is_some = rate > 0.0 && rate.is_finite() && !duration.is_zero();
+    if !is_some || connections == 0 || visitors == 0 || events == 0 {
         return Err(Error::Usage(
-            "expected a rate, connections, visitors and events of more than 0".to_owned(),
+            "expected a rate, a duration, connections, visitors and events of more than 0"
+                .to_owned(),
         ));
     }
-    // Each connection sends at its turn: the first one of a round at once, the last one at its end.
-    let turn = Duration::from_secs_f64(1.0 / rate);
-    let round = Duration::from_secs_f64(connections as f64 / rate);
-    let began = Instant::now() + Duration::from_millis(200);
+    // Whoever starts the collector at the same time need not wait for it.
+    connection::await_listener(settings.target).await?;
+    let trial = Arc::new(Trial {
+        settings: settings.clone(),
+        clock: Arc::clone(clock),
+        began: Instant::now() + Duration::from_millis(200),
+        measured: Mutex::new(Measured::new()?),
+    });
     let tasks = (0..connections).map(|number| {
-        let settings = settings.clone();
-        let first = began + turn.mul_f64(number as f64);
-        tokio::spawn(async move { connection::drive(&settings, number, began, first, round).await })
+        let trial = Arc::clone(&trial);
+        tokio::spawn(async move { connection::drive(&trial, number).await })
     });
     let tasks: Vec<_> = tasks.collect();
-    let mut measured = Measured::new()?;
     for task in tasks {
-        let one = task.await.map_err(|error| Error::Bug(format!("making traffic: {error}")))?;
-        measured.add(&one?)?;
+        task.await.map_err(|error| Error::Bug(format!("making traffic: {error}")))??;
     }
+    let measured = trial.measured.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(measured.report(settings))
 }

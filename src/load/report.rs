@@ -70,22 +70,6 @@ impl Measured {
         self.latency.saturating_record(micros);
     }
 
-    /// Adds what another connection saw.
-    ///
-    /// # Errors
-    /// None that could happen: all have the same bounds.
-    pub fn add(&mut self, other: &Measured) -> Result<()> {
-        self.latency
-            .add(&other.latency)
-            .map_err(|error| Error::Bug(format!("adding histograms: {error}")))?;
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        self.broken += other.broken;
-        self.elapsed = self.elapsed.max(other.elapsed);
-        Ok(())
-    }
-
     /// What is printed of it.
     pub fn report(&self, settings: &LoadSettings) -> LoadReport {
         let good: u64 = self.statuses.range(200..300).map(|(_, count)| count).sum();

@@ -31,7 +31,10 @@ pub(super) struct Visitor {
     agent: &'static str,
     /// Events that are left of the visit.
     left: u32,
-    in_cart: bool,
+    /// The item that is looked at.
+    item: u32,
+    /// Items in the cart.
+    cart: Vec<u32>,
 }
 
 impl Visitor {
@@ -40,7 +43,8 @@ impl Visitor {
         let mut random = Pcg64Mcg::seed_from_u64(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (service, agent) = (pick(&mut random, &SERVICES), pick(&mut random, &AGENTS));
         let left = 1 + random.next_u32() % VISIT_EVENTS_MAX;
-        Visitor { random, cookies: String::new(), service, agent, left, in_cart: false }
+        let (cookies, cart) = (String::new(), Vec::new());
+        Visitor { random, cookies, service, agent, left, item: 1, cart }
     }
 
     /// Whether the visit is over.
@@ -53,25 +57,29 @@ impl Visitor {
     }
 
     /// The body of the next request: one event, or an array of some.
-    pub fn next_body(&mut self, events: usize) -> String {
+    pub fn next_body(&mut self, events: usize, now_ms: i64) -> String {
         if events == 1 {
-            return self.next_event();
+            return self.next_event(now_ms);
         }
-        let events: Vec<String> = (0..events).map(|_| self.next_event()).collect();
+        let events: Vec<String> = (0..events).map(|_| self.next_event(now_ms)).collect();
         format!("[{}]", events.join(","))
     }
 
-    fn next_event(&mut self) -> String {
+    fn next_event(&mut self, now_ms: i64) -> String {
         self.left = self.left.saturating_sub(1);
-        let (service, item) = (self.service, self.random.next_u32() % 1000);
-        let kind = match (self.left, self.in_cart, self.random.next_u32() % 10) {
-            (0, true, _) => "purchase",
-            (_, false, 0) => "cart_add",
+        let kind = match (self.left, self.cart.len(), self.random.next_u32() % 10) {
+            (0, 1.., _) => "purchase",
+            (_, ..3, 0) => "cart_add",
             (_, _, 1 | 2) => "search",
             (_, _, 3..=5) => "click",
             _ => "page_view",
         };
-        self.in_cart |= kind == "cart_add";
+        if kind == "page_view" {
+            self.item = self.random.next_u32() % 1000;
+        }
+        let (service, item) = (self.service, self.item);
+        let time = chrono::DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
+        let time = time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let mut bits = [0; 16];
         self.random.fill_bytes(&mut bits);
         let id = uuid::Builder::from_random_bytes(bits).into_uuid();
@@ -82,7 +90,7 @@ impl Visitor {
         let _ = write!(
             event,
             concat!(
-                r#"{{"v":2,"event_id":"{id}","time":"2026-11-21T13:05:00.123+09:00","#,
+                r#"{{"v":2,"event_id":"{id}","time":"{time}","#,
                 r#""service":"{service}","event":"{kind}","user":{{"id":null}},"#,
                 r#""device":{{"screen":"393x852","language":"ja"}},"page":{{"url":"#,
                 r#""https://{service}.ashiato.example/商品/{service}-{item:04}?from=list","#,
@@ -90,6 +98,7 @@ impl Visitor {
                 r#""referrer":"https://{service}.ashiato.example/"}}"#,
             ),
             id = id,
+            time = time,
             service = service,
             kind = kind,
             item = item,
@@ -98,16 +107,39 @@ impl Visitor {
             let channel = pick(&mut self.random, &CHANNELS);
             let _ = write!(event, r#","via":{{"channel":"{channel}","campaign":"c-{item}"}}"#);
         }
-        if matches!(kind, "cart_add" | "purchase") {
-            let _ = write!(
-                event,
-                r#","cart":{{"items":[{{"sku":"{service}-1","name":"足跡の本","category":"standard","#
-            );
-            event.push_str(r#""price":1088,"quantity":1,"amount":1088}]}"#);
+        match kind {
+            "cart_add" => {
+                self.cart.push(item);
+                push_cart(&mut event, service, &[item]);
+            }
+            "purchase" => {
+                push_cart(&mut event, service, &std::mem::take(&mut self.cart));
+                let _ = write!(event, r#","order":{{"id":"O-{id}","payment":"card"}}"#);
+            }
+            _ => {}
         }
         event.push_str(r#","perf":{"load_ms":80.93}}"#);
         event
     }
+}
+
+fn push_cart(event: &mut String, service: &str, items: &[u32]) {
+    event.push_str(r#","cart":{"items":["#);
+    for (place, item) in items.iter().enumerate() {
+        event.push_str(if place == 0 { "" } else { "," });
+        let price = 100 + item;
+        let _ = write!(
+            event,
+            concat!(
+                r#"{{"sku":"{service}-{item:04}","name":"足跡の本 {item}","category":"standard","#,
+                r#""price":{price},"quantity":1,"amount":{price}}}"#,
+            ),
+            service = service,
+            item = item,
+            price = price,
+        );
+    }
+    event.push_str("]}");
 }
 
 fn pick(random: &mut Pcg64Mcg, from: &[&'static str]) -> &'static str {
@@ -116,19 +148,30 @@ fn pick(random: &mut Pcg64Mcg, from: &[&'static str]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn visitors_send_events_that_are_whole_and_never_the_same() {
         let mut ids = std::collections::HashSet::new();
+        let (mut added, mut bought) = (0, 0);
         for number in 0..50 {
             let mut visitor = Visitor::new(1, number);
             while !visitor.is_gone() {
-                let event: serde_json::Value = serde_json::from_str(&visitor.next_event()).unwrap();
+                let event: Value = serde_json::from_str(&visitor.next_event(0)).unwrap();
                 assert!(ids.insert(event["event_id"].as_str().unwrap().to_owned()));
+                assert_eq!(event["time"], "1970-01-01T00:00:00.000Z");
+                let items = event["cart"]["items"].as_array().map_or(0, Vec::len);
+                match event["event"].as_str().unwrap() {
+                    "cart_add" => added += items,
+                    "purchase" => bought += items,
+                    _ => assert_eq!(items, 0),
+                }
             }
-            let many: serde_json::Value = serde_json::from_str(&visitor.next_body(3)).unwrap();
+            let many: Value = serde_json::from_str(&visitor.next_body(3, 0)).unwrap();
             assert_eq!(many.as_array().unwrap().len(), 3);
         }
+        assert!(bought > 10 && bought <= added, "{bought} of {added}");
     }
 }
