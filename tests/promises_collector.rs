@@ -57,6 +57,37 @@ fn a_visit_goes_from_its_first_page_to_its_purchase() {
 }
 
 #[test]
+fn an_event_that_comes_again_is_stored_once_and_counts_once() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let mut browser = collector.browser();
+    let item = |name: &str, number: u64, via: Option<&str>| {
+        let mut event = event(number, name);
+        event["cart"] = json!({"items": [{"sku": "7", "quantity": 1}]});
+        if let Some(via) = via {
+            event["via"] = json!(via);
+        }
+        event
+    };
+    let add = item("cart_add", 1, Some("ad"));
+    browser.event(&add);
+    browser.event(&add);
+    // All of it is gone, though it came twice: what is added next is led there by something else.
+    browser.event(&item("cart_remove", 2, None));
+    browser.event(&item("cart_add", 3, Some("mail")));
+    let purchase = item("purchase", 4, None);
+    browser.event(&purchase);
+    browser.event(&purchase);
+    assert!(collector.stop().success());
+    let mut lines = landed(&folder.path().join("raw"));
+    lines.sort_by_key(|line| line["visit"]["seq"].as_u64());
+    let seqs: Vec<u64> = lines.iter().map(|line| line["visit"]["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    assert_eq!(lines[3]["body"]["event"], "purchase");
+    assert_eq!(lines[3]["item_via"], json!([{"sku": "7", "via": {"channel": "mail"}}]));
+}
+
+#[test]
 fn what_cannot_be_taken_is_refused_with_its_reason_and_never_acknowledged() {
     let folder = folder();
     let config = format!("{CONFIG}[limits]\nbody_bytes_max = \"4KiB\"\nevents_max = 3\n");
@@ -243,12 +274,67 @@ fn slow_and_idle_connections_are_bounded_and_harm_nobody() {
     let mut answer = String::new();
     half.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    let mut closed = Vec::new();
-    slow.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    slow.read_to_end(&mut closed).unwrap();
-    drop(idle);
+    // Who is slow, who is silent, and who only begins are all closed when their time is up.
+    let mut began = TcpStream::connect(collector.address).unwrap();
+    began.write_all(b"PRI * HT").unwrap();
+    for mut one in [slow, began].into_iter().chain(idle.into_iter().rev().take(100)) {
+        one.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        one.read_to_end(&mut Vec::new()).unwrap();
+    }
     assert!(collector.stop().success());
     assert_eq!(landed(&folder.path().join("raw")).len(), 1);
+}
+
+#[test]
+fn requests_of_one_http2_connection_are_answered_side_by_side() {
+    use http_body_util::Full;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let target = format!("http://{}/v1/events", collector.address);
+    let statuses = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let stream = tokio::net::TcpStream::connect(collector.address).await.unwrap();
+        let handshake =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let requests = (0..50).map(|number| {
+            let mut sender = sender.clone();
+            let body = Full::new(bytes::Bytes::from(event(number, "page_view").to_string()));
+            let request = hyper::Request::post(&target).body(body).unwrap();
+            async move { sender.send_request(request).await.unwrap().status().as_u16() }
+        });
+        futures::future::join_all(requests).await
+    });
+    assert_eq!(statuses, [204; 50]);
+    assert!(collector.stop().success());
+    assert_eq!(counts(&landed(&folder.path().join("raw"))).len(), 50);
+}
+
+#[test]
+fn stopping_takes_no_longer_than_it_may_and_the_next_start_lands_the_rest() {
+    let (folder, server) = (folder(), servers::s3());
+    let config = CONFIG.replace("location = \"raw\"", "location = \"s3://lake/raw\"");
+    let config = format!("stop_time_max = \"2s\"\n{config}");
+    let mut away = server.environment.clone();
+    away[0].1 = "http://127.0.0.1:9".into();
+    let collector = Collector::start(folder.path(), &config, &away);
+    for number in 0..3 {
+        collector.browser().event(&event(number, "page_view"));
+        std::thread::sleep(Duration::from_millis(800));
+    }
+    // Who is in the midst of a body is waited for, and no longer than may be.
+    let mut slow = TcpStream::connect(collector.address).unwrap();
+    slow.write_all(b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let began = Instant::now();
+    assert!(collector.stop().success());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let collector = Collector::start(folder.path(), &config, &server.environment);
+    let mut browser = collector.browser();
+    wait_until("the backlog is landed", || browser.get("/readyz").json()["backlog_bytes"] == 0);
+    assert!(collector.stop().success());
+    assert_eq!((server.lines("raw").len(), counts(&server.lines("raw")).len()), (3, 3));
 }
 
 #[test]
@@ -345,7 +431,7 @@ fn a_browsers_request_reaches_the_table_with_all_its_fields() {
     let expected = json!({
         "event_id": id(2), "at": "2026-11-21T04:05:00.123", "event": "purchase", "version": 2,
         "member": true, "visit_id": reply.headers["ashiato-visit-short"],
-        "visitor_id": reply.headers["ashiato-visit-long"], "via_channel": "recommendation",
+        "visitor_id": reply.headers["ashiato-visit-long"], "visit_seq": 2, "via_channel": "recommendation",
         "via_campaign": "rec-7", "language": "ja-JP", "screen": "390x844",
         "browser": "Mobile Safari", "os": "iOS", "device_kind": "smartphone", "bot": false,
         "url": "https://books.example/thanks?utm_campaign=x", "page_path": "/thanks",
@@ -364,6 +450,15 @@ fn a_browsers_request_reaches_the_table_with_all_its_fields() {
     assert_eq!(purchases[0]["sku"], "b-1");
     assert_eq!(purchases[0]["amount_yen"], 2000);
     assert_eq!(purchases[0]["tax_yen"], 200);
+    let expected = json!({
+        "event_id": id(2), "item_number": 1, "order_id": "O1", "payment": "card", "points": 3,
+        "visit_id": row["visit_id"], "visitor_id": row["visitor_id"], "name": "本",
+        "via_channel": "recommendation", "via_campaign": "rec-7", "category": "standard",
+        "price_yen": 1000, "quantity": 2, "deliver_on": "2026-11-24"
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&purchases[0][name], value, "{name}");
+    }
 }
 
 /// The rows of all Parquet files below a folder, as JSON objects.

@@ -16,6 +16,7 @@ SELECT
     member,
     visit_id,
     visitor_id,
+    visit_seq,
     via_channel,
     via_campaign,
     geoip_country(ip) AS country,

@@ -1,7 +1,8 @@
 -- What was bought, one row an item, with its tax.
 --
--- Two lists side by side in one SELECT are unnested together: each item meets its number, so that
--- (event_id, item_number) names a row.
+-- Lists side by side in one SELECT are unnested together: each item meets its number, so that
+-- (event_id, item_number) names a row, and what led it into the cart, which the collector tells in
+-- the items' order. Where the log has no such list, what led to the event counts for each item.
 WITH bought_items AS (
     SELECT
         dt,
@@ -10,13 +11,19 @@ WITH bought_items AS (
         order_id,
         service,
         pseudonymize(user_id, 'visitor') AS user_pseudonym,
+        visit_id,
+        visitor_id,
         geoip_country(ip) AS country,
+        via_channel,
+        via_campaign,
+        item_via IS NULL AS is_one_way,
         payment,
         points,
         shipping_fee,
         deliver_on,
         invoice_tax(items, at) AS order_tax_yen,
         unnest(items) AS item,
+        unnest(item_via) AS way,
         unnest(range(1, CAST(cardinality(items) AS BIGINT) + 1)) AS item_number,
         _source,
         _line
@@ -31,7 +38,12 @@ SELECT
     order_id,
     service,
     user_pseudonym,
+    visit_id,
+    visitor_id,
     country,
+    -- What led the item into the cart.
+    CASE WHEN is_one_way THEN via_channel ELSE way['channel'] END AS via_channel,
+    CASE WHEN is_one_way THEN via_campaign ELSE way['campaign'] END AS via_campaign,
     payment,
     points,
     shipping_fee,

@@ -284,7 +284,10 @@ def event_row(row, lookups):
 
 def purchase_row(purchase, lookups):
     row, item = purchase["row"], purchase["item"]
-    same_names = "event_id at order_id payment points shipping_fee deliver_on"
+    same_names = (
+        "event_id at order_id payment points shipping_fee deliver_on "
+        "visit_id visitor_id via_channel via_campaign"
+    )
     return {name: row[name] for name in same_names.split()} | {
         "item_number": purchase["item_number"],
         "service": row["service"],
