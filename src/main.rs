@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// What one thread allocates another one frees, all day: the system's allocator locks for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     ashiato::cli::main(std::env::args_os())
 }

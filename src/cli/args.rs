@@ -32,7 +32,7 @@ Exit codes:
    78  wrong configuration: fix the pipeline's files
    99  nothing to do for this interval: skip
   130  stopped by SIGINT; nothing half-visible
-  143  stopped by SIGTERM; nothing half-visible";
+  143  stopped by SIGTERM; nothing half-visible (`collect` ends well by it: 0)";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -285,12 +285,18 @@ pub(super) enum VisitsCommand {
     Phase {
         /// The phase
         phase: Phase,
+        /// Even by more than a step, or if visits change their ids by that
+        #[arg(long)]
+        force: bool,
     },
     /// Copy what the old store has and the new one lacks; goes on where the last one ended
     Backfill {
         /// Begin anew
         #[arg(long)]
         restart: bool,
+        /// Copy what the new store has and the old one lacks, before a way back
+        #[arg(long)]
+        back: bool,
     },
     /// Compare both stores: exit code 0 if the new one has all that the old one has, else 65
     Report,
@@ -298,9 +304,9 @@ pub(super) enum VisitsCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {
-    /// The collector
+    /// The collector: a host and a port, or http:// before them
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub target: SocketAddr,
+    pub target: String,
 
     /// Requests a second, whether they are answered or not
     #[arg(long, value_name = "RATE", default_value_t = 1000.0)]
@@ -314,9 +320,10 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     pub warm_up: Duration,
 
-    /// Visitors who are there at a time; each goes after some pages, and another comes
-    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
-    pub visitors: usize,
+    /// Visitors who are there at a time; each goes after some pages, and another comes. As many as
+    /// requests a second, if absent, so that each does something once a second
+    #[arg(long, value_name = "COUNT")]
+    pub visitors: Option<usize>,
 
     /// Connections over which they come
     #[arg(long, value_name = "COUNT", default_value_t = 100)]

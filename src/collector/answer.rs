@@ -5,7 +5,7 @@
 //! | 204 | all events are durable | nobody |
 //! | 202 | those that are not refused in the body are | nobody |
 //! | 400, 413, 415 | none is taken, and none will be | nobody: mend the client |
-//! | 429, 503 | none is taken | the client, after `Retry-After` seconds |
+//! | 408, 429, 503 | none is taken | the client, after `Retry-After` seconds |
 
 use cookie::{Cookie, SameSite as CookieSameSite};
 use http_body_util::Full;
@@ -75,7 +75,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 /// That nothing is taken; those that may come again are told when.
 pub(super) fn fault(status: StatusCode, error: &str, at: Option<Place>) -> Answer {
     let mut answer = json(status, &Fault { error, at });
-    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+    if matches!(status.as_u16(), 408 | 429 | 503) {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
     answer

@@ -1,12 +1,14 @@
 //! A request's body: taken in bounds, unpacked in bounds.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body as HttpBody, Bytes};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes that unpacking may remember at most: 2 to the power of this (8 MiB, RFC 8878's advice).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -63,30 +65,80 @@ pub(super) fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Refused> {
     Ok(BodyKind { packing, is_ndjson })
 }
 
-/// Takes a body of at most `bytes_max` bytes, as sent and unpacked.
-pub(super) async fn read_body<B>(
-    body: B,
-    packing: Packing,
+/// How bodies are taken; clones share the memory.
+#[derive(Debug, Clone)]
+pub(super) struct BodyTaker {
     bytes_max: usize,
     time_max: Duration,
-) -> Result<Vec<u8>, Refused>
-where
-    B: HttpBody<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let collected = tokio::time::timeout(time_max, Limited::new(body, bytes_max).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(bytes_max)),
-        Ok(Err(error)) => {
-            return Err(refused(StatusCode::BAD_REQUEST, format!("reading the body: {error}")));
+    /// Room for the bytes of all bodies that are here.
+    room: Arc<Semaphore>,
+}
+
+/// A body, and the room that it takes.
+#[derive(Debug)]
+pub(super) struct TakenBody {
+    pub bytes: Vec<u8>,
+    pub room: OwnedSemaphorePermit,
+}
+
+impl BodyTaker {
+    /// Takes bodies of at most `bytes_max` bytes, as sent and unpacked, within `time_max`; those
+    /// that are here at a time have `room_bytes` in all.
+    pub fn new(bytes_max: usize, time_max: Duration, room_bytes: usize) -> Self {
+        BodyTaker { bytes_max, time_max, room: Arc::new(Semaphore::new(room_bytes)) }
+    }
+
+    /// Takes a body. It holds room only for what has arrived: who sends nothing keeps nobody out.
+    pub async fn take<B>(&self, body: B, packing: Packing) -> Result<TakenBody, Refused>
+    where
+        B: HttpBody<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let time_max = self.time_max;
+        let taken = match tokio::time::timeout(time_max, self.collect(body)).await {
+            Ok(taken) => taken?,
+            Err(_) => {
+                let error = format!("the body did not arrive within {time_max:?}");
+                return Err(refused(StatusCode::REQUEST_TIMEOUT, error));
+            }
+        };
+        if packing == Packing::None {
+            return Ok(taken);
         }
-        Err(_) => {
-            let error = format!("the body did not arrive within {time_max:?}");
-            return Err(refused(StatusCode::REQUEST_TIMEOUT, error));
+        // Nothing is waited for from here on, so the most that it may be is held but briefly.
+        let mut room = self.hold(self.bytes_max)?;
+        let bytes = unpack(&taken.bytes, packing, self.bytes_max)?;
+        drop(room.split(self.bytes_max - bytes.len()));
+        Ok(TakenBody { bytes, room })
+    }
+
+    async fn collect<B>(&self, body: B) -> Result<TakenBody, Refused>
+    where
+        B: HttpBody<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let body = Limited::new(body, self.bytes_max);
+        let mut body = std::pin::pin!(body);
+        let mut taken = TakenBody { bytes: Vec::new(), room: self.hold(0)? };
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => too_large(self.bytes_max),
+                false => refused(StatusCode::BAD_REQUEST, format!("reading the body: {error}")),
+            })?;
+            if let Ok(bytes) = frame.into_data() {
+                taken.room.merge(self.hold(bytes.len())?);
+                taken.bytes.extend_from_slice(&bytes);
+            }
         }
-    };
-    unpack(bytes, packing, bytes_max)
+        Ok(taken)
+    }
+
+    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| {
+            refused(StatusCode::SERVICE_UNAVAILABLE, "too many large bodies at a time")
+        })
+    }
 }
 
 fn too_large(bytes_max: usize) -> Refused {
@@ -94,18 +146,18 @@ fn too_large(bytes_max: usize) -> Refused {
     refused(StatusCode::PAYLOAD_TOO_LARGE, error)
 }
 
-fn unpack(bytes: Bytes, packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
+fn unpack(bytes: &[u8], packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
     let wrong = |name: &str, error: std::io::Error| {
         refused(StatusCode::BAD_REQUEST, format!("expected a {name} body: {error}"))
     };
     match packing {
-        Packing::None => Ok(bytes.into()),
+        Packing::None => Ok(bytes.to_vec()),
         Packing::Gzip => {
-            let gzip = flate2::read::MultiGzDecoder::new(&bytes[..]);
+            let gzip = flate2::read::MultiGzDecoder::new(bytes);
             read_bounded(gzip, bytes_max, |error| wrong("gzip", error))
         }
         Packing::Zstd => {
-            let mut zstd = zstd::Decoder::new(&bytes[..]).map_err(|error| wrong("zstd", error))?;
+            let mut zstd = zstd::Decoder::new(bytes).map_err(|error| wrong("zstd", error))?;
             zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| wrong("zstd", error))?;
             read_bounded(zstd, bytes_max, |error| wrong("zstd", error))
         }

@@ -12,7 +12,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn read(bytes: Vec<u8>, packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
-    read_body(Full::new(Bytes::from(bytes)), packing, bytes_max, Duration::from_secs(1)).await
+    let taker = BodyTaker::new(bytes_max, Duration::from_secs(1), 8 << 20);
+    taker.take(Full::new(Bytes::from(bytes)), packing).await.map(|taken| taken.bytes)
 }
 
 #[tokio::test]
@@ -69,4 +70,33 @@ fn the_head_says_what_the_body_is() {
         assert_eq!(kind(other, encoding), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     assert!(body_kind(&HeaderMap::new()).is_ok());
+}
+
+#[tokio::test]
+async fn bodies_have_room_for_what_has_arrived_and_as_long_as_they_are_held() {
+    let taker = BodyTaker::new(1000, Duration::from_millis(50), 1500);
+    let send = |bytes: usize| Full::new(Bytes::from(vec![b' '; bytes]));
+    // Those that send nothing hold nothing, and are not waited for.
+    let silent = || http_body_util::StreamBody::new(futures::stream::pending());
+    type Silent = Result<hyper::body::Frame<Bytes>, std::io::Error>;
+    let silent: Vec<_> = (0..100)
+        .map(|_| {
+            let body: http_body_util::StreamBody<futures::stream::Pending<Silent>> = silent();
+            taker.take(body, Packing::Gzip)
+        })
+        .collect();
+    let all = futures::future::join_all(silent);
+    let (first, silent) = futures::join!(taker.take(send(1000), Packing::None), all);
+    let first = first.unwrap();
+    for refused in silent {
+        assert_eq!(refused.unwrap_err().status, StatusCode::REQUEST_TIMEOUT);
+    }
+    let refused = taker.take(send(501), Packing::None).await.unwrap_err();
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(taker.take(send(500), Packing::None).await.is_ok());
+    drop(first);
+    let packed = zstd::encode_all(&[b' '; 700][..], 1).unwrap();
+    let packed = || Full::new(Bytes::from(packed.clone()));
+    let unpacked = taker.take(packed(), Packing::Zstd).await.unwrap();
+    assert_eq!(unpacked.room.num_permits(), 700);
 }

@@ -89,7 +89,8 @@ fn is_anonymous(headers: &HeaderMap, query: Option<&str>, consent: &Consent) -> 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
     let bytes = headers.get(USER_AGENT)?.as_bytes();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(USER_AGENT_BYTES_MAX)]);
-    serde_json::to_string(&text).ok()
+    // What is no UTF-8 takes three bytes each.
+    serde_json::to_string(&text[..text.floor_char_boundary(USER_AGENT_BYTES_MAX)]).ok()
 }
 
 /// The ids that a client brings: by cookie, or the long one by a header.
@@ -130,7 +131,8 @@ fn address_of(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
     let mut address = peer;
     let values = headers.get_all("x-forwarded-for").iter().rev();
-    let texts = values.filter_map(|value| value.to_str().ok());
+    // What is no text is no address, and so the end of what is believed.
+    let texts = values.map(|value| value.to_str().unwrap_or("?"));
     for text in texts.flat_map(|text| text.rsplit(',')) {
         if !is_trusted(address) {
             break;
@@ -199,6 +201,11 @@ mod tests {
         };
         let pairs = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "203.0.113.7, 192.0.2.1")];
         assert_eq!(client(&pairs, &config).ip.unwrap().to_string(), "203.0.113.7");
+        let mut odd = headers(&[("x-forwarded-for", "6.6.6.6")]);
+        let value = hyper::header::HeaderValue::from_bytes(b"\xe9, 203.0.113.7").unwrap();
+        odd.append("x-forwarded-for", value);
+        let found = client_of(&odd, None, "192.0.2.9:1".parse().unwrap(), &config).ip;
+        assert_eq!(found.unwrap().to_string(), "192.0.2.9", "nothing before it is believed");
     }
 
     #[test]

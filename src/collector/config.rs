@@ -1,7 +1,7 @@
 //! What a collector does, as plain values; `config_file` reads them from TOML.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -242,5 +242,21 @@ impl VisitStoreConfig {
     /// On this machine, with the bounds that are good for most.
     pub fn embedded() -> Self {
         VisitStoreConfig::Embedded { folder: None, size_bytes_max: 4 << 30 }
+    }
+
+    /// Where it is, as it may be printed: without a password. `data` is the collector's folder.
+    pub fn place(&self, data: &Path) -> String {
+        match self {
+            VisitStoreConfig::Embedded { folder, .. } => {
+                folder.clone().unwrap_or_else(|| data.join("visits")).display().to_string()
+            }
+            VisitStoreConfig::Redis { url, prefix, .. } => {
+                let address = url.rsplit_once('@').map_or(url.as_str(), |(_, address)| address);
+                format!("redis {} {prefix}", address.trim_start_matches("redis://"))
+            }
+            VisitStoreConfig::Migrating { old, new } => {
+                format!("{} and {}", old.place(data), new.place(data))
+            }
+        }
     }
 }

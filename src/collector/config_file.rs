@@ -16,6 +16,12 @@ use crate::error::{Diagnostic, Error, Result};
 use crate::store::StoreLocation;
 use crate::visits::{AttributionRules, REDIS_PREFIX_DEFAULT, Touching, VisitRules};
 
+/// Bytes of a body that may be allowed at most: all that are here at a time have four times that.
+const BODY_BYTES_LIMIT: usize = 64 << 20;
+/// Bytes of a head that must be allowed at least: what the server reads at a time.
+const HEADER_BYTES_LEAST: usize = 8 << 10;
+/// Bytes of an event that may be allowed at most: its line must fit into a frame of the spool.
+const EVENT_BYTES_LIMIT: usize = 16 << 20;
 /// Objects and arrays within each other that may be allowed at most.
 const DEPTH_LIMIT: usize = 64;
 
@@ -101,8 +107,14 @@ fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<L
 fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Limits> {
     let mut limits = Limits::default();
     set(&mut limits.body_bytes_max, size(section, "body_bytes_max", found));
-    set(&mut limits.events_max, number(section, "events_max", found));
+    if limits.body_bytes_max > BODY_BYTES_LIMIT {
+        found.at(section.span, "`body_bytes_max`: expected at most 64MiB");
+    }
+    set(&mut limits.events_max, positive(section, "events_max", found));
     set(&mut limits.event_bytes_max, size(section, "event_bytes_max", found));
+    if limits.event_bytes_max > EVENT_BYTES_LIMIT {
+        found.at(section.span, "`event_bytes_max`: expected at most 16MiB");
+    }
     if let Some(depth) = section.number::<usize>("depth_max", found) {
         if !(1..=DEPTH_LIMIT).contains(&depth.value) {
             found.at(depth.span, format!("`depth_max`: expected 1 to {DEPTH_LIMIT}"));
@@ -110,16 +122,24 @@ fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Li
         limits.depth_max = depth.value;
     }
     set(&mut limits.header_bytes_max, size(section, "header_bytes_max", found));
-    set(&mut limits.connections_max, number(section, "connections_max", found));
+    if limits.header_bytes_max < HEADER_BYTES_LEAST {
+        found.at(section.span, "`header_bytes_max`: expected at least 8KiB");
+    }
+    set(&mut limits.connections_max, positive(section, "connections_max", found));
     set(&mut limits.request_time_max, section.duration("request_time_max", found));
-    set(&mut limits.waiting_requests_max, number(section, "waiting_requests_max", found));
+    set(&mut limits.waiting_requests_max, positive(section, "waiting_requests_max", found));
     set(&mut limits.client_rate_max, number(section, "client_rate_max", found));
     Some(limits)
 }
 
 fn read_consent(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Consent> {
     let default = Consent::default();
-    let anonymous_header = section.text("anonymous_header").map(|text| text.value.to_lowercase());
+    let anonymous_header = section.text("anonymous_header").map(|text| {
+        if hyper::header::HeaderName::try_from(&text.value).is_err() {
+            found.at(text.span, format!("expected a header's name, found `{}`", text.value));
+        }
+        text.value.to_lowercase()
+    });
     Some(Consent {
         honor_dnt: section.truth("honor_dnt", default.honor_dnt, found),
         honor_gpc: section.truth("honor_gpc", default.honor_gpc, found),
@@ -139,8 +159,18 @@ fn read_cookies(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<C
     };
     name("short_name", &mut cookies.short_name);
     name("long_name", &mut cookies.long_name);
-    cookies.domain = section.text("domain").map(|text| text.value);
-    set(&mut cookies.path, section.text("path").map(|text| text.value));
+    if cookies.short_name == cookies.long_name {
+        found.at(section.span, "`short_name` and `long_name` are the same");
+    }
+    let mut attribute = |key| {
+        let text = section.text(key)?;
+        if !text.value.bytes().all(|byte| byte.is_ascii_graphic() && !b";,".contains(&byte)) {
+            found.at(text.span, format!("`{key}`: expected no blanks, `;` and `,`"));
+        }
+        Some(text.value)
+    };
+    cookies.domain = attribute("domain");
+    set(&mut cookies.path, attribute("path"));
     let choices = [("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)];
     cookies.same_site = section.choice("same_site", &choices, found);
     cookies.secure = section.truth("secure", cookies.secure, found);
@@ -174,6 +204,9 @@ fn read_visits(
     Some((rules, renewing))
 }
 
+/// Bytes that the embedded store must be allowed at least: its journal alone takes some 128 MiB.
+const STORE_BYTES_LEAST: u64 = 512 << 20;
+
 /// The kinds of visit stores.
 #[derive(Debug, Clone, Copy)]
 enum StoreKind {
@@ -192,11 +225,19 @@ fn read_store(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Vis
         StoreKind::Embedded => {
             let folder = section.text("folder").map(|folder| PathBuf::from(folder.value));
             let size_bytes_max = section.byte_size("size_bytes_max", found).unwrap_or(4 << 30);
+            if size_bytes_max < STORE_BYTES_LEAST {
+                found.at(section.span, "`size_bytes_max`: expected at least 512MiB");
+            }
             Some(VisitStoreConfig::Embedded { folder, size_bytes_max })
         }
         StoreKind::Redis => {
             let text = |text: Option<Spanned<String>>| text.map(|text| text.value);
-            let url = text(section.required_text("url"))?;
+            let url = section.required_text("url")?;
+            if let Err(error) = redis::Client::open(url.value.as_str()) {
+                let expected = "an address such as `redis://127.0.0.1:6379/0`";
+                found.at(url.span, format!("`url`: expected {expected}: {error}"));
+            }
+            let url = url.value;
             let prefix = text(section.text("prefix")).unwrap_or(REDIS_PREFIX_DEFAULT.to_owned());
             let timeout = section.duration("timeout", found).unwrap_or(Duration::from_secs(2));
             Some(VisitStoreConfig::Redis { url, prefix, timeout })
@@ -243,6 +284,18 @@ fn number<T: FromStr>(
     found: &mut Findings<'_>,
 ) -> Option<T> {
     section.number(key, found).map(|number| number.value)
+}
+
+fn positive(
+    section: &mut Section<'_>,
+    key: &'static str,
+    found: &mut Findings<'_>,
+) -> Option<usize> {
+    let number = section.number::<usize>(key, found)?;
+    if number.value == 0 {
+        found.at(number.span, format!("`{key}`: expected more than 0"));
+    }
+    Some(number.value)
 }
 
 fn size(section: &mut Section<'_>, key: &'static str, found: &mut Findings<'_>) -> Option<usize> {

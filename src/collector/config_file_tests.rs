@@ -116,3 +116,18 @@ fn what_is_wrong_is_told_with_its_place_all_at_once() {
     }
     assert!(parse("data = \"unterminated").is_err());
 }
+
+#[test]
+fn the_readme_shows_the_defaults_as_they_are() {
+    let readme = include_str!("../../README.md");
+    let (_, shown) = readme.split_once("# collector.toml").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let whole = parse(&format!("#{shown}")).unwrap();
+    assert!(matches!(whole.visit_store, VisitStoreConfig::Redis { .. }));
+    let (before_store, _) = shown.split_once("[visit_store]").unwrap();
+    let defaults: Vec<&str> =
+        before_store.lines().skip(1).filter(|line| !line.contains("# * ")).collect();
+    assert!(defaults.len() > 30, "{defaults:?}");
+    let parsed = parse(&defaults.join("\n")).unwrap();
+    assert_eq!(format!("{parsed:?}"), format!("{:?}", CollectorConfig::default()));
+}

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,13 +29,17 @@ use crate::visits::{VisitDesk, VisitOutcome, VisitRequest};
 
 /// Requests of a batch at most.
 const BATCH_REQUESTS_MAX: usize = 4096;
-/// Bytes of the bodies of a batch after which it is closed.
+/// Bytes of lines of a batch, as they are expected, after which it is closed.
 const BATCH_BYTES: usize = 16 << 20;
+/// Bytes of a line around the client's event, without its user agent and items.
+const LETTER_BYTES: usize = 512;
+/// Bytes of an item's `via` in a line.
+const ITEM_BYTES: usize = 400;
 /// Requests of a batch from which on the next one waits for others to gather.
 const BUSY_REQUESTS: usize = 16;
 /// The time from one batch's beginning to the next one's, while there are many: each costs two
 /// writes to disk, however many requests it has.
-const BUSY_PACE: Duration = Duration::from_millis(4);
+const BUSY_PACE: Duration = Duration::from_millis(8);
 /// How often a segment's age is looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(500);
 /// How often the visit store is swept.
@@ -51,6 +55,15 @@ pub(super) struct Delivery {
     pub body: Body,
     /// Those of its events that are taken.
     pub events: Vec<Event>,
+}
+
+impl Delivery {
+    /// About as many bytes as its lines will have, which may be far more than it brought.
+    fn lines_bytes(&self) -> usize {
+        let agent = self.client.sender.user_agent.as_ref().map_or(0, String::len);
+        let items: usize = self.events.iter().map(|event| event.facts.items.len()).sum();
+        self.body.text().len() + self.events.len() * (LETTER_BYTES + agent) + items * ITEM_BYTES
+    }
 }
 
 /// What came of it.
@@ -78,19 +91,25 @@ type Waiting = (Delivery, Reply);
 #[derive(Debug, Clone)]
 pub(super) struct IntakeQueue {
     sender: mpsc::Sender<Waiting>,
-    /// Places of requests that are not answered yet, wherever on their way they are.
+    /// Places of requests that are not answered yet, wherever on their way they are, and whether
+    /// their clients still wait or not.
     places: Arc<Semaphore>,
     places_max: usize,
 }
 
 impl IntakeQueue {
-    /// Has a delivery taken; none if too many wait already.
+    /// Has a delivery taken; none if too many wait already. `room` is given back when it is done.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it is not durable.
-    pub async fn deliver(&self, delivery: Delivery) -> Option<Result<Receipt>> {
-        let _place = self.places.try_acquire().ok()?;
-        let (reply, answer) = oneshot::channel();
+    pub async fn deliver(
+        &self,
+        delivery: Delivery,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Option<Result<Receipt>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (sender, answer) = oneshot::channel();
+        let reply = Reply { sender, _place: place, _room: room };
         match self.sender.try_send((delivery, reply)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return None,
@@ -211,12 +230,17 @@ impl Intake {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 self.metrics.batch(deliveries.len(), began.elapsed(), false);
-                return refuse(replies.into_iter(), &error);
+                refuse(replies.into_iter(), &error);
+                // What was taken before is not to wait until the store is back.
+                let _ = works.send(SpoolWork::Tick { now_ms }).await;
+                return;
             }
         };
         self.metrics.visits(began.elapsed());
         let head = Letterhead::new(&self.collector, now_ms);
-        let (mut append, mut answers) = (Append::default(), Vec::with_capacity(deliveries.len()));
+        let lines_bytes = deliveries.iter().map(Delivery::lines_bytes).sum();
+        let mut append = Append { lines: Vec::with_capacity(lines_bytes), ..Append::default() };
+        let mut answers = Vec::with_capacity(deliveries.len());
         for ((delivery, outcomes), reply) in deliveries.iter().zip(&outcomes).zip(replies) {
             let receipt = self.write_delivery(&head, delivery, outcomes, now_ms, &mut append);
             answers.push((receipt, reply));
@@ -265,7 +289,7 @@ impl Intake {
     ) -> Receipt {
         let mut ids = Vec::with_capacity(delivery.events.len());
         for (place, event) in delivery.events.iter().enumerate() {
-            let id = event.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
+            let id = event.facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
             let body = match &event.text {
                 EventText::InBody(range) => &delivery.body.text()[range.clone()],
                 EventText::Own(text) => text.as_str(),
@@ -288,13 +312,13 @@ impl Intake {
 
 /// The first request and those that wait behind it.
 fn gather(first: Waiting, receiver: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
-    let mut bytes = first.0.body.text().len();
+    let mut bytes = first.0.lines_bytes();
     let mut batch = vec![first];
     while batch.len() < BATCH_REQUESTS_MAX
         && bytes < BATCH_BYTES
         && let Ok(next) = receiver.try_recv()
     {
-        bytes += next.0.body.text().len();
+        bytes += next.0.lines_bytes();
         batch.push(next);
     }
     batch

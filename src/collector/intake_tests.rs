@@ -23,6 +23,7 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
     };
     let store = EmbeddedVisitStore::open(settings, Arc::clone(&clock)).unwrap();
     let settings = SpoolSettings {
+        collector: "web-1".to_owned(),
         folder: folder.path().join("spool"),
         path: "dt=%Y-%m-%d/hr=%H".to_owned(),
         time_zone: chrono_tz::UTC,
@@ -56,11 +57,12 @@ fn page(long: Option<Uuid>) -> Delivery {
 async fn a_clock_that_steps_back_ends_no_visit_and_goes_back_into_no_hour() {
     let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(NOW_MS));
     let (queue, _end) = start(&folder, &clock);
-    let first = queue.deliver(page(None)).await.unwrap().unwrap().visit.unwrap();
+    let first = queue.deliver(page(None), None).await.unwrap().unwrap().visit.unwrap();
     let mut times = vec![first.now_ms];
     for (round, step_ms) in [-1, -MINUTE_MS, -4 * MINUTE_MS, 0, 5].into_iter().enumerate() {
         clock.set(NOW_MS + step_ms);
-        let next = queue.deliver(page(Some(first.long))).await.unwrap().unwrap().visit.unwrap();
+        let next =
+            queue.deliver(page(Some(first.long)), None).await.unwrap().unwrap().visit.unwrap();
         assert_eq!((next.long, next.short), (first.long, first.short));
         assert_eq!(next.seq, round as u64 + 2);
         times.push(next.now_ms);
@@ -68,7 +70,7 @@ async fn a_clock_that_steps_back_ends_no_visit_and_goes_back_into_no_hour() {
     assert_eq!(times, [NOW_MS, NOW_MS, NOW_MS, NOW_MS, NOW_MS, NOW_MS + 5]);
     // A clock that was hours ahead is followed, and the visit still goes on.
     clock.set(NOW_MS - 120 * MINUTE_MS);
-    let next = queue.deliver(page(Some(first.long))).await.unwrap().unwrap().visit.unwrap();
+    let next = queue.deliver(page(Some(first.long)), None).await.unwrap().unwrap().visit.unwrap();
     assert_eq!((next.short, next.now_ms), (first.short, NOW_MS - 120 * MINUTE_MS));
 }
 
@@ -76,11 +78,13 @@ async fn a_clock_that_steps_back_ends_no_visit_and_goes_back_into_no_hour() {
 async fn requests_that_come_together_are_one_visit_each_counted_once() {
     let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(NOW_MS));
     let (queue, _end) = start(&folder, &clock);
-    let long = queue.deliver(page(None)).await.unwrap().unwrap().visit.unwrap().long;
+    let long = queue.deliver(page(None), None).await.unwrap().unwrap().visit.unwrap().long;
     let tasks: Vec<_> = (0..50)
         .map(|_| {
             let queue = queue.clone();
-            tokio::spawn(async move { queue.deliver(page(Some(long))).await.unwrap().unwrap() })
+            tokio::spawn(
+                async move { queue.deliver(page(Some(long)), None).await.unwrap().unwrap() },
+            )
         })
         .collect();
     let (mut shorts, mut seqs) = (BTreeSet::new(), BTreeSet::new());
@@ -97,7 +101,45 @@ async fn requests_that_come_together_are_one_visit_each_counted_once() {
 async fn the_threads_end_once_all_that_waited_is_answered() {
     let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(NOW_MS));
     let (queue, end) = start(&folder, &clock);
-    assert!(queue.deliver(page(None)).await.unwrap().is_ok());
+    assert!(queue.deliver(page(None), None).await.unwrap().is_ok());
     drop(queue);
     end.await.unwrap();
+}
+
+#[test]
+fn lines_are_never_much_longer_than_they_were_expected_to_be() {
+    let limits = CollectorConfig::default().limits;
+    let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
+    let id = Uuid::from_u64_pair(0, 1);
+    let item = format!(r#"{{"sku":"{}"}}"#, "7".repeat(128));
+    let via = format!(r#"{{"channel":"{}"}}"#, "a".repeat(230));
+    let cart =
+        format!(r#"{{"event":"cart_add","cart":{{"items":[{}]}}}}"#, [&*item; 150].join(","));
+    for (text, agent) in [("{}".to_owned(), "u".repeat(1024)), (cart, "u".to_owned())] {
+        let text = format!("[{}]", vec![text; 20].join(","));
+        let body = Body::new(text.into_bytes()).unwrap();
+        let events: Vec<Event> =
+            reader.read(&body, false).unwrap().into_iter().map(Result::unwrap).collect();
+        let mut client = Client::default();
+        client.sender.user_agent = Some(format!("\"{agent}\""));
+        let delivery = Delivery { client, body, events };
+        let head = Letterhead::new("web-1", NOW_MS);
+        let mut lines = Vec::new();
+        for event in &delivery.events {
+            let items = event.facts.items.iter().map(|item| crate::visits::ItemVia {
+                sku: item.sku.clone(),
+                via: Some(via.clone()),
+            });
+            let attribution =
+                crate::visits::Attribution { via: Some(via.clone()), items: items.collect() };
+            let visit = VisitOutcome { long: id, short: id, seq: 1, attribution };
+            let EventText::InBody(range) = &event.text else { panic!("it is plain") };
+            let body = &delivery.body.text()[range.clone()];
+            let (sender, visit) = (&delivery.client.sender, Some(&visit));
+            write_line(&head, &Letter { id, sender, visit, via: None, body }, &mut lines);
+        }
+        let expected = delivery.lines_bytes();
+        assert!(lines.len() < expected + expected / 2, "{} of {expected}", lines.len());
+        assert!(lines.len() > expected / 3, "{} of {expected}", lines.len());
+    }
 }

@@ -1,7 +1,7 @@
 //! What is counted, for Prometheus.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -51,7 +51,7 @@ pub(super) struct Metrics {
     landing_failures: Counter,
     backlog_bytes: Gauge<u64, AtomicU64>,
     backlog_segments: Gauge,
-    migration: [Gauge<u64, AtomicU64>; 4],
+    migration: [Counter; 4],
     phase: Family<PhaseLabel, Gauge>,
 }
 
@@ -136,8 +136,8 @@ impl Metrics {
             ("visits_copied", "Records that the new visit store lacked and was given"),
             ("visits_new_missed", "Batches that the new visit store missed"),
         ];
-        for ((name, help), gauge) in names.into_iter().zip(&self.migration) {
-            registry.register(name, help, gauge.clone());
+        for ((name, help), counter) in names.into_iter().zip(&self.migration) {
+            registry.register(name, help, counter.clone());
         }
         let help = "1 for the phase that a move of visits is in";
         registry.register("visits_phase", help, self.phase.clone());
@@ -203,8 +203,8 @@ impl Metrics {
         if let Some(migration) = migration {
             let counts = migration.counts();
             let values = [counts.compared, counts.differing, counts.copied, counts.new_missed];
-            for (gauge, value) in self.migration.iter().zip(values) {
-                gauge.set(value);
+            for (counter, value) in self.migration.iter().zip(values) {
+                counter.inner().store(value, Relaxed);
             }
             for phase in Phase::ALL {
                 let gauge = self.phase.get_or_create(&PhaseLabel { phase: phase.name() });

@@ -37,5 +37,5 @@ mod spooler;
 pub use config::*;
 pub use config_file::parse_collector_config;
 pub use control::{Control, ControlRequest, ask_control};
-pub use events::{Body, BodyFault, Event, EventReader, EventText, Events, Refusal};
+pub use events::{Body, BodyFault, Event, EventReader, EventText, Events, NotUtf8, Refusal};
 pub use serve::{CollectorSupplies, collect};

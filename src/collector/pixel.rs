@@ -17,7 +17,7 @@ pub(super) fn event_of_query(query: &str) -> String {
     let mut event = Map::new();
     event.insert("v".to_owned(), Value::from(2));
     let pairs = url::form_urlencoded::parse(query.as_bytes());
-    for (key, value) in pairs.filter(|(key, _)| key != "anonymous" && !key.is_empty()) {
+    for (key, value) in pairs.filter(|(key, _)| !matches!(&**key, "anonymous" | "first" | "")) {
         let value = Value::from(value.into_owned());
         let Some((outer, inner)) = key.split_once('.') else {
             event.insert(key.into_owned(), value);

@@ -54,6 +54,7 @@ pub async fn collect(
     let landing_store = location.open(&supplies.stores)?;
     let spool = Spool::open(spool_settings(&config), Arc::clone(&supplies.ids))?;
     let (visits, migration) = open_visits(&config, &supplies)?;
+    let control_socket = control::listen(&config.data)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
 
@@ -61,7 +62,6 @@ pub async fn collect(
     let backlog = spool.backlog().clone();
     let landing_settings = LandingSettings {
         store: landing_store,
-        collector: config.name.clone(),
         spool: config.data.join("spool"),
         ids_bytes_max: config.landing.recent_ids_min as u64 * ID_BYTES,
     };
@@ -74,17 +74,18 @@ pub async fn collect(
         clock: Arc::clone(&supplies.clock),
         metrics: Arc::clone(&metrics),
     };
-    let stop_intake = CancellationToken::new();
+    // Whoever works for requests goes on until these are answered.
+    let stop_work = CancellationToken::new();
     let waiting_max = config.limits.waiting_requests_max;
-    let (queue, intake_ended) = intake.start(spool, waiting_max, stop_intake.clone())?;
+    let (queue, intake_ended) = intake.start(spool, waiting_max, stop_work.clone())?;
     let control = Control::new(&config, migration.clone());
-    let control = tokio::spawn(control::serve(control, stop.clone()));
+    let control = tokio::spawn(control::serve(control, control_socket, stop.clone()));
     let counted = Arc::clone(&metrics);
     let count = move |landed: &Result<Landed>| {
         counted.landed(landed.as_ref().ok().map(|landed| landed.bytes));
     };
-    let (lander, told) = (landing.clone(), count.clone());
-    let landing_task = tokio::spawn(async move { lander.run(told).await });
+    let (lander, told, stop_lander) = (landing.clone(), count.clone(), stop_work.clone());
+    let landing_task = tokio::spawn(async move { lander.run(told, stop_lander).await });
 
     let time_max = config.stop_time_max;
     let service = Arc::new(Service::new(config, queue, backlog, metrics, migration));
@@ -96,26 +97,28 @@ pub async fn collect(
         }
     });
     ready(address);
-    server::serve(listener, Arc::clone(&service), stop, time_max).await;
+    // Half of the time is for clients, so that some is left for the object store.
+    let stopped = server::serve(listener, Arc::clone(&service), stop, time_max / 2).await;
 
-    let began = Instant::now();
-    tracing::info!("stopping: finishing what was begun");
-    stop_intake.cancel();
+    stop_work.cancel();
     drop(service);
-    // It ends when all that waited is answered.
-    let _ = intake_ended.await;
-    landing_task.abort();
-    // Two may not land the same segment at once.
-    let _ = landing_task.await;
-    drain(&landing, time_max.saturating_sub(began.elapsed()), count).await;
+    let rest = async {
+        // It ends when all that waited is answered, and the last segment is sealed.
+        let _ = intake_ended.await;
+        // Two may not land the same segment at once.
+        let _ = landing_task.await;
+        landing.drain(count).await
+    };
+    finish(rest, stopped + time_max).await;
     tidy.abort();
     control.abort();
     Ok(())
 }
 
-/// Lands what is left, within a time.
-async fn drain(landing: &Landing, time_max: Duration, count: impl Fn(&Result<Landed>)) {
-    match tokio::time::timeout(time_max, landing.drain(count)).await {
+/// Lands the rest, as far as there is time.
+async fn finish(rest: impl Future<Output = Result<()>>, deadline: Instant) {
+    tracing::info!("stopping: finishing what was begun");
+    match tokio::time::timeout_at(deadline.into(), rest).await {
         Ok(Ok(())) => tracing::info!("all events have landed"),
         Ok(Err(error)) => tracing::warn!(%error, "the spool keeps the rest for the next start"),
         Err(_) => tracing::warn!("out of time; the spool keeps the rest for the next start"),
@@ -125,6 +128,7 @@ async fn drain(landing: &Landing, time_max: Duration, count: impl Fn(&Result<Lan
 fn spool_settings(config: &CollectorConfig) -> SpoolSettings {
     let landing = &config.landing;
     SpoolSettings {
+        collector: config.name.clone(),
         folder: config.data.join("spool"),
         path: landing.path.clone(),
         time_zone: landing.time_zone,
@@ -141,7 +145,7 @@ fn open_visits(config: &CollectorConfig, supplies: &CollectorSupplies) -> Result
         return Ok((open_store(&config.visit_store, config, supplies)?, None));
     };
     let (old, new) = (open_store(old, config, supplies)?, open_store(new, config, supplies)?);
-    let phase = control::read_phase(&config.data)?;
+    let phase = control::read_phase(config)?;
     tracing::info!(%phase, "visits are moving from one store to another");
     let migrating = MigratingVisitStore::new(old, new, phase);
     Ok((Arc::new(migrating.clone()), Some(migrating)))

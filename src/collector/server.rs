@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,6 +22,8 @@ use crate::error::{Error, Result};
 const STREAMS_MAX: u32 = 256;
 /// How often an idle HTTP/2 connection is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a connection may be open between two requests.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long to wait after the system had no file left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The least that HTTP/1 reads into.
@@ -37,14 +40,15 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Serves connections until `stop` is cancelled, and then those that are open until they are idle,
-/// or `time_max` is over.
+/// or `time_max` is over; gives the time when it was told to stop.
 pub(super) async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
     stop: CancellationToken,
     time_max: Duration,
-) {
+) -> Instant {
     let builder = new_builder(&service.config.limits);
+    let first_request_max = service.config.limits.request_time_max;
     let places = Arc::new(Semaphore::new(service.config.limits.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
@@ -67,27 +71,80 @@ pub(super) async fn serve(
         };
         // An answer is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
-        let answering = Arc::clone(&service);
+        let (answering, use_of_it) = (Arc::clone(&service), Arc::new(Use::default()));
+        let used = Arc::clone(&use_of_it);
         let respond = service_fn(move |request| {
-            let service = Arc::clone(&answering);
-            async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
+            let (service, used) = (Arc::clone(&answering), Arc::clone(&used));
+            async move {
+                let _answering = used.begin();
+                Ok::<_, Infallible>(service.answer(request, peer).await)
+            }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), respond);
         let connection = graceful.watch(connection.into_owned());
         let metrics = Arc::clone(&service.metrics);
         tokio::spawn(async move {
             metrics.connection(1);
-            if let Err(error) = connection.await {
+            if let Err(error) = while_used(connection, first_request_max, &use_of_it).await {
                 tracing::debug!(%error, %peer, "a connection broke");
             }
             metrics.connection(-1);
             drop(place);
         });
     }
+    let stopped = Instant::now();
     drop(listener);
     service.stop();
     if tokio::time::timeout(time_max, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections were still busy and are cut off");
+    }
+    stopped
+}
+
+/// What a connection is used for.
+#[derive(Debug, Default)]
+struct Use {
+    /// Requests whose heads have arrived.
+    begun: AtomicU64,
+    /// Of those, requests that are being answered.
+    open: AtomicU64,
+}
+
+/// As long as it lives, a request is being answered.
+struct Answering(Arc<Use>);
+
+impl Use {
+    fn begin(self: Arc<Self>) -> Answering {
+        self.begun.fetch_add(1, Relaxed);
+        self.open.fetch_add(1, Relaxed);
+        Answering(self)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A connection's end. It comes early if there is no first request in time, or no other one for
+/// [`IDLE_MAX`]: a client that sends nothing, or reads no answer, would be waited for for ever.
+async fn while_used<E>(
+    connection: impl Future<Output = std::result::Result<(), E>>,
+    first_request_max: Duration,
+    used: &Use,
+) -> std::result::Result<(), E> {
+    let mut connection = std::pin::pin!(connection);
+    let (mut time_max, mut before) = (first_request_max, 0);
+    loop {
+        if let Ok(ended) = tokio::time::timeout(time_max, &mut connection).await {
+            return ended;
+        }
+        let begun = used.begun.load(Relaxed);
+        if begun == before && used.open.load(Relaxed) == 0 {
+            return Ok(());
+        }
+        (time_max, before) = (IDLE_MAX, begun);
     }
 }
 

@@ -2,21 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Answer, AnswerSettings, Place, empty, fault, json, text};
-use super::body::{Packing, Refused, body_kind, read_body};
+use super::body::{BodyTaker, Refused, TakenBody, body_kind};
 use super::client::{Client, client_of};
-use super::config::CollectorConfig;
-use super::events::{Body, BodyFault, EventReader, Events};
+use super::config::{CollectorConfig, Limits};
+use super::events::{Body, BodyFault, EventReader, Events, NotUtf8};
 use super::intake::{Delivery, IntakeQueue, Receipt};
 use super::metrics::Metrics;
 use super::pixel::{PIXEL, event_of_query};
@@ -26,9 +26,11 @@ use crate::error::Error;
 use crate::spool::Backlog;
 use crate::visits::MigratingVisitStore;
 
-/// Bytes of bodies that are in memory at a time, in units of [`MEMORY_UNIT`].
-const MEMORY_BYTES_MAX: usize = 256 << 20;
-const MEMORY_UNIT: usize = 1 << 10;
+/// Bytes of bodies that are in memory at a time, until they are answered.
+const BODIES_BYTES_MAX: usize = 256 << 20;
+/// For how long the collector says that it is not ready after events could not be made durable.
+/// Whoever sends it none in that time is not to wait for ever.
+const UNREADY_FOR: Duration = Duration::from_secs(5);
 /// The share of the backlog's bound from which on the collector says that it is not ready.
 const READY_BACKLOG: f64 = 0.8;
 
@@ -41,11 +43,12 @@ pub(super) struct Service {
     pub backlog: Backlog,
     pub metrics: Arc<Metrics>,
     pub migration: Option<MigratingVisitStore>,
-    memory: Semaphore,
+    bodies: BodyTaker,
     rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
     cpu: Cpu,
-    /// Whether the last batch became durable.
-    healthy: AtomicBool,
+    began: Instant,
+    /// When events could not be made durable last, in milliseconds since it began; 0 for never.
+    failed_ms: AtomicU64,
     stopping: AtomicBool,
 }
 
@@ -84,7 +87,8 @@ impl Service {
         metrics: Arc<Metrics>,
         migration: Option<MigratingVisitStore>,
     ) -> Self {
-        let rate = std::num::NonZeroU32::new(config.limits.client_rate_max);
+        let Limits { body_bytes_max, request_time_max, client_rate_max, .. } = config.limits;
+        let rate = std::num::NonZeroU32::new(client_rate_max);
         Service {
             answers: AnswerSettings::new(&config),
             rate: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
@@ -93,9 +97,10 @@ impl Service {
             backlog,
             metrics,
             migration,
-            memory: Semaphore::new(MEMORY_BYTES_MAX / MEMORY_UNIT),
+            bodies: BodyTaker::new(body_bytes_max, request_time_max, BODIES_BYTES_MAX),
             cpu: Cpu::best(),
-            healthy: AtomicBool::new(true),
+            began: Instant::now(),
+            failed_ms: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -128,6 +133,8 @@ impl Service {
             (Method::GET, "/v1/pixel.gif") => {
                 self.take_pixel(&headers, head.uri.query().unwrap_or_default(), peer).await
             }
+            // Mail servers look whether it is there; nobody has seen it by that.
+            (Method::HEAD, "/v1/pixel.gif") => text(StatusCode::OK, "image/gif", PIXEL),
             (Method::OPTIONS, "/v1/events" | "/v1/pixel.gif") => self.answers.preflight(),
             (Method::GET | Method::HEAD, "/healthz") => text(StatusCode::OK, "text/plain", "ok\n"),
             (Method::GET | Method::HEAD, "/readyz") => self.readiness(),
@@ -137,7 +144,9 @@ impl Service {
                 self.metrics.text(&self.backlog, self.migration.as_ref()),
             ),
             (_, "/v1/events") => not_allowed("POST, OPTIONS"),
-            (_, "/v1/pixel.gif" | "/healthz" | "/readyz" | "/metrics") => not_allowed("GET"),
+            (_, "/v1/pixel.gif" | "/healthz" | "/readyz" | "/metrics") => {
+                not_allowed("GET, HEAD, OPTIONS")
+            }
             _ => fault(StatusCode::NOT_FOUND, "expected /v1/events or /v1/pixel.gif", None),
         };
         self.answers.add_cors(&mut answer, &headers);
@@ -165,12 +174,8 @@ impl Service {
             Ok(kind) => kind,
             Err(refused) => return of_refused(&refused),
         };
-        let Some(_held) = self.hold_memory(headers, kind.packing) else {
-            return of_refused(&overloaded("too many large bodies at a time"));
-        };
-        let read = read_body(body, kind.packing, limits.body_bytes_max, limits.request_time_max);
-        let bytes = match read.await {
-            Ok(bytes) => bytes,
+        let TakenBody { bytes, room } = match self.bodies.take(body, kind.packing).await {
+            Ok(taken) => taken,
             Err(refused) => {
                 let mut answer = of_refused(&refused);
                 // What is left of the body is not read.
@@ -180,27 +185,38 @@ impl Service {
         };
         let body = match Body::new(bytes) {
             Ok(body) => body,
-            Err(BodyFault { message, .. }) => {
+            Err(NotUtf8 { message, before }) => {
                 self.metrics.refused(1);
-                return fault(StatusCode::BAD_REQUEST, &message, None);
+                let place = place_of(&before, before.len(), 0);
+                return fault(StatusCode::BAD_REQUEST, &message, Some(place));
             }
         };
         let reader = EventReader { limits, renewing: &self.config.renewing_events, cpu: self.cpu };
         match reader.read(&body, kind.is_ndjson) {
-            Ok(events) => self.take_events(client, body, events).await,
-            Err(BodyFault { message, at }) => {
+            Ok(events) => self.take_events(client, body, events, room).await,
+            Err(BodyFault { message, at, is_too_large }) => {
                 self.metrics.refused(1);
-                let place = place_of(body.text(), at);
-                fault(StatusCode::BAD_REQUEST, &message, Some(place))
+                let place = place_of(body.text(), at, body.skipped);
+                let status = match is_too_large {
+                    true => StatusCode::PAYLOAD_TOO_LARGE,
+                    false => StatusCode::BAD_REQUEST,
+                };
+                fault(status, &message, Some(place))
             }
         }
     }
 
     /// Takes the events of a body, and answers when they are durable.
-    async fn take_events(&self, client: Client, body: Body, events: Events) -> Answer {
+    async fn take_events(
+        &self,
+        client: Client,
+        body: Body,
+        events: Events,
+        room: OwnedSemaphorePermit,
+    ) -> Answer {
         let max = self.config.limits.events_max;
         if events.len() > max {
-            let error = format!("expected at most {max} events, found {}", events.len());
+            let error = format!("expected at most {max} events, found more");
             return fault(StatusCode::PAYLOAD_TOO_LARGE, &error, None);
         }
         let (mut taken, mut refusals) = (Vec::with_capacity(events.len()), Vec::new());
@@ -211,13 +227,16 @@ impl Service {
             }
         }
         self.metrics.refused(refusals.len());
-        let receipt = match self.deliver(Delivery { client, body, events: taken }).await {
+        let delivery = Delivery { client, body, events: taken };
+        let receipt = match self.deliver(delivery, Some(room)).await {
             Ok(receipt) => receipt,
             Err(refused) => return of_refused(&refused),
         };
-        let mut answer = match refusals.is_empty() {
-            true => empty(StatusCode::NO_CONTENT),
-            false => json(StatusCode::ACCEPTED, &results(&receipt, refusals)),
+        let mut answer = match (refusals.is_empty(), receipt.ids.is_empty()) {
+            (true, _) => empty(StatusCode::NO_CONTENT),
+            (false, false) => json(StatusCode::ACCEPTED, &results(&receipt, refusals)),
+            // Who looks at the status alone is not to believe that anything was taken.
+            (false, true) => json(StatusCode::BAD_REQUEST, &results(&receipt, refusals)),
         };
         if let Some(visit) = &receipt.visit {
             self.answers.add_visit(&mut answer, visit);
@@ -232,7 +251,9 @@ impl Service {
         }
         let body = match Body::new(event_of_query(query).into_bytes()) {
             Ok(body) => body,
-            Err(error) => return fault(StatusCode::BAD_REQUEST, &error.message, None),
+            Err(NotUtf8 { message, .. }) => {
+                return fault(StatusCode::BAD_REQUEST, &message, None);
+            }
         };
         let renewing = &self.config.renewing_events;
         let reader = EventReader { limits: &self.config.limits, renewing, cpu: self.cpu };
@@ -240,7 +261,7 @@ impl Service {
             Ok(events) => events.into_iter().flatten().collect(),
             Err(error) => return fault(StatusCode::BAD_REQUEST, &error.message, None),
         };
-        match self.deliver(Delivery { client, body, events }).await {
+        match self.deliver(Delivery { client, body, events }, None).await {
             Ok(receipt) => {
                 let mut answer = text(StatusCode::OK, "image/gif", PIXEL);
                 if let Some(visit) = &receipt.visit {
@@ -267,28 +288,37 @@ impl Service {
         Ok(())
     }
 
-    /// Holds memory for a body, as long as what it gives lives.
-    fn hold_memory(&self, headers: &HeaderMap, packing: Packing) -> Option<SemaphorePermit<'_>> {
-        let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let max = self.config.limits.body_bytes_max;
-        let bytes: usize = told.filter(|_| packing == Packing::None).unwrap_or(max).min(max);
-        let units = u32::try_from(bytes / MEMORY_UNIT + 1).unwrap_or(u32::MAX);
-        self.memory.try_acquire_many(units).ok()
-    }
-
-    async fn deliver(&self, delivery: Delivery) -> Result<Receipt, Refused> {
+    /// Has a delivery taken; its body's room is held until it is answered.
+    async fn deliver(
+        &self,
+        delivery: Delivery,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<Receipt, Refused> {
         if delivery.events.is_empty() {
             return Ok(Receipt { ids: Vec::new(), visit: None });
         }
-        let Some(done) = self.intake.deliver(delivery).await else {
+        let Some(done) = self.intake.deliver(delivery, room).await else {
             return Err(overloaded("too many requests wait"));
         };
-        self.healthy.store(done.is_ok(), Relaxed);
-        done.map_err(|error| match error {
-            // What the disk or the store said is for the operator: it stands in the log.
-            Error::Unavailable(_) => overloaded("the events could not be made durable"),
-            _ => overloaded("the events were not taken"),
+        done.map_err(|error| {
+            self.failed_ms.store(self.age_ms(), Relaxed);
+            match error {
+                // What the disk or the store said is for the operator: it stands in the log.
+                Error::Unavailable(_) => overloaded("the events could not be made durable"),
+                _ => overloaded("the events were not taken"),
+            }
         })
+    }
+
+    /// Milliseconds since it began, from 1.
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Whether events could not be made durable just now.
+    fn fails(&self) -> bool {
+        let failed_ms = self.failed_ms.load(Relaxed);
+        failed_ms > 0 && u128::from(self.age_ms() - failed_ms) < UNREADY_FOR.as_millis()
     }
 
     fn readiness(&self) -> Answer {
@@ -300,7 +330,7 @@ impl Service {
         if bytes as f64 >= max as f64 * READY_BACKLOG {
             reasons.push("the object store is behind");
         }
-        if !self.healthy.load(Relaxed) {
+        if self.fails() {
             reasons.push("the last events could not be made durable");
         }
         let readiness = Readiness {
@@ -346,7 +376,8 @@ fn results(receipt: &Receipt, refusals: Vec<(usize, String)>) -> Results {
     Results { accepted, refused, results: (0..accepted + refused).map(result).collect() }
 }
 
-fn place_of(text: &str, at: usize) -> Place {
+/// A place in a text before which some bytes were skipped.
+fn place_of(text: &str, at: usize, skipped: usize) -> Place {
     let (line, column) = line_and_column(text, at);
-    Place { byte: at, line, column }
+    Place { byte: skipped + at, line, column }
 }

@@ -3,15 +3,29 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::intake::Receipt;
 use super::metrics::Metrics;
 use crate::error::{Error, Result};
 use crate::spool::{Append, Spool};
 
-/// Where a request's answer goes.
-pub(super) type Reply = oneshot::Sender<Result<Receipt>>;
+/// Where a request's answer goes, and what the request holds until then.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub sender: oneshot::Sender<Result<Receipt>>,
+    /// Its place among those that wait.
+    pub _place: OwnedSemaphorePermit,
+    /// Its body's room.
+    pub _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Reply {
+    fn send(self, done: Result<Receipt>) {
+        // A client that is gone was served all the same.
+        let _ = self.sender.send(done);
+    }
+}
 
 /// What the thread is given to do.
 #[derive(Debug)]
@@ -63,8 +77,7 @@ impl Spooler {
                 let taken = append.entries.len() - known;
                 self.metrics.spool(writing.elapsed(), taken, known);
                 for (receipt, reply) in answers {
-                    // A client that is gone was served all the same.
-                    let _ = reply.send(Ok(receipt));
+                    reply.send(Ok(receipt));
                 }
             }
             Err(error) => refuse(answers.into_iter().map(|(_, reply)| reply), &error),
@@ -76,6 +89,6 @@ impl Spooler {
 pub(super) fn refuse(replies: impl ExactSizeIterator<Item = Reply>, error: &Error) {
     tracing::warn!(%error, requests = replies.len(), "a batch was refused");
     for reply in replies {
-        let _ = reply.send(Err(error.clone()));
+        reply.send(Err(error.clone()));
     }
 }

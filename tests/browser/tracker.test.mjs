@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import vm from "node:vm";
+import { gzipSync } from "node:zlib";
 
 const source = new URL("../../fixtures/tracker/tracker.js", import.meta.url);
 const code = new vm.Script(readFileSync(source, "utf8"), { filename: "tracker.js" });
@@ -524,6 +525,13 @@ test("what waits when consent is withdrawn goes without ids", async () => {
   tab.hide();
   const asked = [...browser.requests, ...browser.beacons].map(({ url }) => end(url));
   assert.deepEqual(asked, ["events", "events?anonymous=1", "events?anonymous=1"]);
+  // A beacon would have taken cookies along.
+  assert.deepEqual(browser.beacons, []);
+  assert.ok(browser.requests.slice(1).every(({ credentials }) => credentials === "omit"));
+});
+
+test("it is less than 3 kB of a page", () => {
+  assert.ok(gzipSync(readFileSync(source), { level: 9 }).length < 3000);
 });
 
 test("until the first answer, requests and beacons say that they are of one newcomer", async () => {
