@@ -31,6 +31,7 @@ PORT = 18080
 TICKS = os.sysconf("SC_CLK_TCK")
 # Requests a second that are tried, one after another, until the 99th percentile is over 100 ms.
 LADDER = [10_000, 15_000, 20_000, 22_500, 25_000, 27_500, 30_000, 35_000, 40_000, 50_000]
+LADDER_OF_REDIS = [2_500, 5_000, 7_500, 10_000, 15_000, 20_000]
 LADDER_OF_TEN = [1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000]
 P99_MAX_MS = 100.0
 P999_MAX_MS = 250.0
@@ -47,6 +48,12 @@ def resident_mib(pid):
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def stolen_and_all():
+    """Ticks of all cores that other machines had, and all ticks, since the start."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+    return ticks[7], sum(ticks[:8])
 
 
 class Watch(threading.Thread):
@@ -69,12 +76,15 @@ def send(target, rate, seconds, events=1, connections=1000, visitors=20_000):
     command = [ASHIATO, "load", "--target", target, "--rate", str(rate), "--events", str(events)]
     command += ["--duration", f"{seconds}s", "--warm-up", "5s"]
     command += ["--connections", str(connections), "--visitors", str(visitors)]
-    before = os.times()
+    before, (stolen, ticks) = os.times(), stolen_and_all()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     after = os.times()
     used = after.children_user + after.children_system
     used -= before.children_user + before.children_system
-    return json.loads(done.stdout), round(used, 2)
+    report = json.loads(done.stdout)
+    stolen_now, ticks_now = stolen_and_all()
+    report["stolen_percent"] = round(100 * (stolen_now - stolen) / (ticks_now - ticks), 1)
+    return report, round(used, 2)
 
 
 def metrics_of(target):
@@ -209,20 +219,29 @@ def with_slow_store(name, rate, seconds):
         )
 
 
-def with_redis(name, rate, seconds):
+def with_redis(name, rates, seconds):
     with servers.redis(WORK) as port:
         store = f'[visit_store]\nkind = "redis"\nurl = "redis://127.0.0.1:{port}/0"'
-        return trial(name, rate, seconds, store=store)
+        return ladder(name, rates, seconds, store=store)
 
 
-def nginx_steps(rates, seconds):
+def aim(rate, seconds, times):
+    """The aim's rate several times, with nginx at the same rate before each."""
+    steps = []
+    for _ in range(times):
+        steps += nginx_steps([rate], max(seconds // 4, 5), "nginx_aim")
+        steps.append(trial("aim", rate, seconds))
+    return steps
+
+
+def nginx_steps(rates, seconds, name="nginx"):
     """nginx answering 204 with a line in its access log: what the machine could give."""
     steps = []
     for rate in rates:
         with servers.nginx(WORK) as (target, pids):
             answered, generator_s = send(target, rate, seconds)
             used = sum(cpu_seconds(pid) for pid in pids())
-        one = {"name": "nginx", "rate": rate, "events": 1, "seconds": seconds}
+        one = {"name": name, "rate": rate, "events": 1, "seconds": seconds}
         one |= {"answered": answered, "generator_cpu_s": generator_s, "cpu_s": round(used, 2)}
         tell(one)
         steps.append(one)
@@ -267,6 +286,7 @@ def cross_check(rate, seconds):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of the trial at the aim's rate")
+    parser.add_argument("--times", type=int, default=3, help="of the trial at the aim's rate")
     parser.add_argument("--step", type=int, default=15, help="seconds of each step of a ladder")
     parser.add_argument("--soak", type=int, default=600, help="seconds of the trial of memory")
     parser.add_argument("--rate", type=int, default=20_000, help="the aim: requests a second")
@@ -279,11 +299,11 @@ def main():
     args = arguments()
     rate, step = args.rate, args.step
     trials = {
-        "aim": lambda: [trial("aim", rate, args.seconds)],
+        "aim": lambda: aim(rate, args.seconds, args.times),
         "ladder": lambda: ladder("ladder", LADDER, step),
         "nginx": lambda: nginx_steps(LADDER, step),
         "ten": lambda: ladder("ten", LADDER_OF_TEN, step, events=10),
-        "redis": lambda: [with_redis("redis", rate, args.seconds)],
+        "redis": lambda: with_redis("redis", LADDER_OF_REDIS, step),
         "slow_store": lambda: [with_slow_store("slow_store", rate, args.seconds)],
         "oha": lambda: cross_check(rate, step),
         "soak": lambda: [trial("soak", rate // 2, args.soak)],

@@ -14,6 +14,7 @@ from report import machine  # noqa: E402
 
 NAMES = {
     "aim": "one event a request",
+    "nginx_aim": "nginx at the same rate",
     "ladder": "one event a request, growing rate",
     "nginx": "nginx: 204 and a line in the access log",
     "ten": "ten events a request, growing rate",
@@ -27,10 +28,11 @@ HEAD = """# The collector under load
 `make bench-collector` on {machine}; the generator runs on the same cores. Latency is from the
 moment when a request was due to its answer, in milliseconds; an answer is given when the event is
 on disk. Where events are landed, all that were acknowledged are counted in the objects afterwards.
+`stolen` is the share of both cores' time that the host gave to other machines meanwhile.
 
 """
 COLUMNS = ["trial", "rate asked", "answered", "p50", "p99", "p99.9", "max", "batch max ≤"]
-COLUMNS += ["CPU s", "of it generator's", "peak MiB", "landed"]
+COLUMNS += ["CPU s", "of it generator's", "stolen", "peak MiB", "landed"]
 
 
 def row(one):
@@ -40,7 +42,9 @@ def row(one):
     cells += [f"{answered['answered_rate']:,.0f}/s"]
     cells += [f"{latency[p]:.1f}" for p in ("p50", "p99", "p99.9", "max")]
     cells += [str(one.get("batch_under_ms", "")), f"{one['cpu_s'] + (used or 0):.0f}"]
-    cells += [f"{used:.0f}" if used else "", f"{one['peak_mib']:.0f}" if "peak_mib" in one else ""]
+    stolen = answered.get("stolen_percent")
+    cells += [f"{used:.0f}" if used else "", "" if stolen is None else f"{stolen} %"]
+    cells += [f"{one['peak_mib']:.0f}" if "peak_mib" in one else ""]
     cells += [f"{one['landed']:,}" if "landed" in one else ""]
     return f"| {' | '.join(cells)} |"
 
@@ -57,7 +61,7 @@ def highest(steps, p99_max_ms):
 
 
 def sentences(measured, p99_max_ms, p999_max_ms):
-    for name in ("ladder", "ten", "nginx"):
+    for name in ("ladder", "ten", "redis", "nginx"):
         best = highest(measured.get(name, []), p99_max_ms)
         if best:
             events = f" ({best['rate'] * best['events']:,} events/s)" if name == "ten" else ""
@@ -65,7 +69,7 @@ def sentences(measured, p99_max_ms, p999_max_ms):
                 f"- {NAMES[name]}: p99 stays under {p99_max_ms:.0f} ms up to "
                 f"{best['rate']:,} requests/s{events}."
             )
-    for one in measured.get("aim", []):
+    for one in (one for one in measured.get("aim", []) if one["name"] == "aim"):
         latency = one["answered"]["latency_ms"]
         kept = latency["p99"] < p99_max_ms and latency["p99.9"] < p999_max_ms
         verdict = "kept" if kept else "**missed**"
@@ -85,12 +89,14 @@ def sentences(measured, p99_max_ms, p999_max_ms):
 
 def plot(path, measured, p99_max_ms):
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
-    for name in ("aim", "redis", "slow_store"):
-        for one in measured.get(name, []):
-            latency = one["answered"]["latency_ms"]
-            left.plot(list(latency), list(latency.values()), marker="o", label=NAMES[name])
+    for number, one in enumerate(measured.get("aim", []) + measured.get("slow_store", [])):
+        latency = one["answered"]["latency_ms"]
+        points = sorted(latency.items(), key=lambda point: point[1])
+        style = {"nginx_aim": "grey", "slow_store": "tab:orange"}.get(one["name"], "tab:blue")
+        label = f"{NAMES[one['name']]} ({number // 2 + 1})" if one["name"] != "slow_store" else ""
+        left.plot(*zip(*points), marker="o", color=style, label=label or NAMES["slow_store"])
     left.set(title="Latency by percentile", ylabel="ms", yscale="log")
-    for name in ("ladder", "ten", "nginx"):
+    for name in ("ladder", "ten", "redis", "nginx"):
         steps = measured.get(name, [])
         rates = [s["rate"] * s["events"] / 1000 for s in steps]
         p99 = [s["answered"]["latency_ms"]["p99"] for s in steps]

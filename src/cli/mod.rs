@@ -2,7 +2,6 @@
 //!
 //! stdout is for machines: the run's result is its last line. Everything else goes to stderr.
 
-mod allocator;
 mod args;
 mod check;
 mod collect;
@@ -50,11 +49,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn do_command(command: Command) -> Result<u8> {
-    // A collector's threads hand each other all that they make: with few arenas they would wait for
-    // each other, and a request takes half as much time again.
-    if !matches!(command, Command::Collect(_) | Command::Load(_)) {
-        allocator::limit_arenas();
-    }
     let environment = Environment::new(std::env::vars_os());
     match command {
         Command::Run(args) => run::run(*args, &environment),
