@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::store::durable::{create_folders, disk_error, remove_file, sync_folder};
 use crate::store::{Store, store_error};
 
-/// Compression of objects. Zstandard's own default (3) takes twice the time, which requests need, and
-/// made no fewer bytes of events.
+/// Compression of objects. Zstandard's own default (3) takes twice the time, which requests need,
+/// and made no fewer bytes of events.
 const ZSTD_LEVEL: i32 = 1;
 /// How much the landing's threads give way: 0 is not at all, 19 most.
 #[cfg(target_os = "linux")]
