@@ -431,7 +431,8 @@ fn a_browsers_request_reaches_the_table_with_all_its_fields() {
     let expected = json!({
         "event_id": id(2), "at": "2026-11-21T04:05:00.123", "event": "purchase", "version": 2,
         "member": true, "visit_id": reply.headers["ashiato-visit-short"],
-        "visitor_id": reply.headers["ashiato-visit-long"], "visit_seq": 2, "via_channel": "recommendation",
+        "visitor_id": reply.headers["ashiato-visit-long"], "visit_seq": 2,
+        "via_channel": "recommendation",
         "via_campaign": "rec-7", "language": "ja-JP", "screen": "390x844",
         "browser": "Mobile Safari", "os": "iOS", "device_kind": "smartphone", "bot": false,
         "url": "https://books.example/thanks?utm_campaign=x", "page_path": "/thanks",
