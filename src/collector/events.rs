@@ -259,6 +259,8 @@ impl EventReader<'_> {
             && let Some(end) = skim(self.cpu, &body.padded, range.start, depth_max, spans)
             && behind_white_space(bytes, end).min(range.end) == range.end
             && end <= range.end
+            // A carriage return ends a line for some who read it.
+            && memchr::memchr(b'\r', &bytes[range.start..end]).is_none()
         {
             let facts = self.look_into(&body.padded, spans);
             return Ok(Event { text: EventText::InBody(range.start..end), facts });

@@ -41,6 +41,7 @@ fn objects_arrays_and_lines_are_told_apart() {
 #[test]
 fn what_is_laid_out_over_lines_becomes_one_line() {
     assert_eq!(shown("{\n  \"a\": [\r\n1,\n2]\n}\n", false), ["{   \"a\": [  1, 2] }"]);
+    assert_eq!(shown("{\r}", false), ["{ }"]);
     assert_eq!(shown("[\n {\"a\":\n1},\n {\"b\":2}\n]", false), ["{\"a\": 1}", "{\"b\":2}"]);
 }
 

@@ -7,7 +7,7 @@
 #![allow(dead_code, unused_imports, missing_docs)]
 
 mod collector;
-#[path = "../../src/config.rs"]
+#[path = "../../src/config/mod.rs"]
 mod config;
 #[path = "../../src/contract/mod.rs"]
 mod contract;
