@@ -232,8 +232,14 @@ async fn out_of_patience(supplies: &RunSupplies) {
     }
 }
 
-/// The largest resident set of this process, from getrusage(2), which counts KiB on Linux.
+/// The largest resident set of this process, in bytes: on Linux its own `VmHWM`, for getrusage(2)
+/// also counts what the process that started it had.
 fn peak_memory_bytes() -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss().max(0) as u64 * 1024)
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let own = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    let counted = || getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss().max(0));
+    own.unwrap_or_else(|| counted().unsigned_abs()) * 1024
 }
