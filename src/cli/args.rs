@@ -1,6 +1,7 @@
 //! The arguments of all subcommands.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -257,7 +258,7 @@ pub(super) struct CollectArgs {
 
     /// Threads; the number of cores if absent
     #[arg(long, value_name = "COUNT")]
-    pub threads: Option<usize>,
+    pub threads: Option<NonZeroUsize>,
 
     #[command(flatten)]
     pub logs: LogArgs,

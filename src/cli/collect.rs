@@ -1,6 +1,7 @@
 //! `ashiato collect`: takes events over HTTP and lands them in object storage.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::new_stores;
 use super::output::print_json;
 use super::run::start_logging;
 use super::signals::Stop;
-use super::supplies::new_runtime;
+use super::supplies::new_answering_runtime;
 use crate::collector::{CollectorConfig, CollectorSupplies, collect, parse_collector_config};
 use crate::config::ConfigFile;
 use crate::error::{Error, Result};
@@ -25,10 +26,9 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
     start_logging(&args.logs, environment, &MultiProgress::new());
     let config = config_of(args, environment)?;
     raise_file_limit();
-    let threads = args.threads.unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get)
-    });
-    let runtime = new_runtime(threads.max(1))?;
+    let cores = || std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    let threads = args.threads.map_or_else(cores, NonZeroUsize::get);
+    let runtime = new_answering_runtime(threads)?;
     runtime.block_on(async {
         let supplies = CollectorSupplies {
             stores: new_stores(environment)?,

@@ -49,6 +49,8 @@ pub(super) struct OpenedState {
 
 /// Threads of commands that wait for stores.
 const STORE_THREADS: usize = 2;
+/// Steps of tasks after which a server looks for what other threads woke.
+const ANSWERS_INTERVAL: u32 = 3;
 
 impl OpenedState {
     /// Reads the pipeline in a folder and opens its state.
@@ -78,7 +80,17 @@ impl OpenedState {
 
 /// The threads of asynchronous work.
 pub(super) fn new_runtime(threads: usize) -> Result<Runtime> {
-    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    build(Builder::new_multi_thread().worker_threads(threads))
+}
+
+/// The threads of a server, on which answers from other threads come before new requests.
+pub(super) fn new_answering_runtime(threads: usize) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    build(builder.worker_threads(threads).global_queue_interval(ANSWERS_INTERVAL))
+}
+
+fn build(builder: &mut Builder) -> Result<Runtime> {
+    let runtime = builder.enable_all().build();
     runtime.map_err(|error| Error::Unavailable(format!("starting threads: {error}")))
 }
 

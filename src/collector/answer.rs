@@ -7,6 +7,8 @@
 //! | 400, 413, 415 | none is taken, and none will be | nobody: mend the client |
 //! | 408, 429, 503 | none is taken | the client, after `Retry-After` seconds |
 
+use std::fmt::Write;
+
 use cookie::{Cookie, SameSite as CookieSameSite};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -23,6 +25,9 @@ use super::client::{LONG_HEADER, SHORT_HEADER};
 use super::config::{CollectorConfig, CookieSettings, SameSite};
 use super::intake::VisitReceipt;
 use crate::visits::ShortCookie;
+
+/// Bytes of a cookie's value: an id, a time and a number.
+const VALUE_BYTES: usize = 72;
 
 /// Answers are small and whole.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -126,7 +131,10 @@ impl CookieText {
     }
 
     fn with(&self, value: impl std::fmt::Display) -> Option<HeaderValue> {
-        let text = format!("{}={value}{}", self.name, self.attributes);
+        let bytes = self.name.len() + VALUE_BYTES + self.attributes.len();
+        let mut text = String::with_capacity(bytes);
+        // Writing to memory does not fail.
+        let _ = write!(text, "{}={value}{}", self.name, self.attributes);
         HeaderValue::try_from(text).ok()
     }
 }

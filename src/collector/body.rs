@@ -13,6 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes that unpacking may remember at most: 2 to the power of this (8 MiB, RFC 8878's advice).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// Names of what has an object on each line; none of them is registered.
+const NDJSON_KINDS: [&str; 3] = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
+
 /// Why a body is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
@@ -43,23 +46,21 @@ pub(super) struct BodyKind {
 /// Reads what a head says of the body.
 pub(super) fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Refused> {
     let unsupported = |error: String| refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let kind = text(CONTENT_TYPE).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_ndjson = match kind.as_str() {
-        "application/json" | "text/plain" | "" => false,
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => true,
-        other => {
-            return Err(unsupported(format!(
-                "expected application/json, text/plain or application/x-ndjson, found {other}"
-            )));
-        }
-    };
-    let packing = text(CONTENT_ENCODING).unwrap_or_default().trim().to_ascii_lowercase();
-    let packing = match packing.as_str() {
-        "" | "identity" => Packing::None,
-        "gzip" | "x-gzip" => Packing::Gzip,
-        "zstd" => Packing::Zstd,
+    // What is no text is none of these names either.
+    let text = |name| headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"));
+    let is_one_of =
+        |text: &str, names: &[&str]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
+    let kind = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    let is_ndjson = is_one_of(kind, &NDJSON_KINDS);
+    if !is_ndjson && !is_one_of(kind, &["application/json", "text/plain", ""]) {
+        return Err(unsupported(format!(
+            "expected application/json, text/plain or application/x-ndjson, found {kind}"
+        )));
+    }
+    let packing = match text(CONTENT_ENCODING).trim() {
+        text if is_one_of(text, &["", "identity"]) => Packing::None,
+        text if is_one_of(text, &["gzip", "x-gzip"]) => Packing::Gzip,
+        text if is_one_of(text, &["zstd"]) => Packing::Zstd,
         other => return Err(unsupported(format!("expected gzip or zstd, found {other}"))),
     };
     Ok(BodyKind { packing, is_ndjson })
@@ -77,7 +78,7 @@ pub(super) struct BodyTaker {
 /// A body, and the room that it takes.
 #[derive(Debug)]
 pub(super) struct TakenBody {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     pub room: OwnedSemaphorePermit,
 }
 
@@ -109,7 +110,7 @@ impl BodyTaker {
         let mut room = self.hold(self.bytes_max)?;
         let bytes = unpack(&taken.bytes, packing, self.bytes_max)?;
         drop(room.split(self.bytes_max - bytes.len()));
-        Ok(TakenBody { bytes, room })
+        Ok(TakenBody { bytes: Bytes::from(bytes), room })
     }
 
     async fn collect<B>(&self, body: B) -> Result<TakenBody, Refused>
@@ -119,7 +120,9 @@ impl BodyTaker {
     {
         let body = Limited::new(body, self.bytes_max);
         let mut body = std::pin::pin!(body);
-        let mut taken = TakenBody { bytes: Vec::new(), room: self.hold(0)? };
+        // Nearly all come in one piece, which is taken as it is.
+        let mut taken = TakenBody { bytes: Bytes::new(), room: self.hold(0)? };
+        let mut joined = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
                 true => too_large(self.bytes_max),
@@ -127,8 +130,16 @@ impl BodyTaker {
             })?;
             if let Ok(bytes) = frame.into_data() {
                 taken.room.merge(self.hold(bytes.len())?);
-                taken.bytes.extend_from_slice(&bytes);
+                if taken.bytes.is_empty() && joined.is_empty() {
+                    taken.bytes = bytes;
+                    continue;
+                }
+                joined.extend_from_slice(&std::mem::take(&mut taken.bytes));
+                joined.extend_from_slice(&bytes);
             }
+        }
+        if !joined.is_empty() {
+            taken.bytes = Bytes::from(joined);
         }
         Ok(taken)
     }

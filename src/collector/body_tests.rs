@@ -13,7 +13,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 async fn read(bytes: Vec<u8>, packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
     let taker = BodyTaker::new(bytes_max, Duration::from_secs(1), 8 << 20);
-    taker.take(Full::new(Bytes::from(bytes)), packing).await.map(|taken| taken.bytes)
+    taker.take(Full::new(Bytes::from(bytes)), packing).await.map(|taken| taken.bytes.to_vec())
 }
 
 #[tokio::test]

@@ -54,14 +54,14 @@ pub(super) struct Letter<'a> {
 
 /// Appends the line of an event.
 pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec<u8>) {
-    let mut put = |text: &str| lines.extend_from_slice(text.as_bytes());
-    put("{\"event_id\":\"");
-    put(letter.id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-    put("\",");
-    put(&head.text);
+    let put = |lines: &mut Vec<u8>, text: &str| lines.extend_from_slice(text.as_bytes());
+    put(lines, "{\"event_id\":\"");
+    put_id(letter.id, lines);
+    put(lines, "\",");
+    put(lines, &head.text);
     if let Some(user_agent) = &letter.sender.user_agent {
-        put(",\"user_agent\":");
-        put(user_agent);
+        put(lines, ",\"user_agent\":");
+        put(lines, user_agent);
     }
     if let Some(ip) = letter.sender.ip {
         // Writing to memory does not fail.
@@ -69,26 +69,29 @@ pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec
     }
     let mut via = letter.via;
     if let Some(visit) = letter.visit {
-        let _ = write!(
-            lines,
-            ",\"visit\":{{\"short\":\"{}\",\"long\":\"{}\",\"seq\":{}}}",
-            visit.short, visit.long, visit.seq
-        );
+        put(lines, ",\"visit\":{\"short\":\"");
+        put_id(visit.short, lines);
+        put(lines, "\",\"long\":\"");
+        put_id(visit.long, lines);
+        let _ = write!(lines, "\",\"seq\":{}}}", visit.seq);
         via = visit.attribution.via.as_deref();
     }
-    let mut put = |text: &str| lines.extend_from_slice(text.as_bytes());
     if let Some(via) = via {
-        put(",\"via\":");
-        put(via);
+        put(lines, ",\"via\":");
+        put(lines, via);
     }
     let items = letter.visit.map_or(&[][..], |visit| &visit.attribution.items);
     if !items.is_empty() {
         write_items(items, lines);
     }
-    let mut put = |text: &str| lines.extend_from_slice(text.as_bytes());
-    put(",\"body\":");
-    put(letter.body);
-    put("}\n");
+    put(lines, ",\"body\":");
+    put(lines, letter.body);
+    put(lines, "}\n");
+}
+
+fn put_id(id: Uuid, lines: &mut Vec<u8>) {
+    let mut buffer = Uuid::encode_buffer();
+    lines.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
 }
 
 fn write_items(items: &[ItemVia], lines: &mut Vec<u8>) {

@@ -10,6 +10,7 @@
 //! call odd (line ends between tokens, or no JSON at all) is read once more by the obvious reader,
 //! which knows the place of a fault.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use uuid::Uuid;
@@ -29,10 +30,16 @@ const ITEMS_MAX: usize = 200;
 /// A byte order mark, which is no part of the text (RFC 8259, 8.1).
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What stands behind a body.
+const PADDING: &str = match str::from_utf8(&[0; SKIM_PADDING]) {
+    Ok(zeros) => zeros,
+    Err(_) => panic!("zeros are UTF-8"),
+};
+
 /// A body, checked to be UTF-8, with some bytes more behind it.
 #[derive(Debug)]
 pub struct Body {
-    padded: Vec<u8>,
+    padded: String,
     length: usize,
     /// Bytes that stood before the text.
     pub skipped: usize,
@@ -54,52 +61,63 @@ impl Body {
     ///
     /// # Errors
     /// Where they are not UTF-8.
-    pub fn new(mut bytes: Vec<u8>) -> Result<Self, NotUtf8> {
+    pub fn new(bytes: &[u8]) -> Result<Self, NotUtf8> {
         let skipped = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
-        bytes.drain(..skipped);
-        if simdutf8::basic::from_utf8(&bytes).is_err() {
-            let at = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+        let bytes = &bytes[skipped..];
+        let Ok(text) = simdutf8::basic::from_utf8(bytes) else {
+            let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
             let found = bytes.get(at).copied().unwrap_or(0);
             let message = format!("expected UTF-8, found byte 0x{found:02x}");
             let before = String::from_utf8_lossy(&bytes[..at]).into_owned();
             return Err(NotUtf8 { message, before });
-        }
-        mend_surrogates(&mut bytes);
-        let length = bytes.len();
-        bytes.resize(length + SKIM_PADDING, 0);
-        Ok(Body { padded: bytes, length, skipped })
+        };
+        let mended = mend_surrogates(text);
+        let mut padded = String::with_capacity(mended.len() + PADDING.len());
+        padded.push_str(&mended);
+        padded.push_str(PADDING);
+        Ok(Body { padded, length: mended.len(), skipped })
     }
 
     /// The text, without what was added.
     pub fn text(&self) -> &str {
-        // Checked when it was made.
-        std::str::from_utf8(&self.padded[..self.length]).unwrap_or_default()
+        &self.padded[..self.length]
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.padded[..self.length]
+        self.text().as_bytes()
+    }
+
+    fn padded(&self) -> &[u8] {
+        self.padded.as_bytes()
     }
 }
 
 /// Puts `\ufffd` for escapes of half a surrogate pair; all else stays where it is.
-fn mend_surrogates(bytes: &mut [u8]) {
-    let unit_at = |bytes: &[u8], at: usize| {
+fn mend_surrogates(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let unit_at = |at: usize| {
         let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
         u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
-    let Some(mut at) = memchr::memchr(b'\\', bytes) else { return };
+    let Some(mut at) = memchr::memchr(b'\\', bytes) else { return Cow::Borrowed(text) };
+    let mut mended = Cow::Borrowed(bytes);
     while at < bytes.len() {
         // Every escape is a backslash and what follows, so that `\\ud800` is none.
-        at += match unit_at(bytes, at) {
-            Some(0xd800..0xdc00) if matches!(unit_at(bytes, at + 6), Some(0xdc00..0xe000)) => 12,
+        at += match unit_at(at) {
+            Some(0xd800..0xdc00) if matches!(unit_at(at + 6), Some(0xdc00..0xe000)) => 12,
             Some(0xd800..0xe000) => {
-                bytes[at + 2..at + 6].copy_from_slice(b"fffd");
+                mended.to_mut()[at + 2..at + 6].copy_from_slice(b"fffd");
                 6
             }
             _ => 2,
         };
         let rest = bytes.get(at..).unwrap_or_default();
         at += memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+    }
+    match mended {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        // ASCII took ASCII's place.
+        Cow::Owned(bytes) => String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned),
     }
 }
 
@@ -180,7 +198,7 @@ impl EventReader<'_> {
             return self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]);
         }
         // More than a line: lines of objects if the first one is whole, else one that is laid out.
-        match skim(self.cpu, &body.padded, start, self.limits.depth_max, &mut spans) {
+        match skim(self.cpu, body.padded(), start, self.limits.depth_max, &mut spans) {
             Some(end) if behind_blanks(bytes, end) == line_end => Ok(self.lines(body, &mut spans)),
             _ => self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]),
         }
@@ -222,7 +240,7 @@ impl EventReader<'_> {
     fn array(&self, body: &Body, start: usize, spans: &mut Vec<Span>) -> Result<Events, BodyFault> {
         let bytes = body.bytes();
         let levels_max = self.limits.depth_max + 1;
-        let skimmed = skim(self.cpu, &body.padded, start, levels_max, spans);
+        let skimmed = skim(self.cpu, body.padded(), start, levels_max, spans);
         let whole = skimmed.is_some_and(|end| behind_white_space(bytes, end) == bytes.len());
         let elements: Vec<Range<usize>> = if whole {
             spans.iter().map(|span| span.value.clone()).collect()
@@ -256,13 +274,13 @@ impl EventReader<'_> {
         }
         let depth_max = self.limits.depth_max;
         if bytes[range.start] == b'{'
-            && let Some(end) = skim(self.cpu, &body.padded, range.start, depth_max, spans)
+            && let Some(end) = skim(self.cpu, body.padded(), range.start, depth_max, spans)
             && behind_white_space(bytes, end).min(range.end) == range.end
             && end <= range.end
             // A carriage return ends a line for some who read it.
             && memchr::memchr(b'\r', &bytes[range.start..end]).is_none()
         {
-            let facts = self.look_into(&body.padded, spans);
+            let facts = self.look_into(body.padded(), spans);
             return Ok(Event { text: EventText::InBody(range.start..end), facts });
         }
         self.odd_event(&body.text()[range])

@@ -10,7 +10,7 @@ fn limits() -> Limits {
 fn read_as(text: &str, is_ndjson: bool) -> Result<Events, BodyFault> {
     let limits = limits();
     let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
-    reader.read(&Body::new(text.as_bytes().to_vec()).unwrap(), is_ndjson)
+    reader.read(&Body::new(text.as_bytes()).unwrap(), is_ndjson)
 }
 
 fn read(text: &str) -> Result<Events, BodyFault> {
@@ -19,7 +19,7 @@ fn read(text: &str) -> Result<Events, BodyFault> {
 
 /// Each event's text, or why it is refused.
 fn shown(text: &str, is_ndjson: bool) -> Vec<String> {
-    let body = Body::new(text.as_bytes().to_vec()).unwrap();
+    let body = Body::new(text.as_bytes()).unwrap();
     let of = |event: Result<Event, Refusal>| match event {
         Ok(Event { text: EventText::InBody(range), .. }) => body.text()[range].to_owned(),
         Ok(Event { text: EventText::Own(text), .. }) => text,
@@ -92,7 +92,7 @@ fn a_broken_body_is_refused_with_the_place() {
         assert_eq!(fault(text), expected, "{text}");
     }
     assert!(fault(&format!("{{\"a\":\"{}\"}}", "x".repeat(200))).is_too_large);
-    let fault = Body::new(b"{\"a\":\"\xff\"}".to_vec()).unwrap_err();
+    let fault = Body::new(b"{\"a\":\"\xff\"}").unwrap_err();
     let (message, before) = ("expected UTF-8, found byte 0xff".into(), "{\"a\":\"".into());
     assert_eq!(fault, NotUtf8 { message, before });
 }
@@ -107,7 +107,7 @@ fn a_few_members_are_looked_at_wherever_they_stand() {
         r#"{"sku":""},{"sku":"a\"b","quantity":"x"},9]},"event_id":"x","via":{"channel":"ad"},"#,
         r#""event":"cart_add","event_id":"0199f000-0000-7000-8000-000000000001"}"#,
     );
-    let body = Body::new(text.as_bytes().to_vec()).unwrap();
+    let body = Body::new(text.as_bytes()).unwrap();
     let event = reader.read(&body, false).unwrap().remove(0).unwrap();
     let item = |sku: &str, quantity| ItemFacts { sku: sku.into(), quantity };
     assert_eq!(
@@ -153,7 +153,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         is_ndjson in any::<bool>(),
     ) {
-        if let Ok(body) = Body::new(bytes) {
+        if let Ok(body) = Body::new(&bytes) {
             check(&body, is_ndjson);
         }
     }
@@ -165,7 +165,7 @@ proptest! {
             r#"\{"a":1\}|\[\{\}){0,16}"#,
         ),
     ) {
-        let body = Body::new(text.clone().into_bytes()).unwrap();
+        let body = Body::new(text.as_bytes()).unwrap();
         check(&body, true);
         check(&body, false);
         if let (Ok(events), Some(expected)) = (read(&text), obvious(&text)) {
@@ -202,7 +202,7 @@ fn half_a_surrogate_pair_becomes_a_replacement_character_and_nothing_else_change
     ] {
         assert_eq!(shown(sent, false), [taken]);
     }
-    assert!(Body::new(br"\ud8".to_vec()).is_ok(), "too short to be one");
+    assert!(Body::new(br"\ud8").is_ok(), "too short to be one");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
 use crate::error::{Error, Result};
 use crate::spool::{Append, Entry, Spool};
 use crate::store::WallClock;
-use crate::visits::{VisitDesk, VisitOutcome, VisitRequest};
+use crate::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
 
 /// Requests of a batch at most.
 const BATCH_REQUESTS_MAX: usize = 4096;
@@ -53,16 +53,29 @@ const STEP_BACK_MS: i64 = 5 * 60_000;
 pub(super) struct Delivery {
     pub client: Client,
     pub body: Body,
-    /// Those of its events that are taken.
-    pub events: Vec<Event>,
+    /// Those of its events that are taken: what is known of each, and where its text is.
+    pub facts: Vec<EventFacts>,
+    pub texts: Vec<EventText>,
 }
 
 impl Delivery {
+    /// A delivery with room for some events, and none so far.
+    pub fn new(client: Client, body: Body, events: usize) -> Self {
+        let (facts, texts) = (Vec::with_capacity(events), Vec::with_capacity(events));
+        Delivery { client, body, facts, texts }
+    }
+
+    /// Adds an event of the body.
+    pub fn push(&mut self, Event { text, facts }: Event) {
+        self.facts.push(facts);
+        self.texts.push(text);
+    }
+
     /// About as many bytes as its lines will have, which may be far more than it brought.
     fn lines_bytes(&self) -> usize {
         let agent = self.client.sender.user_agent.as_ref().map_or(0, String::len);
-        let items: usize = self.events.iter().map(|event| event.facts.items.len()).sum();
-        self.body.text().len() + self.events.len() * (LETTER_BYTES + agent) + items * ITEM_BYTES
+        let items: usize = self.facts.iter().map(|facts| facts.items.len()).sum();
+        self.body.text().len() + self.facts.len() * (LETTER_BYTES + agent) + items * ITEM_BYTES
     }
 }
 
@@ -255,18 +268,18 @@ impl Intake {
     }
 
     /// For each delivery, outcomes of its events; none for those whose ids are not taken.
-    async fn serve_visits(
+    async fn serve_visits<'a>(
         &self,
-        deliveries: &[Delivery],
+        deliveries: &'a [Delivery],
         now_ms: i64,
     ) -> Result<Vec<Vec<VisitOutcome>>> {
         let named = || deliveries.iter().enumerate().filter(|(_, d)| !d.client.anonymous);
-        let request_of = |delivery: &Delivery| VisitRequest {
+        let request_of = |(_, delivery): (usize, &'a Delivery)| VisitRequest {
             long: delivery.client.long.and_then(|c| c.in_force(self.long_ttl_ms, now_ms)),
             cookie: delivery.client.short,
-            events: delivery.events.iter().map(|event| event.facts.clone()).collect(),
+            events: &delivery.facts,
         };
-        let requests: Vec<VisitRequest> = named().map(|(_, d)| request_of(d)).collect();
+        let requests: Vec<VisitRequest<'a>> = named().map(request_of).collect();
         let served = match requests.is_empty() {
             true => Vec::new(),
             false => self.desk.serve(&requests, now_ms).await?,
@@ -287,14 +300,14 @@ impl Intake {
         now_ms: i64,
         append: &mut Append,
     ) -> Receipt {
-        let mut ids = Vec::with_capacity(delivery.events.len());
-        for (place, event) in delivery.events.iter().enumerate() {
-            let id = event.facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
-            let body = match &event.text {
+        let mut ids = Vec::with_capacity(delivery.facts.len());
+        for (place, (facts, text)) in delivery.facts.iter().zip(&delivery.texts).enumerate() {
+            let id = facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
+            let body = match text {
                 EventText::InBody(range) => &delivery.body.text()[range.clone()],
                 EventText::Own(text) => text.as_str(),
             };
-            let (sender, via) = (&delivery.client.sender, event.facts.via.as_deref());
+            let (sender, via) = (&delivery.client.sender, facts.via.as_deref());
             let letter = Letter { id, sender, visit: outcomes.get(place), via, body };
             write_line(head, &letter, &mut append.lines);
             append.entries.push(Entry { id, end: append.lines.len() });

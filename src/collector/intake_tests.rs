@@ -47,10 +47,12 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
 fn page(long: Option<Uuid>) -> Delivery {
     let limits = CollectorConfig::default().limits;
     let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
-    let body = Body::new(br#"{"event":"page_view"}"#.to_vec()).unwrap();
-    let events = reader.read(&body, false).unwrap().into_iter().map(Result::unwrap).collect();
+    let body = Body::new(br#"{"event":"page_view"}"#).unwrap();
+    let events = reader.read(&body, false).unwrap();
     let long = long.map(|long| crate::collector::client::LongCookie { long, renewed_ms: None });
-    Delivery { client: Client { long, ..Client::default() }, body, events }
+    let mut delivery = Delivery::new(Client { long, ..Client::default() }, body, events.len());
+    events.into_iter().flatten().for_each(|event| delivery.push(event));
+    delivery
 }
 
 #[tokio::test]
@@ -117,23 +119,23 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
         format!(r#"{{"event":"cart_add","cart":{{"items":[{}]}}}}"#, [&*item; 150].join(","));
     for (text, agent) in [("{}".to_owned(), "u".repeat(1024)), (cart, "u".to_owned())] {
         let text = format!("[{}]", vec![text; 20].join(","));
-        let body = Body::new(text.into_bytes()).unwrap();
-        let events: Vec<Event> =
-            reader.read(&body, false).unwrap().into_iter().map(Result::unwrap).collect();
+        let body = Body::new(text.as_bytes()).unwrap();
+        let events = reader.read(&body, false).unwrap();
         let mut client = Client::default();
         client.sender.user_agent = Some(format!("\"{agent}\""));
-        let delivery = Delivery { client, body, events };
+        let mut delivery = Delivery::new(client, body, events.len());
+        events.into_iter().flatten().for_each(|event| delivery.push(event));
         let head = Letterhead::new("web-1", NOW_MS);
         let mut lines = Vec::new();
-        for event in &delivery.events {
-            let items = event.facts.items.iter().map(|item| crate::visits::ItemVia {
+        for (facts, text) in delivery.facts.iter().zip(&delivery.texts) {
+            let items = facts.items.iter().map(|item| crate::visits::ItemVia {
                 sku: item.sku.clone(),
                 via: Some(via.clone()),
             });
             let attribution =
                 crate::visits::Attribution { via: Some(via.clone()), items: items.collect() };
             let visit = VisitOutcome { long: id, short: id, seq: 1, attribution };
-            let EventText::InBody(range) = &event.text else { panic!("it is plain") };
+            let EventText::InBody(range) = text else { panic!("it is plain") };
             let body = &delivery.body.text()[range.clone()];
             let (sender, visit) = (&delivery.client.sender, Some(&visit));
             write_line(&head, &Letter { id, sender, visit, via: None, body }, &mut lines);

@@ -155,6 +155,8 @@ fn new_builder(limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.request_time_max)
         .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
+        // Answers are one small piece.
+        .writev(false)
         .keep_alive(true);
     builder
         .http2()

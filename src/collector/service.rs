@@ -183,7 +183,7 @@ impl Service {
                 return answer;
             }
         };
-        let body = match Body::new(bytes) {
+        let body = match Body::new(&bytes) {
             Ok(body) => body,
             Err(NotUtf8 { message, before }) => {
                 self.metrics.refused(1);
@@ -219,15 +219,15 @@ impl Service {
             let error = format!("expected at most {max} events, found more");
             return fault(StatusCode::PAYLOAD_TOO_LARGE, &error, None);
         }
-        let (mut taken, mut refusals) = (Vec::with_capacity(events.len()), Vec::new());
+        let mut delivery = Delivery::new(client, body, events.len());
+        let mut refusals = Vec::new();
         for (place, event) in events.into_iter().enumerate() {
             match event {
-                Ok(event) => taken.push(event),
+                Ok(event) => delivery.push(event),
                 Err(refusal) => refusals.push((place, refusal.reason)),
             }
         }
         self.metrics.refused(refusals.len());
-        let delivery = Delivery { client, body, events: taken };
         let receipt = match self.deliver(delivery, Some(room)).await {
             Ok(receipt) => receipt,
             Err(refused) => return of_refused(&refused),
@@ -249,7 +249,7 @@ impl Service {
         if let Err(refused) = self.admit(&client) {
             return of_refused(&refused);
         }
-        let body = match Body::new(event_of_query(query).into_bytes()) {
+        let body = match Body::new(event_of_query(query).as_bytes()) {
             Ok(body) => body,
             Err(NotUtf8 { message, .. }) => {
                 return fault(StatusCode::BAD_REQUEST, &message, None);
@@ -258,10 +258,12 @@ impl Service {
         let renewing = &self.config.renewing_events;
         let reader = EventReader { limits: &self.config.limits, renewing, cpu: self.cpu };
         let events = match reader.read(&body, false) {
-            Ok(events) => events.into_iter().flatten().collect(),
+            Ok(events) => events,
             Err(error) => return fault(StatusCode::BAD_REQUEST, &error.message, None),
         };
-        match self.deliver(Delivery { client, body, events }, None).await {
+        let mut delivery = Delivery::new(client, body, events.len());
+        events.into_iter().flatten().for_each(|event| delivery.push(event));
+        match self.deliver(delivery, None).await {
             Ok(receipt) => {
                 let mut answer = text(StatusCode::OK, "image/gif", PIXEL);
                 if let Some(visit) = &receipt.visit {
@@ -294,7 +296,7 @@ impl Service {
         delivery: Delivery,
         room: Option<OwnedSemaphorePermit>,
     ) -> Result<Receipt, Refused> {
-        if delivery.events.is_empty() {
+        if delivery.facts.is_empty() {
             return Ok(Receipt { ids: Vec::new(), visit: None });
         }
         let Some(done) = self.intake.deliver(delivery, room).await else {

@@ -6,22 +6,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
-use super::segment::{Damage, SealedSegment, ids_of, read_segment};
+use super::segment::{Damage, SealedSegment, ids_of, landed_path, read_segment};
 use crate::error::{Error, Result};
-use crate::store::durable::{create_folders, disk_error, remove_file, sync_folder};
+use crate::store::background::{Pace, in_background};
+use crate::store::durable::{create_folders, disk_error, sync_folder};
 use crate::store::{Store, store_error};
 
 /// Compression of objects. Zstandard's own default (3) takes twice the time, which requests need,
 /// and made no fewer bytes of events.
 const ZSTD_LEVEL: i32 = 1;
-/// How much the landing's threads give way: 0 is not at all, 19 most.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+/// Bytes that are packed or written at a time.
+const PIECE_BYTES: usize = 256 << 10;
+/// Bytes of a segment that are removed at a time.
+const REMOVED_BYTES: u64 = 4 << 20;
+/// Segments that may wait without a hurry.
+const GENTLE_SEGMENTS: usize = 2;
 /// How long to wait after a failure before the next try; doubled up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -69,7 +73,9 @@ impl Landing {
                 stop.run_until_cancelled(self.backlog.sealed()).await;
                 continue;
             };
-            let done = self.land(&segment).await;
+            let (backlog, stop_now) = (self.backlog.clone(), stop.clone());
+            let hurries = move || stop_now.is_cancelled() || backlog.segments() > GENTLE_SEGMENTS;
+            let done = self.land(&segment, hurries).await;
             landed(&done);
             match done {
                 Ok(_) => pause = PAUSES.0,
@@ -89,24 +95,28 @@ impl Landing {
     /// As the store says.
     pub async fn drain(&self, landed: impl Fn(&Result<Landed>)) -> Result<()> {
         while let Some(segment) = self.backlog.first() {
-            let done = self.land(&segment).await;
+            let done = self.land(&segment, || true).await;
             landed(&done);
             done?;
         }
         Ok(())
     }
 
-    async fn land(&self, segment: &SealedSegment) -> Result<Landed> {
+    async fn land(
+        &self,
+        segment: &SealedSegment,
+        hurries: impl Fn() -> bool + Clone + Send + 'static,
+    ) -> Result<Landed> {
         let object = segment.name.object_name();
-        let read = segment.clone();
+        let (read, pace) = (segment.clone(), Pace::new(hurries.clone()));
         let Packed { object: packed, ids, damage } =
-            in_background("packing a segment", move || pack(&read)).await?;
+            in_background("packing a segment", move || pack(&read, pace)).await?;
         let bytes = packed.len() as u64;
-        let was_there = self.put(&object, packed).await?;
+        let was_there = self.put(&object, packed, Pace::new(hurries.clone())).await?;
         let (landed, spool) = (segment.clone(), self.settings.spool.clone());
-        let ids_bytes_max = self.settings.ids_bytes_max;
+        let (ids_bytes_max, pace) = (self.settings.ids_bytes_max, Pace::new(hurries));
         in_background("removing a segment", move || {
-            leave_ids(&spool, &landed, &ids, damage)?;
+            leave_ids(&spool, &landed, &ids, damage, pace)?;
             trim_ids(&spool, ids_bytes_max)
         })
         .await?;
@@ -115,11 +125,12 @@ impl Landing {
     }
 
     /// Puts an object if there is none; says whether the very same one was there.
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+    async fn put(&self, name: &str, bytes: Bytes, pace: Pace) -> Result<bool> {
         let store = &self.settings.store;
         if let Some(local) = &store.local {
             let path = local.join(name);
-            return in_background("landing a segment", move || put_file(&path, &bytes)).await;
+            let put = move || put_file(&path, &bytes, pace);
+            return in_background("landing a segment", put).await;
         }
         let path = store.path_of(name)?;
         let shown = store.display_of(&path);
@@ -140,36 +151,46 @@ impl Landing {
 
 /// An object and the ids of its events.
 struct Packed {
-    object: Vec<u8>,
+    object: Bytes,
     ids: Vec<u8>,
     damage: Damage,
 }
 
-fn pack(segment: &SealedSegment) -> Result<Packed> {
-    let pack = || {
+fn pack(segment: &SealedSegment, mut pace: Pace) -> Result<Packed> {
+    let mut pack = || {
         let mut ids = Vec::new();
         let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
         encoder.include_checksum(true)?;
         let damage = read_segment(&segment.path, segment.bytes, |lines| {
             ids_of(lines).for_each(|id| ids.extend_from_slice(&id.to_be_bytes()));
-            encoder.write_all(lines)
+            for piece in lines.chunks(PIECE_BYTES) {
+                encoder.write_all(piece)?;
+                pace.rest();
+            }
+            Ok(())
         })?;
-        Ok(Packed { object: encoder.finish()?, ids, damage })
+        Ok(Packed { object: Bytes::from(encoder.finish()?), ids, damage })
     };
     pack().map_err(|error| disk_error("reading", &segment.path, &error))
 }
 
 /// Leaves only its events' ids of a segment that has landed.
-fn leave_ids(spool: &Path, segment: &SealedSegment, ids: &[u8], damage: Damage) -> Result<()> {
+fn leave_ids(
+    spool: &Path,
+    segment: &SealedSegment,
+    ids: &[u8],
+    damage: Damage,
+    pace: Pace,
+) -> Result<()> {
     let path = spool.join(segment.name.ids_name());
-    match fs::File::create(&path).and_then(|mut file| write_synced(&mut file, ids)) {
-        Ok(()) => discard(segment, damage),
+    let leave = || fs::File::create(&path).and_then(|mut file| write_synced(&mut file, ids));
+    match leave() {
+        Ok(()) => discard(segment, damage, pace),
         Err(error) if is_full(&error) => {
             // The space that is missing is the segment's own. A crash between the two forgets ids,
             // and nothing else.
-            discard(segment, damage)?;
-            let again = fs::File::create(&path).and_then(|mut file| write_synced(&mut file, ids));
-            if let Err(error) = again {
+            discard(segment, damage, pace)?;
+            if let Err(error) = leave() {
                 tracing::warn!(%error, "events that have landed are not known after a restart");
             }
             Ok(())
@@ -188,10 +209,10 @@ fn write_synced(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes a segment; one that is damaged is put aside, for whoever can still read more of it.
-fn discard(segment: &SealedSegment, damage: Damage) -> Result<()> {
+fn discard(segment: &SealedSegment, damage: Damage, pace: Pace) -> Result<()> {
     let path = &segment.path;
     if damage == Damage::default() {
-        return remove_file(path);
+        return remove_slowly(path, segment.bytes, pace);
     }
     let aside = path.with_extension("damaged");
     tracing::error!(
@@ -200,6 +221,30 @@ fn discard(segment: &SealedSegment, damage: Damage) -> Result<()> {
         "the spool is damaged: all that can be read of it has landed; check this disk"
     );
     fs::rename(path, &aside).map_err(|error| disk_error("putting aside", path, &error))
+}
+
+/// Removes a segment piece by piece: to forget all of a large file at once holds up the disk, and a
+/// core with it.
+fn remove_slowly(path: &Path, bytes: u64, mut pace: Pace) -> Result<()> {
+    let landed = landed_path(path);
+    // From now on it is no segment: a shorter one that a crash left would land once more.
+    fs::rename(path, &landed).map_err(|error| disk_error("removing", path, &error))?;
+    let mut shorten = || {
+        File::open(path.parent().unwrap_or(path))?.sync_all()?;
+        let file = fs::OpenOptions::new().write(true).open(&landed)?;
+        let mut left = bytes;
+        while left > REMOVED_BYTES {
+            left -= REMOVED_BYTES;
+            file.set_len(left)?;
+            pace.rest();
+        }
+        fs::remove_file(&landed)
+    };
+    shorten().unwrap_or_else(|error: io::Error| {
+        let segment = landed.display();
+        tracing::warn!(%segment, %error, "a segment that has landed goes with the next start");
+    });
+    Ok(())
 }
 
 /// That what is there holds the same lines; another version may have packed them otherwise.
@@ -225,15 +270,18 @@ fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Puts a file if there is none: it and its name are on disk when this returns.
-fn put_file(path: &Path, bytes: &[u8]) -> Result<bool> {
+fn put_file(path: &Path, bytes: &[u8], mut pace: Pace) -> Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folders(folder)?;
-    let put = || {
+    let mut put = || {
         let mut named = tempfile::Builder::new();
         // As any file of this user's: others read it, if they may.
         named.prefix(".landing-").permissions(fs::Permissions::from_mode(0o666));
         let mut file = named.tempfile_in(folder)?;
-        file.write_all(bytes)?;
+        for piece in bytes.chunks(PIECE_BYTES) {
+            file.write_all(piece)?;
+            pace.rest();
+        }
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {
             Ok(_) => Ok(false),
@@ -271,33 +319,6 @@ fn trim_ids(spool: &Path, bytes_max: u64) -> Result<()> {
         Ok(())
     };
     trim().map_err(|error: io::Error| disk_error("tidying", spool, &error))
-}
-
-/// Does something that takes time on a thread that gives way to all others: nobody waits for it,
-/// as somebody does for an answer.
-async fn in_background<T: Send + 'static>(
-    doing: &'static str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let (sender, done) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("landing".to_owned());
-    let spawned = thread.spawn(move || {
-        give_way();
-        // Who waited may have gone.
-        let _ = sender.send(work());
-    });
-    spawned.map_err(|error| Error::Unavailable(format!("{doing}: starting a thread: {error}")))?;
-    done.await.map_err(|_| Error::Bug(format!("{doing}: the thread panicked")))?
-}
-
-/// Lets this thread's priority be low, on Linux, where priorities are of threads.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::libc::{PRIO_PROCESS, setpriority};
-        // SAFETY: it takes any numbers; 0 is this thread. Where it is refused nothing changes.
-        unsafe { setpriority(PRIO_PROCESS, 0, NICENESS) };
-    }
 }
 
 #[cfg(test)]

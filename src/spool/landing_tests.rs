@@ -102,6 +102,51 @@ async fn a_crash_between_the_object_and_the_segments_end_lands_nothing_twice() {
 }
 
 #[tokio::test]
+async fn what_a_crash_left_of_a_segment_that_had_landed_is_removed_and_does_not_land_again() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let bytes = fs::read(&segment.path).unwrap();
+    landing(&spool, &folder, place.clone()).drain(|_| ()).await.unwrap();
+    drop(spool);
+    // It was being removed piece by piece.
+    let left = landed_path(&segment.path);
+    fs::write(&left, &bytes[..bytes.len() / 2]).unwrap();
+    let spool = open(&folder);
+    assert!(!left.exists() && spool.backlog().first().is_none());
+    assert_eq!(objects(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_segment_lands_whole_with_and_without_a_hurry() {
+    for is_hurried in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let (store, place) = memory();
+        let mut spool = open(&folder);
+        let count = 2 * REMOVED_BYTES / 60;
+        let mut all = Append::default();
+        for number in 0..count {
+            let id = Uuid::from_u64_pair(5, number);
+            all.lines.extend_from_slice(format!("{{\"event_id\":\"{id}\"}}\n").as_bytes());
+            all.entries.push(Entry { id, end: all.lines.len() });
+        }
+        spool.append(&all, NOW).unwrap();
+        spool.end();
+        let path = spool.backlog().first().unwrap().path;
+        let landing = landing(&spool, &folder, place);
+        let segment = spool.backlog().first().unwrap();
+        landing.land(&segment, move || is_hurried).await.unwrap();
+        let found = objects(&store).await;
+        assert_eq!(found[0].1.as_bytes(), all.lines, "hurried: {is_hurried}");
+        assert!(!path.exists() && !landed_path(&path).exists());
+        assert_eq!(spool.backlog().bytes(), 0);
+    }
+}
+
+#[tokio::test]
 async fn another_object_of_that_name_is_not_taken_for_our_own() {
     let folder = TempDir::new().unwrap();
     let (store, place) = memory();

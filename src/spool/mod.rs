@@ -13,7 +13,7 @@
 //! | in mid-write | half a frame, never acknowledged | cuts it off |
 //! | before the object is there | the segment | puts the object |
 //! | behind that | segment and object | finds the object, compares, removes the segment |
-//! | while the segment is removed | ids without a segment | keeps them as recent ids |
+//! | while the segment is removed | ids, some of it as `….landed` | removes that, keeps the ids |
 //!
 //! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
 //! put twice is put under one name, and the second time finds it there. A segment whose checksums

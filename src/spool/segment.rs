@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::frame::{HEADER_BYTES, MAGIC, Next, read_frame};
 
 const EXTENSION: &str = "spool";
+const LANDED_EXTENSION: &str = "landed";
 
 /// What a segment's name says: `dt=2026-11-21,hr=13,web-1.0199….spool`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +120,22 @@ pub(super) struct AppendError {
     pub error: io::Error,
     /// Whether the segment can be written further.
     pub restored: bool,
+}
+
+/// The name that a segment gets when it has landed, until it is gone.
+pub(super) fn landed_path(segment: &Path) -> PathBuf {
+    segment.with_extension(LANDED_EXTENSION)
+}
+
+/// Removes what an earlier process left of segments that had landed.
+pub(super) fn remove_landed(spool: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(spool)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == LANDED_EXTENSION) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Segments that an earlier process left, the oldest first.

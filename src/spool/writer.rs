@@ -14,7 +14,7 @@ use super::backlog::Backlog;
 use super::frame::Frames;
 use super::recent::RecentIds;
 use super::segment::{
-    OpenSegment, SealedSegment, SegmentName, ids_of, list_segments, read_segment,
+    OpenSegment, SealedSegment, SegmentName, ids_of, list_segments, read_segment, remove_landed,
 };
 use crate::error::{Error, Result};
 use crate::store::durable::{create_folders, disk_error, sync_folder};
@@ -82,6 +82,7 @@ impl Spool {
         let failed = |error| disk_error("opening the spool", folder, &error);
         create_folders(folder)?;
         let lock = lock(folder)?;
+        remove_landed(folder).map_err(failed)?;
         let mut recent = RecentIds::new(settings.recent_ids_min);
         read_ids(folder, &mut recent).map_err(failed)?;
         let backlog = Backlog::default();

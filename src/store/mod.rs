@@ -9,6 +9,7 @@
 //! Behaviours are decorators, a file each: [`Stores`] says how they are stacked.
 
 mod answer;
+pub(crate) mod background;
 mod blocking;
 mod clock;
 pub(crate) mod durable;

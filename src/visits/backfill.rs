@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::migrating::{MigratingVisitStore, Phase, put_if_newer, revision};
 use super::record::VisitorRecord;
-use super::store::{Swap, Swapped, VisitorId};
+use super::store::{Record, Swap, Swapped, VisitorId};
 use crate::error::Result;
 
 /// Records of one page.
@@ -104,9 +104,9 @@ pub struct CutOverReport {
 /// A record of the old store that the new one lacks or has older.
 struct Behind {
     visitor: VisitorId,
-    record: Vec<u8>,
+    record: Record,
     /// What the new store has.
-    expected: Option<Vec<u8>>,
+    expected: Option<Record>,
 }
 
 /// Visitors that a report names.
@@ -114,7 +114,7 @@ const EXAMPLES_MAX: usize = 10;
 
 impl MigratingVisitStore {
     /// Those of the old store's records that the new store lacks or has older.
-    async fn behind(&self, old: Vec<(VisitorId, Vec<u8>)>) -> Result<Vec<Behind>> {
+    async fn behind(&self, old: Vec<(VisitorId, Record)>) -> Result<Vec<Behind>> {
         let visitors: Vec<VisitorId> = old.iter().map(|(visitor, _)| *visitor).collect();
         let new = self.new.load(&visitors).await?;
         let mut behind = Vec::new();

@@ -15,27 +15,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 use super::advance::{VisitOutcome, VisitRules, advance};
 use super::attribution::EventFacts;
 use super::ids::Ids;
 use super::record::{ShortCookie, VisitorRecord};
-use super::store::{Swap, Swapped, VisitStore, VisitorId};
+use super::store::{Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
 
 /// How often changes are tried that meet others'.
 const TRIES_MAX: usize = 16;
 
 /// Events of one visitor that came together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VisitRequest {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitRequest<'a> {
     /// Who comes; none if nobody knows yet.
     pub long: Option<Uuid>,
     /// What the visitor says of the visit.
     pub cookie: Option<ShortCookie>,
     /// What happened.
-    pub events: Vec<EventFacts>,
+    pub events: &'a [EventFacts],
 }
 
 /// Gives visits and attribution to requests.
@@ -65,7 +66,7 @@ impl VisitDesk {
     /// same records: none of the requests is served then.
     pub async fn serve(
         &self,
-        requests: &[VisitRequest],
+        requests: &[VisitRequest<'_>],
         now_ms: i64,
     ) -> Result<Vec<Vec<VisitOutcome>>> {
         let mut outcomes: Vec<Vec<VisitOutcome>> = Vec::new();
@@ -97,8 +98,9 @@ impl VisitDesk {
     }
 
     /// Requests by visitor, those who brought an id and those who get one now.
-    fn group(&self, requests: &[VisitRequest], now_ms: i64) -> (Vec<Group>, Vec<Group>) {
-        let mut places: HashMap<VisitorId, usize> = HashMap::with_capacity(requests.len());
+    fn group(&self, requests: &[VisitRequest<'_>], now_ms: i64) -> (Vec<Group>, Vec<Group>) {
+        let mut places: HashMap<VisitorId, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(requests.len(), RandomState::default());
         let (mut groups, mut newcomers) = (Vec::<Group>::new(), Vec::new());
         for (place, request) in requests.iter().enumerate() {
             let Some(visitor) = request.long else {
@@ -119,8 +121,8 @@ impl VisitDesk {
     fn apply(
         &self,
         groups: &[Group],
-        known: Vec<Option<Vec<u8>>>,
-        requests: &[VisitRequest],
+        known: Vec<Option<Record>>,
+        requests: &[VisitRequest<'_>],
         now_ms: i64,
         outcomes: &mut [Vec<VisitOutcome>],
     ) -> Result<Vec<Swap>> {

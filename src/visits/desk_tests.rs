@@ -18,11 +18,13 @@ fn rules() -> VisitRules {
     }
 }
 
-fn request(long: Option<u64>, events: usize) -> VisitRequest {
-    let event =
-        EventFacts { id: None, kind: EventKind::Other, renews: true, via: None, items: Vec::new() };
+const EVENT: EventFacts =
+    EventFacts { id: None, kind: EventKind::Other, renews: true, via: None, items: Vec::new() };
+static EVENTS: [EventFacts; 4] = [EVENT; 4];
+
+fn request(long: Option<u64>, events: usize) -> VisitRequest<'static> {
     let long = long.map(|long| Uuid::from_u64_pair(9, long));
-    VisitRequest { long, cookie: None, events: vec![event; events] }
+    VisitRequest { long, cookie: None, events: &EVENTS[..events] }
 }
 
 fn desk(store: &MemoryVisitStore) -> VisitDesk {

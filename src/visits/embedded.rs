@@ -20,18 +20,25 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::store::{Page, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
 use crate::store::WallClock;
+use crate::store::background::with_threads_that_give_way;
 
 /// Spans of time that a record's time is cut into.
 const GENERATIONS: i64 = 4;
 /// Of the bytes on disk, the part at which another generation begins before its time.
 const SIZE_PARTS: u64 = 8;
-/// Records in memory, of which there are at most twice as many.
-const PRESENT_MAX: usize = 32_768;
+/// Records in memory.
+const PRESENT_MAX: usize = 65_536;
+/// Bytes of records in memory that become a table on disk: what is sorted and written at a time is
+/// to take tens of milliseconds, for requests want the same cores.
+const TABLE_BYTES: u64 = 16 << 20;
 /// Memory for blocks that were read.
 const CACHE_BYTES: u64 = 32 << 20;
 /// Bytes of the journal, after which the tables are written for which it is kept.
@@ -125,24 +132,17 @@ struct Opened {
     present: Present,
 }
 
-/// Records that were written lately, as they are now, up to a number.
-#[derive(Debug, Default)]
-struct Present {
-    young: HashMap<VisitorId, Vec<u8>>,
-    old: HashMap<VisitorId, Vec<u8>>,
+/// Records that were written lately, as they are now, up to a number. What is too much leaves one
+/// by one: nobody waits then.
+type Present = Cache<VisitorId, Record, UnitWeighter, RandomState>;
+
+fn new_present() -> Present {
+    let lifecycle = DefaultLifecycle::default();
+    Cache::with(PRESENT_MAX, PRESENT_MAX as u64, UnitWeighter, RandomState::default(), lifecycle)
 }
 
-impl Present {
-    fn get(&self, visitor: VisitorId) -> Option<&Vec<u8>> {
-        self.young.get(&visitor).or_else(|| self.old.get(&visitor))
-    }
-
-    fn insert(&mut self, visitor: VisitorId, record: Vec<u8>) {
-        if self.young.len() >= PRESENT_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(visitor, record);
-    }
+fn keyspace_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(TABLE_BYTES)
 }
 
 impl Opened {
@@ -158,30 +158,31 @@ impl Opened {
     }
 
     fn try_open(settings: &EmbeddedSettings) -> fjall::Result<Self> {
-        let database = Database::builder(&settings.folder)
+        let builder = Database::builder(&settings.folder)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES_MAX)
-            .worker_threads(1)
-            .open()?;
+            .worker_threads(1);
+        // Its worker sorts and merges tables for seconds, while requests need the cores.
+        let database = with_threads_that_give_way(|| builder.open())?;
         let mut generations = BTreeMap::new();
         for name in database.list_keyspace_names() {
             let number = name.strip_prefix('g').and_then(|number| number.parse().ok());
             if let Some(number) = number {
-                let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default)?;
+                let keyspace = database.keyspace(&name, keyspace_options)?;
                 generations.insert(number, keyspace);
             }
         }
-        Ok(Opened { database, generations, present: Present::default() })
+        Ok(Opened { database, generations, present: new_present() })
     }
 
     /// The newest record of a visitor.
-    fn get(&self, visitor: VisitorId) -> fjall::Result<Option<Vec<u8>>> {
-        if let Some(record) = self.present.get(visitor) {
+    fn get(&self, visitor: VisitorId) -> fjall::Result<Option<Record>> {
+        if let Some(record) = self.present.get(&visitor) {
             return Ok(Some(record.clone()));
         }
         for generation in self.generations.values().rev() {
             if let Some(value) = generation.get(visitor.as_bytes())? {
-                return Ok(Some(value.to_vec()));
+                return Ok(Some(Record::copy_from_slice(&value)));
             }
         }
         Ok(None)
@@ -199,7 +200,7 @@ impl Opened {
             return Ok(keyspace.clone());
         }
         let name = format!("g{number:010}");
-        let keyspace = self.database.keyspace(&name, KeyspaceCreateOptions::default)?;
+        let keyspace = self.database.keyspace(&name, keyspace_options)?;
         self.generations.insert(number, keyspace.clone());
         Ok(keyspace)
     }
@@ -208,24 +209,25 @@ impl Opened {
         let current = self.current(span)?;
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         // What this batch makes of a record is not to be read yet.
-        let mut pending: BTreeMap<VisitorId, &[u8]> = BTreeMap::new();
+        let mut pending: HashMap<VisitorId, &Record, RandomState> =
+            HashMap::with_capacity_and_hasher(swaps.len(), RandomState::default());
         let mut outcomes = Vec::with_capacity(swaps.len());
         for swap in swaps {
             let found = match pending.get(&swap.visitor) {
-                Some(value) => Some(value.to_vec()),
+                Some(record) => Some(Record::clone(record)),
                 None => self.get(swap.visitor)?,
             };
             if found != swap.expected {
                 outcomes.push(Swapped::Conflict);
                 continue;
             }
-            batch.insert(&current, swap.visitor.as_bytes().as_slice(), swap.new.as_slice());
+            batch.insert(&current, swap.visitor.as_bytes().as_slice(), &swap.new[..]);
             pending.insert(swap.visitor, &swap.new);
             outcomes.push(Swapped::Stored);
         }
         batch.commit()?;
         for (visitor, record) in pending {
-            self.present.insert(visitor, record.to_vec());
+            self.present.insert(visitor, record.clone());
         }
         Ok(outcomes)
     }
@@ -258,7 +260,7 @@ impl Opened {
 
     fn drop_oldest(&mut self) -> fjall::Result<()> {
         // Some of them may be of that generation.
-        self.present = Present::default();
+        self.present.clear();
         match self.generations.pop_first() {
             Some((_, keyspace)) => self.database.delete_keyspace(keyspace),
             None => Ok(()),
@@ -267,7 +269,7 @@ impl Opened {
 
     /// Records behind a visitor, in the order of their ids.
     fn scan(&self, after: Option<VisitorId>, limit: usize) -> fjall::Result<Page> {
-        let mut newest: BTreeMap<VisitorId, Vec<u8>> = BTreeMap::new();
+        let mut newest: BTreeMap<VisitorId, Record> = BTreeMap::new();
         // Up to the last visitor of a generation that was cut off, all are complete.
         let mut complete_to: Option<VisitorId> = None;
         for generation in self.generations.values().rev() {
@@ -276,7 +278,7 @@ impl Opened {
             for entry in generation.range(from..).take(limit) {
                 let (key, value) = entry.into_inner()?;
                 let Ok(visitor) = VisitorId::from_slice(&key) else { continue };
-                newest.entry(visitor).or_insert_with(|| value.to_vec());
+                newest.entry(visitor).or_insert_with(|| Record::copy_from_slice(&value));
                 count += 1;
                 if count == limit {
                     complete_to = Some(complete_to.map_or(visitor, |to| to.min(visitor)));
@@ -294,7 +296,7 @@ impl Opened {
 
 #[async_trait]
 impl VisitStore for EmbeddedVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
         self.with("reading records", |opened, _| {
             visitors.iter().map(|visitor| opened.get(*visitor)).collect()
         })

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::store::{Page, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
 
 /// Records in memory; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MemoryVisitStore {
-    pub records: Arc<Mutex<BTreeMap<VisitorId, Vec<u8>>>>,
+    pub records: Arc<Mutex<BTreeMap<VisitorId, Record>>>,
     /// Whether nothing can be asked.
     pub away: Arc<AtomicBool>,
     /// Questions so far.
@@ -31,7 +31,7 @@ impl MemoryVisitStore {
 
 #[async_trait]
 impl VisitStore for MemoryVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
         self.ask()?;
         let loaded = {
             let records = self.records.lock().unwrap();

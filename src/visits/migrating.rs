@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::record::VisitorRecord;
-use super::store::{Page, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::Result;
 
 /// How far the move has come.
@@ -112,14 +112,14 @@ pub struct MigratingVisitStore {
 /// One visitor's records in both stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pair {
-    old: Option<Vec<u8>>,
-    new: Option<Vec<u8>>,
+    old: Option<Record>,
+    new: Option<Record>,
     /// Whether the new store's is the newer, or counts for a tie.
     new_counts: bool,
 }
 
 impl Pair {
-    fn newest(&self) -> Option<&Vec<u8>> {
+    fn newest(&self) -> Option<&Record> {
         if self.new_counts { self.new.as_ref() } else { self.old.as_ref() }
     }
 }
@@ -261,7 +261,7 @@ impl MigratingVisitStore {
 }
 
 /// How often a record changed; 0 if there is none.
-pub(super) fn revision(record: &Option<Vec<u8>>) -> Result<u64> {
+pub(super) fn revision(record: &Option<Record>) -> Result<u64> {
     record.as_deref().map_or(Ok(0), |bytes| Ok(VisitorRecord::decode(bytes)?.revision))
 }
 
@@ -282,7 +282,7 @@ pub(super) async fn put_if_newer(store: &dyn VisitStore, mut swap: Swap) -> Resu
 
 #[async_trait]
 impl VisitStore for MigratingVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
         let phase = self.phase();
         match phase {
             Phase::Old => return self.old.load(visitors).await,

@@ -44,4 +44,4 @@ pub use ids::{Ids, RandomIds};
 pub use migrating::{MigratingVisitStore, MigrationCounts, Phase};
 pub use record::{ShortCookie, VisitorRecord};
 pub use redis_store::{REDIS_PREFIX_DEFAULT, RedisVisitStore};
-pub use store::{Page, Swap, Swapped, VisitStore, VisitorId};
+pub use store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};

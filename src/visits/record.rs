@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::attribution::{CartItem, Touch};
 use super::counted::CountedEvents;
+use super::store::Record;
 use crate::error::{Error, Result};
 
 /// What is known of a visitor. Stored as JSON, which an operator can read:
@@ -53,8 +54,9 @@ impl VisitorRecord {
     ///
     /// # Errors
     /// None that could happen: the record is plain.
-    pub fn encode(&self) -> Result<Vec<u8>> {
+    pub fn encode(&self) -> Result<Record> {
         serde_json::to_vec(self)
+            .map(Record::from)
             .map_err(|error| Error::Bug(format!("writing a visitor's record: {error}")))
     }
 }

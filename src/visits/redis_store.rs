@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Pipeline, Script};
 
-use super::store::{Page, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
 
 /// Before each visitor's id, if nothing else is said.
@@ -108,7 +108,7 @@ fn display_of(url: &url::Url) -> String {
 
 #[async_trait]
 impl VisitStore for RedisVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
         if visitors.is_empty() {
             return Ok(Vec::new());
         }
@@ -130,7 +130,7 @@ impl VisitStore for RedisVisitStore {
             let expected = swap.expected.as_deref().unwrap_or_default();
             let ttl_ms = u64::try_from(swap.ttl.as_millis()).unwrap_or(u64::MAX).max(1);
             let mut invocation = self.swap.key(self.key(swap.visitor));
-            invocation.arg(expected).arg(swap.new.as_slice()).arg(ttl_ms);
+            invocation.arg(expected).arg(&swap.new[..]).arg(ttl_ms);
             pipeline.invoke_script(&invocation);
         }
         let outcomes: Vec<u8> = self.ask("writing records", &pipeline).await?;

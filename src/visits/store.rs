@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -11,15 +12,18 @@ use crate::error::Result;
 /// A visitor: the long id.
 pub type VisitorId = Uuid;
 
+/// A record as it is stored; clones share its bytes.
+pub type Record = Bytes;
+
 /// A change of one record, made only if it still is what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swap {
     /// Whose record.
     pub visitor: VisitorId,
     /// What was read; none if there was no record.
-    pub expected: Option<Vec<u8>>,
+    pub expected: Option<Record>,
     /// What it becomes.
-    pub new: Vec<u8>,
+    pub new: Record,
     /// How long it is of use from now on.
     pub ttl: Duration,
 }
@@ -37,7 +41,7 @@ pub enum Swapped {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// Records, each once within a page.
-    pub records: Vec<(VisitorId, Vec<u8>)>,
+    pub records: Vec<(VisitorId, Record)>,
     /// Where to go on; none if that was all.
     pub next: Option<String>,
 }
@@ -49,7 +53,7 @@ pub trait VisitStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`] if the store cannot be asked.
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Vec<u8>>>>;
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>>;
 
     /// Makes changes, each by itself and each or not at all, in their order.
     ///

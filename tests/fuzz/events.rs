@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     let cpus = Cpu::available();
     let cpu = cpus[usize::from(pick) % cpus.len()];
     let is_ndjson = pick >= 192;
-    let body = match Body::new(bytes.to_vec()) {
+    let body = match Body::new(bytes) {
         Ok(body) => body,
         Err(fault) => {
             assert!(std::str::from_utf8(bytes).is_err());
