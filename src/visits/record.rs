@@ -1,11 +1,11 @@
 //! What is known of a visitor, as it is stored, and what a cookie says of a visit.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attribution::{CartItem, Touch};
 use super::counted::CountedEvents;
-use super::store::Record;
 use crate::error::{Error, Result};
 
 /// What is known of a visitor. Stored as JSON, which an operator can read:
@@ -54,9 +54,9 @@ impl VisitorRecord {
     ///
     /// # Errors
     /// None that could happen: the record is plain.
-    pub fn encode(&self) -> Result<Record> {
+    pub fn encode(&self) -> Result<Bytes> {
         serde_json::to_vec(self)
-            .map(Record::from)
+            .map(Bytes::from)
             .map_err(|error| Error::Bug(format!("writing a visitor's record: {error}")))
     }
 }
