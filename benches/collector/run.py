@@ -147,7 +147,7 @@ class Collector:
         self.log.close()
         resident = self.watch.resident
         return {
-            "events": int(metrics["ashiato_collector_events_total"]),
+            "acknowledged": int(metrics["ashiato_collector_events_total"]),
             "cpu_s": round(used, 2),
             "resident_mib": resident,
             "peak_mib": max(resident, default=0.0),
@@ -178,8 +178,8 @@ def trial(name, rate, seconds, events=1, landed=None, visitors=20_000, **collect
     finally:
         running.process.kill()
     lines, ids = (landed or (lambda: lines_in(running.landed)))()
-    if not seen["events"] == lines == ids:
-        sys.exit(f"{name}: acknowledged {seen['events']}, landed {lines}, distinct {ids}")
+    if not seen["acknowledged"] == lines == ids:
+        sys.exit(f"{name}: acknowledged {seen['acknowledged']}, landed {lines}, distinct {ids}")
     shutil.rmtree(running.folder)
     one = {"name": name, "rate": rate, "events": events, "seconds": seconds}
     one |= {"answered": answered, "generator_cpu_s": generator_s, "landed": lines, **seen}

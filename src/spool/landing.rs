@@ -14,7 +14,7 @@ use super::backlog::Backlog;
 use super::segment::{Damage, SealedSegment, ids_of, landed_path, read_segment};
 use crate::error::{Error, Result};
 use crate::store::background::{Pace, in_background};
-use crate::store::durable::{create_folders, disk_error, sync_folder};
+use crate::store::durable::{create_folders, disk_error, remove_file, sync_folder};
 use crate::store::{Store, store_error};
 
 /// Compression of objects. Zstandard's own default (3) takes twice the time, which requests need,
@@ -228,7 +228,10 @@ fn discard(segment: &SealedSegment, damage: Damage, pace: Pace) -> Result<()> {
 fn remove_slowly(path: &Path, bytes: u64, mut pace: Pace) -> Result<()> {
     let landed = landed_path(path);
     // From now on it is no segment: a shorter one that a crash left would land once more.
-    fs::rename(path, &landed).map_err(|error| disk_error("removing", path, &error))?;
+    if fs::rename(path, &landed).is_err() {
+        // A full disk may have no room for another name.
+        return remove_file(path);
+    }
     let mut shorten = || {
         File::open(path.parent().unwrap_or(path))?.sync_all()?;
         let file = fs::OpenOptions::new().write(true).open(&landed)?;
