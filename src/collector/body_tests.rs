@@ -100,3 +100,24 @@ async fn bodies_have_room_for_what_has_arrived_and_as_long_as_they_are_held() {
     let unpacked = taker.take(packed(), Packing::Zstd).await.unwrap();
     assert_eq!(unpacked.room.num_permits(), 700);
 }
+
+#[tokio::test]
+async fn a_body_that_comes_in_pieces_is_whole_and_has_room_for_all_of_them() {
+    use hyper::body::Frame;
+    let taker = BodyTaker::new(9, Duration::from_secs(1), 100);
+    let take = |pieces: &[&'static str]| {
+        let frames: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(piece.as_bytes()))))
+            .collect();
+        let body = http_body_util::StreamBody::new(futures::stream::iter(frames));
+        taker.take(body, Packing::None)
+    };
+    for pieces in [&["abcdefghi"][..], &["abc", "def", "ghi"], &["", "abcdef", "", "ghi", ""]] {
+        let taken = take(pieces).await.unwrap();
+        assert_eq!((&taken.bytes[..], taken.room.num_permits()), (&b"abcdefghi"[..], 9));
+    }
+    assert!(take(&[]).await.unwrap().bytes.is_empty());
+    let refused = take(&["abcde", "fghij"]).await.unwrap_err();
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+}

@@ -233,7 +233,6 @@ fn remove_slowly(path: &Path, bytes: u64, mut pace: Pace) -> Result<()> {
         return remove_file(path);
     }
     let mut shorten = || {
-        File::open(path.parent().unwrap_or(path))?.sync_all()?;
         let file = fs::OpenOptions::new().write(true).open(&landed)?;
         let mut left = bytes;
         while left > REMOVED_BYTES {
@@ -243,10 +242,12 @@ fn remove_slowly(path: &Path, bytes: u64, mut pace: Pace) -> Result<()> {
         }
         fs::remove_file(&landed)
     };
-    shorten().unwrap_or_else(|error: io::Error| {
-        let segment = landed.display();
-        tracing::warn!(%segment, %error, "a segment that has landed goes with the next start");
-    });
+    let named = path.parent().map_or(Ok(()), sync_folder);
+    let removed =
+        named.and_then(|()| shorten().map_err(|error| disk_error("removing", &landed, &error)));
+    if let Err(error) = removed {
+        tracing::warn!(%error, "a segment that has landed goes with the next start");
+    }
     Ok(())
 }
 

@@ -5,13 +5,16 @@
 
 use std::collections::HashSet;
 
-/// Ids that were taken lately: at least as many as configured, at most twice that.
+use foldhash::fast::RandomState;
+
+/// Ids that were taken lately: at least as many as configured, at most twice that. Clients choose
+/// them, so no client is to know how they are hashed.
 #[derive(Debug)]
 pub struct RecentIds {
     /// Ids a generation.
     generation_max: usize,
-    young: HashSet<u128, foldhash::fast::FixedState>,
-    old: HashSet<u128, foldhash::fast::FixedState>,
+    young: HashSet<u128, RandomState>,
+    old: HashSet<u128, RandomState>,
 }
 
 impl RecentIds {

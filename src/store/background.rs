@@ -1,6 +1,5 @@
 //! Work that nobody waits for, on threads that give way to those that answer somebody.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -23,12 +22,6 @@ const REST_TIME_MAX: Duration = Duration::from_millis(25);
 pub(crate) struct Pace {
     hurries: Box<dyn Fn() -> bool + Send>,
     since: Instant,
-}
-
-impl fmt::Debug for Pace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pace").field("since", &self.since).finish_non_exhaustive()
-    }
 }
 
 impl Pace {
@@ -59,7 +52,7 @@ pub(crate) async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (sender, done) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("landing".to_owned());
+    let thread = std::thread::Builder::new().name("background".to_owned());
     let spawned = thread.spawn(move || {
         give_way();
         // Who waited may have gone.
