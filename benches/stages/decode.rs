@@ -11,7 +11,7 @@ use crate::input::{
 };
 
 /// The columns that `projected` builds, of all that the contract has.
-const PROJECTED: [&str; 5] = ["event_id", "at", "service", "event", "url"];
+const PROJECTED: [&str; 5] = ["event_id", "occurred_at", "service", "event", "url"];
 
 pub fn bench(criterion: &mut Criterion) {
     let ordered = action_log();

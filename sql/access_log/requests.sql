@@ -1,6 +1,6 @@
 -- Every request, with the country and network that it came from and what asked.
 --
--- `at` is an instant in UTC, and so is its day, `dt`, whatever zone the server logs in.
+-- `occurred_at` is an instant in UTC, and so is its day, `dt`, whatever zone the server logs in.
 WITH looked_up AS (
     SELECT
         * EXCEPT (dt),
@@ -10,7 +10,7 @@ WITH looked_up AS (
 )
 
 SELECT
-    at,
+    occurred_at,
     remote_ip,
     place['country_code'] AS country,
     place['country_name'] AS country_name,
@@ -31,7 +31,7 @@ SELECT
     agent['os'] AS os,
     agent['device_kind'] AS device_kind,
     coalesce(agent['bot'], false) AS bot,
-    CAST(CAST(at AS DATE) AS TEXT) AS dt,
+    CAST(CAST(occurred_at AS DATE) AS TEXT) AS dt,
     -- Where the row came from: expectations name it; `exclude` keeps it out of the table.
     _source,
     _line

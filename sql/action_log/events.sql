@@ -9,7 +9,7 @@ WITH events_with_agent AS (
 
 SELECT
     event_id,
-    at,
+    occurred_at,
     event,
     version,
     pseudonymize(user_id, 'visitor') AS user_pseudonym,

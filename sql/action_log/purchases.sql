@@ -6,7 +6,7 @@
 WITH bought_items AS (
     SELECT
         dt,
-        at,
+        occurred_at,
         event_id,
         order_id,
         service,
@@ -21,7 +21,7 @@ WITH bought_items AS (
         points,
         shipping_fee,
         deliver_on,
-        invoice_tax(items, at) AS order_tax_yen,
+        invoice_tax(items, occurred_at) AS order_tax_yen,
         unnest(items) AS item,
         unnest(item_via) AS way,
         unnest(range(1, CAST(cardinality(items) AS BIGINT) + 1)) AS item_number,
@@ -34,7 +34,7 @@ WITH bought_items AS (
 SELECT
     event_id,
     item_number,
-    at,
+    occurred_at,
     order_id,
     service,
     user_pseudonym,
@@ -55,9 +55,9 @@ SELECT
     item['quantity'] AS quantity,
     item['amount'] AS amount_yen,
     -- The category's rate on that day in Tokyo; NULL for a category that the tax table lacks.
-    tax_rate(item['category'], at) AS tax_rate,
+    tax_rate(item['category'], occurred_at) AS tax_rate,
     -- Rounded down for each item: for sums by item, service and category.
-    consumption_tax(item['amount'], item['category'], at) AS tax_yen,
+    consumption_tax(item['amount'], item['category'], occurred_at) AS tax_yen,
     -- The whole order's, as its invoice says it: rounded once per rate, and so up to some yen more
     -- than the items' together. It stands in each row of the order: do not add it up.
     order_tax_yen,

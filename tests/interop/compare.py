@@ -267,8 +267,8 @@ def event_row(row, lookups):
     query = parse_qs(urlsplit(row["url"]).query, keep_blank_values=True)
     coupon = row["coupon"]
     same_names = (
-        "event_id at event version member visit_id visitor_id via_channel via_campaign language "
-        "screen url title load_ms query hits sku position order_id trace_id"
+        "event_id occurred_at event version member visit_id visitor_id via_channel via_campaign "
+        "language screen url title load_ms query hits sku position order_id trace_id"
     )
     return {name: row[name] for name in same_names.split()} | {
         "user_pseudonym": lookups.pseudonym(row["user_id"]),
@@ -278,14 +278,14 @@ def event_row(row, lookups):
         "items": None if row["items"] is None else len(row["items"]),
         "coupon": None if coupon is None else json.dumps(coupon, default=str, sort_keys=True),
         "service": row["service"] or None,
-        "dt": expected.local_day(row["at"]),
+        "dt": expected.local_day(row["occurred_at"]),
     }
 
 
 def purchase_row(purchase, lookups):
     row, item = purchase["row"], purchase["item"]
     same_names = (
-        "event_id at order_id payment points shipping_fee deliver_on "
+        "event_id occurred_at order_id payment points shipping_fee deliver_on "
         "visit_id visitor_id via_channel via_campaign"
     )
     return {name: row[name] for name in same_names.split()} | {
@@ -309,12 +309,14 @@ def purchase_row(purchase, lookups):
 
 def request_row(row, lookups):
     ip = row["remote_ip"]
-    same_names = "at remote_ip remote_user method path protocol status bytes referrer user_agent"
+    same_names = (
+        "occurred_at remote_ip remote_user method path protocol status bytes referrer user_agent"
+    )
     return {name: row[name] for name in same_names.split()} | {
         "country": lookups.country(ip),
         "asn": lookups.first(ip, "autonomous_system_number"),
         "organization": lookups.first(ip, "autonomous_system_organization"),
-        "dt": row["at"].date().isoformat(),
+        "dt": row["occurred_at"].date().isoformat(),
     }
 
 
