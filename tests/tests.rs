@@ -20,6 +20,7 @@ mod promises_source;
 mod promises_sql;
 mod promises_stop;
 mod promises_stores;
+mod promises_values;
 mod promises_visits;
 mod slt;
 mod support;

@@ -47,7 +47,7 @@ impl ColumnType {
             ColumnType::Int64 => DataType::Int64,
             ColumnType::Float64 => DataType::Float64,
             ColumnType::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale),
-            ColumnType::Date => DataType::Date32,
+            ColumnType::Date { .. } => DataType::Date32,
             ColumnType::Timestamp { .. } => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
             }

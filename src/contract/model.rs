@@ -60,8 +60,11 @@ pub enum ColumnType {
         /// Digits behind the point, at most `precision`.
         scale: i8,
     },
-    /// Calendar day, `2026-11-21`.
-    Date,
+    /// Calendar day.
+    Date {
+        /// The accepted forms, `rfc3339` (`2026-11-21`) and patterns; the first that fits wins.
+        forms: Vec<TimestampForm>,
+    },
     /// Microseconds since 1970-01-01T00:00:00Z.
     Timestamp {
         /// The accepted forms; the first that fits wins.
@@ -87,7 +90,7 @@ impl fmt::Display for ColumnType {
             ColumnType::Decimal { precision, scale } => {
                 return write!(f, "decimal({precision},{scale})");
             }
-            ColumnType::Date => "date",
+            ColumnType::Date { .. } => "date",
             ColumnType::Timestamp { .. } => "timestamp",
             ColumnType::List(_) => "list",
             ColumnType::Json => "json",
@@ -102,10 +105,12 @@ impl Column {
         match &self.column_type {
             ColumnType::String => "a string".to_owned(),
             ColumnType::Bool => "true or false".to_owned(),
-            ColumnType::Date => "a date such as \"2026-11-21\"".to_owned(),
+            ColumnType::Date { forms } if forms == &[TimestampForm::Rfc3339] => {
+                "a date such as \"2026-11-21\"".to_owned()
+            }
+            ColumnType::Date { forms } => format!("a date as {}", listed(forms)),
             ColumnType::Timestamp { forms, .. } => {
-                let forms: Vec<String> = forms.iter().map(|form| format!("`{form}`")).collect();
-                format!("a timestamp as {}{in_string}", forms.join(" or "))
+                format!("a timestamp as {}{in_string}", listed(forms))
             }
             ColumnType::List(_) => "an array of objects".to_owned(),
             ColumnType::Json => "any JSON value but null".to_owned(),
@@ -115,20 +120,34 @@ impl Column {
     }
 }
 
-/// A form that a timestamp may be written in.
+fn listed(forms: &[TimestampForm]) -> String {
+    let forms: Vec<String> = forms.iter().map(|form| format!("`{form}`")).collect();
+    forms.join(" or ")
+}
+
+/// A form that a timestamp or date may be written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimestampForm {
-    /// `2026-11-21T13:05:00.123456+09:00`, also with a space for `T`; without the offset only in an
-    /// assumed zone.
+    /// `2026-11-21T13:05:00.123456+09:00`, also with a space for `T` and with offsets as databases
+    /// write them (`+09`); without the offset only in an assumed zone. Of a date: `2026-11-21`.
     Rfc3339,
-    /// Seconds since the epoch; a fraction is kept to the microsecond.
-    EpochSeconds,
-    /// Milliseconds since the epoch; a fraction is kept to the microsecond.
-    EpochMilliseconds,
-    /// Microseconds since the epoch; a fraction is cut off.
-    EpochMicroseconds,
-    /// A strftime pattern, such as `%d/%b/%Y:%H:%M:%S %z`.
+    /// A number of these since the epoch; a fraction is kept to the microsecond.
+    Epoch(EpochUnit),
+    /// A strptime pattern, such as `%d/%b/%Y:%H:%M:%S %z`.
     Pattern(String),
+}
+
+/// What a timestamp counts since the epoch, from the coarsest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EpochUnit {
+    /// 1,000,000 µs.
+    Second,
+    /// 1,000 µs.
+    Millisecond,
+    /// 1 µs.
+    Microsecond,
+    /// A thousandth of a µs.
+    Nanosecond,
 }
 
 impl fmt::Display for TimestampForm {
@@ -136,9 +155,10 @@ impl fmt::Display for TimestampForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TimestampForm::Rfc3339 => "rfc3339",
-            TimestampForm::EpochSeconds => "epoch_s",
-            TimestampForm::EpochMilliseconds => "epoch_ms",
-            TimestampForm::EpochMicroseconds => "epoch_us",
+            TimestampForm::Epoch(EpochUnit::Second) => "epoch_s",
+            TimestampForm::Epoch(EpochUnit::Millisecond) => "epoch_ms",
+            TimestampForm::Epoch(EpochUnit::Microsecond) => "epoch_us",
+            TimestampForm::Epoch(EpochUnit::Nanosecond) => "epoch_ns",
             TimestampForm::Pattern(pattern) => pattern,
         })
     }

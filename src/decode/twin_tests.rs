@@ -15,7 +15,10 @@ use crate::decode::line::split_lines;
 /// Columns of every type, with paths that are alternatives, nested, and prefixes of each other.
 const COLUMNS: &str = include_str!("../../tests/fuzz/columns.toml");
 
-const KEYS: [&str; 44] = [
+const KEYS: [&str; 47] = [
+    "zoned",
+    "birthday",
+    "due",
     "s",
     "user",
     "uid",
@@ -62,7 +65,17 @@ const KEYS: [&str; 44] = [
     "fourteen-bytes",
 ];
 
-const VALUES: [&str; 78] = [
+const VALUES: [&str; 88] = [
+    "\"2026-11-21 13:05:00+09\"",
+    "\"2026-11-21 13:05:00.25-0330\"",
+    "\"2026-11-21 13:05:00+09:18:59\"",
+    "\"2026-11-21 13:05:00 UTC\"",
+    "\"2026-11-01 01:30:00 EST\"",
+    "\"2026-11-21 13:05:00 XYZ\"",
+    "\"20261121\"",
+    "\"21.11.2026\"",
+    "1795233900123456789",
+    "\"1795233900123456789\"",
     "null",
     "true",
     "false",
@@ -226,6 +239,12 @@ fn likely_record() -> impl Strategy<Value = String> {
         r#""d":12.34"#,
         r#""wide":1234567890.0123456789"#,
         r#""day":"2026-11-21""#,
+        r#""zoned":"2026-11-21 13:05:00 UTC+9""#,
+        r#""zoned":1795233900123456789"#,
+        r#""birthday":"20261121""#,
+        r#""birthday":"2026-11-21""#,
+        r#""due":"20261121""#,
+        r#""time":"2026-11-21 13:05:00+09""#,
         r#""time":"2026-11-21T13:05:00.123+09:00""#,
         r#""ts":1795233900123"#,
         r#""ts":"1795233900123""#,

@@ -20,7 +20,9 @@ impl Function for UrlHost {
         name: "url_host",
         syntax: "url_host(url)",
         description: "The host of a URL, in lower case, without port and user; names in other \
-            scripts as `xn--…`.\nNULL for NULL, for a relative URL and for a malformed one.",
+            scripts as `xn--…`, IPv6 addresses in brackets. Also of CONNECT's request target \
+            (`example.com:443`).\nNULL for NULL, for what begins with `/` (also `//`: that is a \
+            path) and for a malformed URL.",
         arguments: &[URL],
         examples: &[ExampleDoc {
             sql: "SELECT url_host('https://Shop.Example:8443/a?b=c')",

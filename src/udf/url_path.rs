@@ -19,9 +19,10 @@ impl Function for UrlPath {
     const DOC: FunctionDoc = FunctionDoc {
         name: "url_path",
         syntax: "url_path(url)",
-        description: "The path of an absolute or relative URL, percent-decoded, with `.` and `..` \
-            resolved. What would not be UTF-8, or would hold a NUL, stays percent-encoded.\nNULL \
-            for NULL and for a malformed URL.",
+        description: "The path of an absolute or relative URL or of a request target, \
+            percent-decoded, with `.` and `..` resolved; `//a` is a path. What would not be UTF-8, \
+            or would hold a NUL, stays percent-encoded.\nNULL for NULL, for a malformed URL and \
+            for the targets of CONNECT (`example.com:443`) and of OPTIONS (`*`).",
         arguments: &[URL],
         examples: &[ExampleDoc { sql: "SELECT url_path('/%E6%9C%AC/1?q=a')", result: "/本/1" }],
         source: SOURCE,

@@ -13,10 +13,11 @@ use crate::enrich::{Enrichment, url};
 
 pub(super) const URL: ArgumentDoc = ArgumentDoc {
     name: "url",
-    description: "text: an absolute URL, or a relative one that begins with `/` or `?`; anything \
-                  else is malformed",
+    description: "text: an absolute URL, or a request target or relative URL that begins with `/` \
+                  or `?`; anything else is malformed",
 };
-pub(super) const SOURCE: &str = "WHATWG URL Standard (parsing); RFC 3986 (percent-encoding)";
+pub(super) const SOURCE: &str = "WHATWG URL Standard (absolute URLs); RFC 9112, section 3.2 \
+                                 (request targets); RFC 3986 (percent-encoding)";
 
 /// See [`Function::DOC`].
 pub(super) struct UrlQuery;

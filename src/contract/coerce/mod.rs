@@ -28,29 +28,35 @@
 //!   `"01"` or `""`.
 //! - **Strings** are never made from other values. U+0000 in one is a misfit of its own.
 //! - **Booleans** are `true` and `false` alone.
-//! - **Dates** are `2026-11-21`, years 0001 to 9999.
+//! - **Dates** take the first form that fits, years 0001 to 9999; the form `rfc3339` is
+//!   `2026-11-21`, digit by digit.
 //! - **Timestamps** take the first form that fits, years 0001 to 9999 in UTC. Digits beyond the
-//!   microsecond are cut off towards the past. RFC 3339 takes `t`, `z` and a space for `T`; with
-//!   an assumed zone the offset may be missing. Second 60 is taken at 23:59 UTC only and is the
-//!   next day's first second. A local time that its zone skips is invalid; of one that it has
-//!   twice, the earlier counts. Epoch numbers stay exact; with several epoch forms the first in
-//!   whose range the number is wins, and since the year 9999 is 253,402,300,799 s, `["epoch_s",
-//!   "epoch_ms", "epoch_us"]` tells the units apart for all times after 1978-01-11.
+//!   microsecond are cut off towards the past. RFC 3339 takes `t`, `z` and a space for `T`, and
+//!   offsets as databases write them (`+09`, `+0900`, ` UTC`); with an assumed zone the offset may
+//!   be missing. `24:00:00` is the next day's midnight. Second 60 is taken at 23:59 UTC only and is
+//!   the next day's first second. A local time that its zone skips is invalid; of one that it has
+//!   twice, the earlier counts, unless an abbreviation says which. Patterns are told in
+//!   [`pattern`], zones' names in [`zone`]. Epoch numbers stay exact; with several epoch forms the
+//!   first in whose range the number is wins, and since the year 9999 is 253,402,300,799 s,
+//!   `["epoch_s", "epoch_ms", "epoch_us", "epoch_ns"]` tells the units apart for all times after
+//!   1978-01-11. In another order a form would never be reached, so that is refused.
 //! - **json** columns hold the value's text in the line, byte for byte, escapes and all.
 //! - **Lists** take arrays. A `null` element is a NULL struct; an element that is no object, or
 //!   that has a misfit which its own column does not make NULL, is a misfit of the whole list.
 
 mod number;
+mod pattern;
 mod time;
+mod zone;
 
 use std::borrow::Cow;
 
 use self::number::{exact_decimal, exact_integer, nearest_double};
-use self::time::TimestampReader;
+use self::time::{DateReader, TimestampReader};
 use super::{Column, ColumnType, JsonPath, OnMismatch};
 use crate::json::{DEPTH_LIMIT, Json, JsonKind, Member, excerpt, is_json_number, read_json};
 
-pub(super) use self::time::{PatternKind, pattern_kind};
+pub(super) use self::pattern::{Pattern, Wanted};
 
 /// A column's value in one row.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +171,7 @@ enum Shape {
     Int64,
     Float64,
     Decimal { precision: u8, scale: u32 },
-    Date,
+    Date(DateReader),
     Timestamp(TimestampReader),
     List(Vec<ColumnReader>),
     Json,
@@ -184,7 +190,7 @@ impl ColumnReader {
             ColumnType::Decimal { precision, scale } => {
                 Shape::Decimal { precision: *precision, scale: u32::from(scale.unsigned_abs()) }
             }
-            ColumnType::Date => Shape::Date,
+            ColumnType::Date { forms } => Shape::Date(DateReader::new(forms)),
             ColumnType::Timestamp { forms, assumed_zone } => {
                 let numbers = column.number_in_string;
                 Shape::Timestamp(TimestampReader::new(forms, *assumed_zone, numbers))
@@ -357,12 +363,7 @@ impl Shape {
             Shape::Decimal { precision, scale } => {
                 exact(exact_decimal(number()?, *precision, *scale).map(Value::Decimal))
             }
-            Shape::Date => match &json.kind {
-                JsonKind::String(text) => {
-                    time::date(text).map(Value::Date).ok_or(MisfitReason::InvalidTimestamp)
-                }
-                _ => Err(MisfitReason::TypeMismatch),
-            },
+            Shape::Date(reader) => reader.read(json).map(Value::Date),
             Shape::Timestamp(reader) => reader.read(json).map(Value::Timestamp),
             Shape::Json => Ok(Value::Text(Cow::Borrowed(json.raw))),
             Shape::List(_) => Err(MisfitReason::TypeMismatch),

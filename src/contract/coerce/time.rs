@@ -6,13 +6,14 @@
 //!   minus 9 hours → 1795233900123456 µs since 1970-01-01T00:00:00Z
 //! ```
 
-use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::super::TimestampForm;
+use super::super::{EpochUnit, TimestampForm};
 use super::MisfitReason;
 use super::number::cut_at_scale;
+use super::pattern::Pattern;
+use super::zone::{Zone, find_zone, may_have_offset};
 use crate::json::{Json, JsonKind, is_json_number};
 
 /// 0001-01-01T00:00:00Z, the earliest timestamp, in microseconds.
@@ -31,9 +32,31 @@ pub(super) struct TimestampReader {
 #[derive(Debug, Clone)]
 enum Form {
     Rfc3339,
-    /// An epoch number with this many decimal places to the microsecond.
-    Epoch(u32),
-    Pattern(Vec<Item<'static>>),
+    Epoch(EpochUnit),
+    Pattern(Pattern),
+}
+
+/// A date column's forms, made ready.
+#[derive(Debug, Clone)]
+pub(super) struct DateReader {
+    forms: Vec<Form>,
+}
+
+impl DateReader {
+    pub(super) fn new(forms: &[TimestampForm]) -> Self {
+        DateReader { forms: forms.iter().filter_map(Form::new).collect() }
+    }
+
+    /// Days since 1970-01-01, by the first form that fits.
+    pub(super) fn read(&self, json: &Json<'_>) -> Result<i32, MisfitReason> {
+        let JsonKind::String(text) = &json.kind else { return Err(MisfitReason::TypeMismatch) };
+        let by_form = |form: &Form| match form {
+            Form::Rfc3339 => date(text),
+            Form::Pattern(pattern) => days(pattern.read(text)?.date()?),
+            Form::Epoch(_) => None,
+        };
+        self.forms.iter().find_map(by_form).ok_or(MisfitReason::InvalidTimestamp)
+    }
 }
 
 impl TimestampReader {
@@ -42,7 +65,7 @@ impl TimestampReader {
         assumed_zone: Option<Tz>,
         number_in_string: bool,
     ) -> Self {
-        let forms = forms.iter().map(Form::new).collect();
+        let forms = forms.iter().filter_map(Form::new).collect();
         TimestampReader { forms, assumed_zone, number_in_string }
     }
 
@@ -56,23 +79,23 @@ impl TimestampReader {
     }
 
     fn read_number(&self, number: &str) -> Result<i64, MisfitReason> {
-        let mut scales = self.forms.iter().filter_map(Form::epoch_scale).peekable();
-        if scales.peek().is_none() {
+        let mut units = self.forms.iter().filter_map(Form::epoch_unit).peekable();
+        if units.peek().is_none() {
             return Err(MisfitReason::TypeMismatch);
         }
-        scales.find_map(|scale| epoch(number, scale)).ok_or(MisfitReason::OutOfRange)
+        units.find_map(|unit| epoch(number, unit)).ok_or(MisfitReason::OutOfRange)
     }
 
     fn read_text(&self, text: &str) -> Result<i64, MisfitReason> {
-        let takes_text = |form: &Form| form.epoch_scale().is_none() || self.number_in_string;
+        let takes_text = |form: &Form| form.epoch_unit().is_none() || self.number_in_string;
         if !self.forms.iter().any(takes_text) {
             return Err(MisfitReason::TypeMismatch);
         }
         let by_form = |form: &Form| match form {
             Form::Rfc3339 => rfc3339(text, self.assumed_zone),
-            Form::Pattern(items) => by_pattern(text, items, self.assumed_zone),
-            Form::Epoch(scale) if self.number_in_string && is_json_number(text) => {
-                epoch(text, *scale)
+            Form::Pattern(pattern) => by_pattern(text, pattern, self.assumed_zone),
+            Form::Epoch(unit) if self.number_in_string && is_json_number(text) => {
+                epoch(text, *unit)
             }
             Form::Epoch(_) => None,
         };
@@ -81,84 +104,52 @@ impl TimestampReader {
 }
 
 impl Form {
-    fn new(form: &TimestampForm) -> Self {
-        match form {
+    /// A form made ready; none for a pattern that is none, which no contract has.
+    fn new(form: &TimestampForm) -> Option<Self> {
+        Some(match form {
             TimestampForm::Rfc3339 => Form::Rfc3339,
-            TimestampForm::EpochSeconds => Form::Epoch(6),
-            TimestampForm::EpochMilliseconds => Form::Epoch(3),
-            TimestampForm::EpochMicroseconds => Form::Epoch(0),
-            // An item that chrono does not know fits no text.
-            TimestampForm::Pattern(pattern) => {
-                Form::Pattern(StrftimeItems::new(pattern).map(Item::to_owned).collect())
-            }
-        }
+            TimestampForm::Epoch(unit) => Form::Epoch(*unit),
+            TimestampForm::Pattern(pattern) => Form::Pattern(Pattern::new(pattern).ok()?),
+        })
     }
 
-    fn epoch_scale(&self) -> Option<u32> {
+    fn epoch_unit(&self) -> Option<EpochUnit> {
         match self {
-            Form::Epoch(scale) => Some(*scale),
+            Form::Epoch(unit) => Some(*unit),
             Form::Rfc3339 | Form::Pattern(_) => None,
         }
     }
 }
 
 /// Days since 1970-01-01 of `2026-11-21`, years 0001 to 9999.
-pub(super) fn date(text: &str) -> Option<i32> {
+fn date(text: &str) -> Option<i32> {
     let (date, rest) = leading_date(text)?;
+    days(date).filter(|_| rest.is_empty())
+}
+
+/// Days since 1970-01-01, in years 0001 to 9999.
+fn days(date: NaiveDate) -> Option<i32> {
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
-    let in_range = rest.is_empty() && !text.starts_with("0000");
-    i32::try_from(days).ok().filter(|_| in_range)
+    i32::try_from(days).ok().filter(|_| (1..=9999).contains(&date.year()))
 }
 
-/// Whether a pattern names a whole date and time, and whether it names the offset too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum PatternKind {
-    /// chrono knows no such directive.
-    Invalid,
-    /// No full date, hour and minute can be read by it.
-    Incomplete,
-    /// A local date and time.
-    Local,
-    /// A date and time with its offset, or an epoch.
-    Absolute,
-}
-
-/// Tries a strftime pattern on a sample that it formats itself.
-pub(in super::super) fn pattern_kind(pattern: &str) -> PatternKind {
-    use std::fmt::Write as _;
-
-    let Ok(items) = StrftimeItems::new(pattern).parse_to_owned() else {
-        return PatternKind::Invalid;
+/// An epoch number; what is beyond the microsecond is cut off towards the past.
+fn epoch(number: &str, unit: EpochUnit) -> Option<i64> {
+    let micros = match unit {
+        EpochUnit::Second => cut_at_scale(number, 6)?.unscaled,
+        EpochUnit::Millisecond => cut_at_scale(number, 3)?.unscaled,
+        EpochUnit::Microsecond => cut_at_scale(number, 0)?.unscaled,
+        EpochUnit::Nanosecond => cut_at_scale(number, 0)?.unscaled.div_euclid(1000),
     };
-    let sample = DateTime::<Utc>::from_timestamp_micros(1_795_266_309_123_456).unwrap_or_default();
-    let mut text = String::new();
-    let formatted = sample.fixed_offset().format_with_items(items.iter());
-    if write!(text, "{formatted}").is_err() {
-        return PatternKind::Invalid;
-    }
-    let mut parsed = Parsed::new();
-    if parse(&mut parsed, &text, items.iter()).is_err() {
-        PatternKind::Incomplete
-    } else if parsed.to_datetime().is_ok() {
-        PatternKind::Absolute
-    } else if parsed.to_naive_datetime_with_offset(0).is_ok() {
-        PatternKind::Local
-    } else {
-        PatternKind::Incomplete
-    }
-}
-
-/// An epoch number whose unit is 10^`scale` microseconds.
-fn epoch(number: &str, scale: u32) -> Option<i64> {
-    let micros = i64::try_from(cut_at_scale(number, scale)?.unscaled).ok()?;
-    in_range(micros)
+    in_range(i64::try_from(micros).ok()?)
 }
 
 fn in_range(micros: i64) -> Option<i64> {
     (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&micros).then_some(micros)
 }
 
-/// RFC 3339, section 5.6: `2026-11-21T13:05:00.25+09:00`; `t`, `z` and a space for `T` too.
+/// RFC 3339, section 5.6: `2026-11-21T13:05:00.25+09:00`; also with `t`, `z`, a space for `T`, and
+/// an offset as databases write it: `+09`, `+0900`, `+09:18:59`, a space before it, `UTC`.
 ///
 /// A text that ends behind the time is local to `assumed_zone`, if there is one.
 fn rfc3339(text: &str, assumed_zone: Option<Tz>) -> Option<i64> {
@@ -168,26 +159,53 @@ fn rfc3339(text: &str, assumed_zone: Option<Tz>) -> Option<i64> {
     let (minute, rest) = leading_number(rest.strip_prefix(':')?, 2)?;
     let (second, rest) = leading_number(rest.strip_prefix(':')?, 2)?;
     let (micro, rest) = leading_fraction(rest)?;
-    let time = match second {
-        // chrono's form of a leap second.
-        60 => date.and_hms_micro_opt(hour, minute, 59, 1_000_000 + micro),
-        _ => date.and_hms_micro_opt(hour, minute, second, micro),
-    }?;
-    match rest {
-        "" => local(time, assumed_zone?),
-        "Z" | "z" => at_offset(time, 0),
-        _ => at_offset(time, offset_seconds(rest)?),
+    let time = clock(date, hour, minute, second, micro)?;
+    if rest.is_empty() {
+        return local(time, assumed_zone?);
+    }
+    match rest.strip_prefix(' ').unwrap_or(rest) {
+        "UTC" => at_offset(time, 0),
+        offset => {
+            let (seconds, rest) = leading_offset(offset)?;
+            at_offset(time, seconds).filter(|_| rest.is_empty())
+        }
     }
 }
 
-/// `+09:00` in seconds.
-fn offset_seconds(text: &str) -> Option<i32> {
+/// A date's time of day; `24:00:00` is the next day's midnight (ISO 8601-1:2019, 5.3.1.1), and
+/// second 60 has chrono's form of a leap second.
+pub(super) fn clock(
+    date: NaiveDate,
+    hour: u32,
+    minute: u32,
+    second: u32,
+    micro: u32,
+) -> Option<NaiveDateTime> {
+    match (hour, second) {
+        (24, _) if (minute, second, micro) == (0, 0, 0) => date.succ_opt()?.and_hms_opt(0, 0, 0),
+        (_, 60) => date.and_hms_micro_opt(hour, minute, 59, 1_000_000 + micro),
+        _ => date.and_hms_micro_opt(hour, minute, second, micro),
+    }
+}
+
+/// `+09:00`, `+0900`, `+09`, `+09:18:59` or `Z` in seconds, and what stands behind it.
+pub(super) fn leading_offset(text: &str) -> Option<(i32, &str)> {
+    if let Some(rest) = text.strip_prefix(['Z', 'z']) {
+        return Some((0, rest));
+    }
     let sign = if text.starts_with('-') { -1 } else { 1 };
     let (hours, rest) = leading_number(text.strip_prefix(['+', '-'])?, 2)?;
-    let (minutes, rest) = leading_number(rest.strip_prefix(':')?, 2)?;
-    let valid = rest.is_empty() && hours < 24 && minutes < 60;
-    let seconds = i32::try_from(hours * 3600 + minutes * 60).ok()?;
-    valid.then_some(sign * seconds)
+    let colon = rest.starts_with(':');
+    let sixty = |text: &'_ str| {
+        let digits = if colon { text.strip_prefix(':')? } else { text };
+        leading_number(digits, 2).map(|(number, rest)| (number, text.len() - rest.len()))
+    };
+    let (minutes, length) = sixty(rest).unwrap_or((0, 0));
+    let rest = &rest[length..];
+    let (seconds, length) = if length > 0 { sixty(rest).unwrap_or((0, 0)) } else { (0, 0) };
+    let rest = &rest[length..];
+    let total = i32::try_from(hours * 3600 + minutes * 60 + seconds).ok()?;
+    (hours < 24 && minutes < 60 && seconds < 60).then_some((sign * total, rest))
 }
 
 fn leading_date(text: &str) -> Option<(NaiveDate, &str)> {
@@ -211,23 +229,36 @@ fn leading_fraction(text: &str) -> Option<(u32, &str)> {
     let Some(fraction) = text.strip_prefix('.') else {
         return Some((0, text));
     };
-    let end = fraction.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(fraction.len());
-    let (digits, rest) = fraction.split_at(end);
-    if digits.is_empty() {
-        return None;
-    }
-    let padded = digits.bytes().chain(std::iter::repeat(b'0')).take(6);
-    let micros = padded.fold(0, |micros, digit| micros * 10 + u32::from(digit - b'0'));
-    Some((micros, rest))
+    let (micros, digits) = leading_fraction_digits(fraction, usize::MAX);
+    (digits > 0).then(|| (micros, &fraction[digits..]))
 }
 
-fn by_pattern(text: &str, items: &[Item<'static>], assumed_zone: Option<Tz>) -> Option<i64> {
-    let mut parsed = Parsed::new();
-    parse(&mut parsed, text, items.iter()).ok()?;
-    if parsed.offset().is_some() || parsed.timestamp().is_some() {
-        return micros(parsed.to_datetime().ok()?.to_utc());
+/// Microseconds of the digits behind a point, at most so many, and how many there are.
+pub(super) fn leading_fraction_digits(text: &str, most: usize) -> (u32, usize) {
+    let digits = text.bytes().take(most).take_while(u8::is_ascii_digit);
+    let count = digits.clone().count();
+    let padded = digits.chain(std::iter::repeat(b'0')).take(6);
+    let micros = padded.fold(0, |micros, digit| micros * 10 + u32::from(digit - b'0'));
+    (micros, count)
+}
+
+fn by_pattern(text: &str, pattern: &Pattern, assumed_zone: Option<Tz>) -> Option<i64> {
+    let fields = pattern.read(text)?;
+    if let Some(micros) = fields.epoch_micros() {
+        return in_range(micros?);
     }
-    local(parsed.to_naive_datetime_with_offset(0).ok()?, assumed_zone?)
+    let time = fields.local_time()?;
+    match (fields.offset, fields.zone) {
+        (None, None) => local(time, assumed_zone?),
+        (None, Some(zone)) => match find_zone(zone, time, assumed_zone)? {
+            Zone::Fixed(seconds) => at_offset(time, seconds),
+            Zone::Named(zone) => local(time, zone),
+        },
+        (Some(seconds), zone) => {
+            let micros = at_offset(time, seconds)?;
+            zone.is_none_or(|zone| may_have_offset(zone, micros, seconds)).then_some(micros)
+        }
+    }
 }
 
 /// A time that a zone skips is none; of a time that it has twice, the earlier counts.

@@ -8,7 +8,7 @@ use toml_span::span::Spanned;
 use toml_span::value::{Value, ValueInner};
 
 use super::findings::{Findings, optional, wanted};
-use super::timestamp::{TimestampKeys, read_timestamp};
+use super::timestamp::{TimestampKeys, read_date, read_timestamp};
 use crate::config::suggestion;
 use crate::contract::{Column, ColumnReader, ColumnType, JsonPath, OnMismatch, TimestampForm};
 
@@ -173,7 +173,11 @@ fn read_type(
     let item = table.take("item").map(|(_, value)| value);
     let name = name?;
     let column_type = match name.value.as_str() {
-        "timestamp" => read_timestamp(keys, findings)?,
+        "timestamp" => {
+            let in_string = number_in_string.is_some_and(|number| number.value);
+            read_timestamp(keys, in_string, findings)?
+        }
+        "date" => read_date(keys, findings)?,
         other => {
             keys.refuse(findings, other);
             match other {
@@ -217,7 +221,7 @@ fn may_be_number(column_type: &ColumnType) -> bool {
         ColumnType::Timestamp { forms, .. } => forms.iter().any(TimestampForm::is_epoch),
         ColumnType::String
         | ColumnType::Bool
-        | ColumnType::Date
+        | ColumnType::Date { .. }
         | ColumnType::List(_)
         | ColumnType::Json => false,
     }
@@ -230,7 +234,6 @@ fn simple_type(name: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Co
         "int32" => ColumnType::Int32,
         "int64" => ColumnType::Int64,
         "float64" => ColumnType::Float64,
-        "date" => ColumnType::Date,
         "json" => ColumnType::Json,
         decimal if decimal.starts_with("decimal") => {
             return match decimal_type(decimal) {

@@ -41,7 +41,8 @@ const VIRTUAL_COLUMNS: [&str; 3] = [SOURCE_COLUMN, LINE_COLUMN, OFFSET_COLUMN];
 /// path = "time"                    # or paths = ["time", "ts"]; default: the name, as one key
 /// type = "timestamp"               # string bool int32 int64 float64 decimal(12,2) date
 ///                                  # timestamp list json
-/// formats = ["rfc3339"]            # default; epoch_s, epoch_ms, epoch_us, a strftime pattern
+/// formats = ["rfc3339"]            # default; epoch_s, epoch_ms, epoch_us, epoch_ns, a strptime
+///                                  # pattern; of a date: rfc3339, a pattern
 /// assumed_time_zone = "Asia/Tokyo" # of texts without an offset
 /// required = true                  # default false
 /// on_mismatch = "reject"           # reject (default) | null

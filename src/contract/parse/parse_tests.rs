@@ -1,5 +1,5 @@
 use super::*;
-use crate::contract::{Column, ColumnType, JsonPath, OnMismatch, TimestampForm};
+use crate::contract::{Column, ColumnType, EpochUnit, JsonPath, OnMismatch, TimestampForm};
 
 fn parse(text: &str) -> Result<Contract, Vec<String>> {
     let file = ConfigFile { path: "contract.toml".into(), text: text.to_owned() };
@@ -86,9 +86,9 @@ fn every_key_of_a_full_contract_is_read() {
     let contract = parse(FULL).unwrap();
     let forms = vec![
         TimestampForm::Rfc3339,
-        TimestampForm::EpochSeconds,
-        TimestampForm::EpochMilliseconds,
-        TimestampForm::EpochMicroseconds,
+        TimestampForm::Epoch(EpochUnit::Second),
+        TimestampForm::Epoch(EpochUnit::Millisecond),
+        TimestampForm::Epoch(EpochUnit::Microsecond),
         TimestampForm::Pattern("%d/%b/%Y:%H:%M:%S %z".to_owned()),
         TimestampForm::Pattern("%Y-%m-%d %H:%M".to_owned()),
     ];
@@ -271,7 +271,11 @@ fn a_key_that_goes_with_another_type_is_told() {
     let meaningless = "it is for number types and for timestamps in an epoch form";
     let item = "\n[[column.item]]\nname = \"a\"\ntype = \"string\"";
     let cases = [
-        ("date", "formats = [\"rfc3339\"]", "`formats` goes with type `timestamp` only"),
+        (
+            "int64",
+            "formats = [\"rfc3339\"]",
+            "`formats` goes with types `timestamp` and `date` only",
+        ),
         (
             "json",
             "assumed_time_zone = \"UTC\"",
@@ -312,13 +316,23 @@ fn what_is_wrong_with_a_timestamps_forms_is_told() {
         ("formats = [\"rfc3338\"]", "unknown form `rfc3338`; did you mean `rfc3339`?"),
         (
             "formats = [\"iso\"]",
-            "unknown form `iso`; expected one of: rfc3339, epoch_s, epoch_ms, epoch_us, \
-             a strftime pattern",
+            "unknown form `iso`; expected one of: rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns, \
+             a strptime pattern",
         ),
-        ("formats = [\"%Y-%m-%d %Q\"]", "pattern `%Y-%m-%d %Q` has a directive that is unknown"),
+        (
+            "formats = [\"yyyy-MM-dd HH:mm:ss\"]",
+            "unknown form `yyyy-MM-dd HH:mm:ss`; patterns are those of strptime, as \
+             `%Y-%m-%d %H:%M:%S`",
+        ),
+        (
+            "formats = [\"%Y-%m-%d %Q\"]",
+            "pattern `%Y-%m-%d %Q` has an unknown directive, `%Q`; milliseconds since the epoch \
+             are the form `epoch_ms`",
+        ),
         (
             "formats = [\"%H:%M:%S %z\"]",
-            "pattern `%H:%M:%S %z` does not name a whole date, hour and minute",
+            "pattern `%H:%M:%S %z` names no year and no month and no day; without it a text may \
+             mean many times: add `%Y` and `%m` and `%d`",
         ),
         (
             "formats = [\"%F %T\"]",
@@ -341,6 +355,54 @@ fn what_is_wrong_with_a_timestamps_forms_is_told() {
     ];
     for (keys, expected) in cases {
         assert_eq!(column_finding(&format!("type = \"timestamp\"\n{keys}")), expected, "{keys}");
+    }
+}
+
+#[test]
+fn a_form_that_is_never_reached_is_told() {
+    let found = |keys: &str| column_finding(&format!("type = \"timestamp\"\n{keys}"));
+    let coarser = "`epoch_s` is never reached: `epoch_ms` before it takes all it would; the first \
+                   form in whose range a number is wins: write `epoch_s` first";
+    assert_eq!(found("formats = [\"epoch_ms\", \"epoch_s\"]"), coarser);
+    for (first, second) in [
+        ("rfc3339", "rfc3339"),
+        ("epoch_ns", "epoch_us"),
+        ("epoch_s", "epoch_s"),
+        ("%F %T %z", "%Y-%m-%d %H:%M:%S %:z"),
+        ("%F %T%.f %z", "%F %T.%3f %z"),
+    ] {
+        let told = found(&format!("formats = [\"{first}\", \"%d/%b/%Y:%T %z\", \"{second}\"]"));
+        let expected = format!("`{second}` is never reached: `{first}` before it takes all it");
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    let text = "formats = [\"epoch_s\", \"%s\"]";
+    assert!(found(&format!("{text}\nnumber_in_string = true")).contains("never reached"));
+    parse(&format!("[[column]]\nname = \"c\"\ntype = \"timestamp\"\n{text}")).unwrap();
+    let dates = column_finding("type = \"date\"\nformats = [\"%F\", \"%Y-%m-%d\"]");
+    assert!(dates.contains("never reached"), "{dates}");
+    let all = "formats = [\"epoch_s\", \"epoch_ms\", \"epoch_us\", \"epoch_ns\"]";
+    parse(&format!("[[column]]\nname = \"c\"\ntype = \"timestamp\"\n{all}")).unwrap();
+}
+
+#[test]
+fn what_is_wrong_with_a_dates_forms_is_told() {
+    let cases = [
+        (
+            "formats = [\"epoch_s\"]",
+            "unknown form `epoch_s`; expected one of: rfc3339, a strptime pattern",
+        ),
+        (
+            "formats = [\"%F %T\"]",
+            "pattern `%F %T` names a time (`%T`), which a date has no place for; take type \
+             `timestamp`, and the day of it in SQL",
+        ),
+        (
+            "assumed_time_zone = \"UTC\"",
+            "`assumed_time_zone` goes with type `timestamp` only, found `date`",
+        ),
+    ];
+    for (keys, expected) in cases {
+        assert_eq!(column_finding(&format!("type = \"date\"\n{keys}")), expected, "{keys}");
     }
 }
 

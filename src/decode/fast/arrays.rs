@@ -53,7 +53,7 @@ impl Group {
             Place::Int32(at) => {
                 let values = self.int32s[at].take(len)?;
                 match column_type {
-                    ColumnType::Date => Arc::new(Date32Array::new(values, nulls)),
+                    ColumnType::Date { .. } => Arc::new(Date32Array::new(values, nulls)),
                     _ => Arc::new(Int32Array::new(values, nulls)),
                 }
             }

@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Timestamp,
     Json,
     List,
+    /// A column whose values only the contract's own reader takes.
+    Reader,
     /// For several of these, [`Keys::several`].
     Several,
     /// For what the fast path does not do.

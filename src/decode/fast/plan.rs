@@ -3,7 +3,9 @@
 use super::columns::{FixedColumn, Group, GroupColumn, ListColumn, Place, TextColumn};
 use super::keys::{Action, Keys, Kind};
 use super::unknown::{Step, UnknownPaths};
-use crate::contract::{Column, ColumnReader, ColumnType, Contract, TimestampForm, UnknownFields};
+use crate::contract::{
+    Column, ColumnReader, ColumnType, Contract, EpochUnit, TimestampForm, UnknownFields,
+};
 
 /// All that the fast path knows and remembers.
 #[derive(Debug)]
@@ -26,8 +28,8 @@ pub(super) struct Forms {
     pub rfc3339: bool,
     /// Of a timestamp: whether a number in a string is tried as an epoch before any pattern.
     pub epoch_in_string: bool,
-    /// Of a timestamp: powers of ten from its epoch forms' units to the microsecond.
-    pub scales: Vec<u32>,
+    /// Of a timestamp: its epoch forms.
+    pub epochs: Vec<EpochUnit>,
 }
 
 impl Forms {
@@ -43,7 +45,7 @@ impl Forms {
                 let mut before_patterns = accepted.iter().take_while(|form| !is_pattern(form));
                 forms.rfc3339 = before_patterns.any(|form| *form == TimestampForm::Rfc3339);
                 forms.epoch_in_string = column.number_in_string && !accepted.iter().any(is_pattern);
-                forms.scales = accepted.iter().filter_map(epoch_scale).collect();
+                forms.epochs = accepted.iter().filter_map(epoch_unit).collect();
             }
             _ => {}
         }
@@ -51,11 +53,9 @@ impl Forms {
     }
 }
 
-fn epoch_scale(form: &TimestampForm) -> Option<u32> {
+fn epoch_unit(form: &TimestampForm) -> Option<EpochUnit> {
     match form {
-        TimestampForm::EpochSeconds => Some(6),
-        TimestampForm::EpochMilliseconds => Some(3),
-        TimestampForm::EpochMicroseconds => Some(0),
+        TimestampForm::Epoch(unit) => Some(*unit),
         TimestampForm::Rfc3339 | TimestampForm::Pattern(_) => None,
     }
 }
@@ -108,7 +108,7 @@ fn add_place(group: &mut Group, column_type: &ColumnType, built: bool) -> Place 
             group.bools.push(FixedColumn::new(built));
             Place::Bool(group.bools.len() - 1)
         }
-        ColumnType::Int32 | ColumnType::Date => {
+        ColumnType::Int32 | ColumnType::Date { .. } => {
             group.int32s.push(FixedColumn::new(built));
             Place::Int32(group.int32s.len() - 1)
         }
@@ -264,7 +264,10 @@ impl NodeMaker<'_> {
         let (kind, place) = match (&column.column_type, group.columns[index].place) {
             (ColumnType::Json, Place::Text(place)) => (Kind::Json, place),
             (_, Place::Text(place)) => (Kind::Text, place),
-            (ColumnType::Date, Place::Int32(place)) => (Kind::Date, place),
+            (ColumnType::Date { forms }, Place::Int32(place)) => match forms.first() {
+                Some(TimestampForm::Rfc3339) => (Kind::Date, place),
+                _ => (Kind::Reader, place),
+            },
             (_, Place::Int32(place)) => (Kind::Int32, place),
             (ColumnType::Timestamp { .. }, Place::Int64(place)) => (Kind::Timestamp, place),
             (_, Place::Int64(place)) => (Kind::Int64, place),

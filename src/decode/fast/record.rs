@@ -217,6 +217,7 @@ impl<K: Kernel> Reader<'_, K> {
             Kind::Unknown | Kind::Skip | Kind::Object => self.take_unknown(action, node, at),
             Kind::Json => self.take_json(group, action, node, at),
             Kind::List => self.take_list(group, action, at),
+            Kind::Reader => self.take_odd(group, action, node, at),
             Kind::Several | Kind::Odd => Err(Odd),
         }
     }
@@ -397,7 +398,12 @@ fn contest(group: &mut Group, kind: Kind, column: u32, place: u32, rank: u8) -> 
         return Ok(false);
     }
     *best = rank;
-    if let Kind::Text | Kind::Json = kind {
+    let is_text = match kind {
+        Kind::Text | Kind::Json => true,
+        Kind::Reader => matches!(group.columns[column as usize].place, Place::Text(_)),
+        _ => false,
+    };
+    if is_text {
         group.texts[place as usize].drop_text(group.len);
     }
     Ok(true)

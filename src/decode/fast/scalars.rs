@@ -70,6 +70,6 @@ pub(super) fn timestamp(
     }
     let (number, end) = number!(plain_integer, bytes, at, true);
     let value = number.to_i64()?;
-    let micros = forms.scales.iter().find_map(|scale| epoch(value, *scale)).ok_or(Odd)?;
+    let micros = forms.epochs.iter().find_map(|unit| epoch(value, *unit)).ok_or(Odd)?;
     Ok((micros, end))
 }

@@ -11,6 +11,7 @@
 
 use super::input::{Odd, byte, eight};
 use super::number::{leading_digits, some_digits};
+use crate::contract::EpochUnit;
 
 /// 0001-01-01T00:00:00Z, the earliest timestamp, in microseconds.
 const TIMESTAMP_MIN: i64 = -62_135_596_800_000_000;
@@ -161,7 +162,7 @@ pub(super) fn quoted_rfc3339(
     Ok((micros, end + 1))
 }
 
-/// The microseconds of `+09:00` or `Z` at a place, and the place behind it.
+/// The microseconds of `+09:00`, `+0900`, `+09` or `Z` at a place, and the place behind it.
 #[inline(always)]
 fn offset(bytes: &[u8], at: usize) -> Result<(i64, usize), Odd> {
     let word = eight(bytes, at);
@@ -173,16 +174,40 @@ fn offset(bytes: &[u8], at: usize) -> Result<(i64, usize), Odd> {
     };
     let clock = word >> 8 & 0xff_ffff_ffff | 0x30_3030 << 40;
     let (hours, minutes) = (two(clock, 0), two(clock, 3));
-    if !is_shaped(clock, u64::from_le_bytes(*b"\0\0:\0\0\0\0\0")) || hours > 23 || minutes > 59 {
+    if !is_shaped(clock, u64::from_le_bytes(*b"\0\0:\0\0\0\0\0")) {
+        let (clock, length) = short_offset(word >> 8)?;
+        return Ok((sign * clock, at + length));
+    }
+    if hours > 23 || minutes > 59 {
         return Err(Odd);
     }
     Ok((sign * i64::from(hours * 3600 + minutes * 60) * SECOND, at + 6))
 }
 
-/// Microseconds since the epoch of an integer whose unit is 10^`scale` microseconds.
+/// The microseconds of `0900` or `09`, as databases write offsets, and its length with the sign.
+#[inline(never)]
+fn short_offset(word: u64) -> Result<(i64, usize), Odd> {
+    let (minutes, length) = match leading_digits(word) {
+        4 => (two(word, 2), 5),
+        2 => (0, 3),
+        _ => return Err(Odd),
+    };
+    let hours = two(word, 0);
+    if hours > 23 || minutes > 59 {
+        return Err(Odd);
+    }
+    Ok((i64::from(hours * 3600 + minutes * 60) * SECOND, length))
+}
+
+/// Microseconds since the epoch of so many units; what is less than one is cut off.
 #[inline(always)]
-pub(super) fn epoch(number: i64, scale: u32) -> Option<i64> {
-    let micros = number.checked_mul(10_i64.pow(scale))?;
+pub(super) fn epoch(number: i64, unit: EpochUnit) -> Option<i64> {
+    let micros = match unit {
+        EpochUnit::Second => number.checked_mul(1_000_000)?,
+        EpochUnit::Millisecond => number.checked_mul(1_000)?,
+        EpochUnit::Microsecond => number,
+        EpochUnit::Nanosecond => number.div_euclid(1_000),
+    };
     (TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&micros).then_some(micros)
 }
 

@@ -94,11 +94,33 @@ proptest! {
     }
 
     #[test]
-    fn epochs_are_scaled_exactly_or_out_of_range(number in any::<i64>(), scale in 0..7_u32) {
-        let exact = i128::from(number) * 10_i128.pow(scale);
-        let in_range = (i128::from(TIMESTAMP_MIN)..=i128::from(TIMESTAMP_MAX)).contains(&exact);
-        let expected = in_range.then(|| i64::try_from(exact).unwrap());
-        prop_assert_eq!(epoch(number, scale), expected);
-        prop_assert_eq!(epoch(number % 1_000_000_000, scale).is_some(), true);
+    fn epochs_are_scaled_exactly_or_out_of_range(number in any::<i64>()) {
+        use EpochUnit::{Microsecond, Millisecond, Nanosecond, Second};
+
+        let coarse = [(Second, 1_000_000_000_i128), (Millisecond, 1_000_000)];
+        let fine = [(Microsecond, 1_000), (Nanosecond, 1)];
+        for (unit, nanos) in coarse.into_iter().chain(fine) {
+            let exact = (i128::from(number) * nanos).div_euclid(1_000);
+            let in_range = (i128::from(TIMESTAMP_MIN)..=i128::from(TIMESTAMP_MAX)).contains(&exact);
+            let expected = in_range.then(|| i64::try_from(exact).unwrap());
+            prop_assert_eq!(epoch(number, unit), expected);
+            prop_assert_eq!(epoch(number % 1_000_000_000, unit).is_some(), true);
+        }
+    }
+
+    #[test]
+    fn offsets_of_databases_are_those_of_rfc_3339(hours in 0..24_u32, minutes in 0..60_u32) {
+        let of = |offset: String| {
+            let text = format!("2026-11-21 13:05:00{offset}");
+            quoted_rfc3339(&padded(&text), 0, &mut LastDate::default()).ok()
+        };
+        let of = |offset| of(offset).map(|(micros, _end)| micros);
+        for sign in ["+", "-"] {
+            let whole = of(format!("{sign}{hours:02}:{minutes:02}"));
+            prop_assert!(whole.is_some());
+            prop_assert_eq!(of(format!("{sign}{hours:02}{minutes:02}")), whole);
+            prop_assert_eq!(of(format!("{sign}{hours:02}")), of(format!("{sign}{hours:02}:00")));
+            prop_assert_eq!(of(format!("{sign}{hours}:{minutes:02}0")), None);
+        }
     }
 }

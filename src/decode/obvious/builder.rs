@@ -46,7 +46,7 @@ impl ColumnBuilder {
             ColumnType::Decimal { .. } => {
                 ColumnBuilder::Decimal(Decimal128Builder::new(), column_type.arrow_type())
             }
-            ColumnType::Date => ColumnBuilder::Date(Date32Builder::new()),
+            ColumnType::Date { .. } => ColumnBuilder::Date(Date32Builder::new()),
             ColumnType::Timestamp { .. } => {
                 let builder = TimestampMicrosecondBuilder::new();
                 ColumnBuilder::Timestamp(builder.with_data_type(column_type.arrow_type()))
