@@ -13,6 +13,7 @@ mod promises_exit_codes;
 mod promises_handoff;
 mod promises_late;
 mod promises_names;
+mod promises_objects;
 mod promises_output;
 mod promises_quarantine;
 mod promises_rerun;

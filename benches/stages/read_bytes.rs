@@ -31,6 +31,7 @@ pub fn bench(criterion: &mut Criterion) {
             size: file.metadata().expect("the file").len(),
             e_tag: None,
             partition_values: Vec::new(),
+            unreadable: None,
         };
         let read = || {
             let (store, cancel) = (Arc::clone(&store), CancellationToken::new());

@@ -58,8 +58,26 @@ pub struct Source {
     pub glob: Option<String>,
     /// Keys of `key=value` directories that are columns of `logs`, as text.
     pub partition_columns: Vec<String>,
+    /// What makes a record of an object.
+    pub framing: Framing,
+    /// More objects of which nothing can be read than this fail the run.
+    pub unreadable_objects_max: u64,
     /// Where it stands in `pipeline.toml`: line and column from 1.
     pub place: (usize, usize),
+}
+
+/// What makes a record of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Told by each object's first record.
+    #[default]
+    Auto,
+    /// Each line is one.
+    Lines,
+    /// Each JSON value is one, whatever lines they stand on.
+    Values,
+    /// Each element of an array is one.
+    Array,
 }
 
 /// Where rejects go, and how many are too many.

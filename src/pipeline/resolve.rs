@@ -7,7 +7,7 @@ use toml_span::{DeserError, Spanned};
 
 use super::resolve_output::resolve_output;
 use super::{
-    EnrichmentSettings, NamedFile, Output, Parameter, ParameterType, Pipeline, Quarantine,
+    EnrichmentSettings, Framing, NamedFile, Output, Parameter, ParameterType, Pipeline, Quarantine,
     Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
 use crate::config::section::{Findings, Section};
@@ -178,6 +178,14 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
     if glob.as_ref().is_some_and(|glob| glob.value.is_empty()) {
         found.at(section.span, "`glob` is empty and would match nothing");
     }
+    let framings = [
+        ("auto", Framing::Auto),
+        ("lines", Framing::Lines),
+        ("values", Framing::Values),
+        ("array", Framing::Array),
+    ];
+    let framing = section.choice("framing", &framings, found);
+    let unreadable_objects_max = section.number::<u64>("max_unreadable_objects", found);
     let declared = section.texts("partition_columns");
     let path = path?;
     let mut partition_columns = path.hive_keys();
@@ -193,6 +201,8 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
         path,
         glob: glob.map(|glob| glob.value),
         partition_columns,
+        framing,
+        unreadable_objects_max: unreadable_objects_max.map_or(0, |max| max.value),
     })
 }
 

@@ -77,6 +77,17 @@ pub enum RowFault<'a> {
     },
 }
 
+/// The reason of a record that is about an object, not about one of its lines.
+const UNREADABLE_OBJECT: &str = "unreadable_object";
+
+/// Bytes as text, and in base64 if the text is not exact.
+fn text_and_bytes(raw: &[u8]) -> (String, Option<String>) {
+    match std::str::from_utf8(raw) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (String::from_utf8_lossy(raw).into_owned(), Some(STANDARD.encode(raw))),
+    }
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -89,13 +100,7 @@ impl QuarantineRecord {
             Some(path) => format!("{path}: {fault}"),
             None => fault,
         };
-        let (raw, raw_base64) = match std::str::from_utf8(&reject.raw) {
-            Ok(text) => (text.to_owned(), None),
-            Err(_) => {
-                let lossy = String::from_utf8_lossy(&reject.raw).into_owned();
-                (lossy, Some(STANDARD.encode(&reject.raw)))
-            }
-        };
+        let (raw, raw_base64) = text_and_bytes(&reject.raw);
         QuarantineRecord {
             reason: reject.reason.as_str(),
             message,
@@ -108,6 +113,28 @@ impl QuarantineRecord {
             raw: Some(raw),
             raw_base64,
             bytes_omitted: reject.bytes_omitted,
+            output: None,
+            expectation: None,
+            column: None,
+            row: None,
+        }
+    }
+
+    /// An object of which nothing could be read; `raw` is what came of it before it broke off.
+    pub fn of_object(object: &str, fault: &str, raw: &[u8], bytes_omitted: u64) -> Self {
+        let (text, raw_base64) = text_and_bytes(raw);
+        QuarantineRecord {
+            reason: UNREADABLE_OBJECT,
+            message: format!("nothing of the object could be read: {fault}"),
+            path: None,
+            expected: "an object of which something can be read".to_owned(),
+            found: fault.to_owned(),
+            object: Some(object.to_owned()),
+            line: None,
+            offset: None,
+            raw: (!raw.is_empty()).then_some(text),
+            raw_base64,
+            bytes_omitted,
             output: None,
             expectation: None,
             column: None,

@@ -16,6 +16,8 @@ pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
     result.add_tallies(account.tallies.values().chain(&account.cut_short));
     result.sources.objects = account.tallies.len() as u64;
     result.sources.damaged = account.damaged.iter().cloned().collect();
+    result.sources.unreadable_objects = account.unreadable_objects;
+    result.sources.unreadable.clone_from(&account.unreadable);
     result.rejects_by_reason =
         account.rejects_by_reason.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
     result.unknown_fields.clone_from(&account.unknown_fields);
@@ -79,6 +81,7 @@ pub(super) fn check_thresholds(
     result: &RunResult,
     records: &[SinkRecord],
 ) -> Result<()> {
+    check_unreadable(plan, result)?;
     let thresholds = plan.thresholds();
     let at = &result.quarantine.location;
     if let Some(breach) = thresholds.check(result.rejected, result.lines) {
@@ -92,6 +95,7 @@ pub(super) fn check_thresholds(
 
 /// The same for all shards of a run together.
 pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
+    check_unreadable(plan, result)?;
     let at = &result.quarantine.location;
     if let Some(breach) = plan.thresholds().check(result.rejected, result.lines) {
         return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
@@ -102,6 +106,28 @@ pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
         check_output_rows(plan, name, (rejected, output.rows + rejected), at)?;
     }
     Ok(())
+}
+
+/// Unreadable objects that a message names.
+const NAMED_MAX: usize = 3;
+
+fn check_unreadable(plan: &RunPlan, result: &RunResult) -> Result<()> {
+    let (found, max) =
+        (result.sources.unreadable_objects, plan.pipeline.source.unreadable_objects_max);
+    if found <= max {
+        return Ok(());
+    }
+    let named = result.sources.unreadable.iter().take(NAMED_MAX);
+    let mut named: Vec<String> =
+        named.map(|source| format!("{}: {}", source.object, source.reason)).collect();
+    if found > NAMED_MAX as u64 {
+        named.push(format!("and {} more", found - NAMED_MAX as u64));
+    }
+    Err(Error::Data(format!(
+        "expected at most {max} objects of which nothing can be read (`max_unreadable_objects` \
+         under `[source]`), found {found}: {}; mend them or move them away, or allow as many",
+        named.join("; ")
+    )))
 }
 
 fn check_output_rows(

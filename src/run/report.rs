@@ -97,6 +97,30 @@ pub struct Sources {
     pub compressed_bytes: u64,
     /// Objects whose compressed stream is damaged: the lines before the damage are in the tables.
     pub damaged: Vec<String>,
+    /// Objects of which nothing could be read.
+    #[serde(default)]
+    pub unreadable_objects: u64,
+    /// The first 100 of them.
+    #[serde(default)]
+    pub unreadable: Vec<UnreadableSource>,
+    /// Listed names that are not read, by the reason: `hidden_name`, `empty`, `unfinished_upload`,
+    /// `glob`.
+    #[serde(default)]
+    pub skipped: BTreeMap<String, u64>,
+}
+
+/// Unreadable objects that the result names.
+pub(super) const UNREADABLE_NAMED_MAX: usize = 100;
+
+/// An object of which nothing could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableSource {
+    /// Its full name.
+    pub object: String,
+    /// What it is: `zip`, `UTF-16`, `name`.
+    pub format: String,
+    /// Why it cannot be read.
+    pub reason: String,
 }
 
 /// What was written for one output, over all its formats.
@@ -205,11 +229,11 @@ impl RunResult {
     /// `Error::Bug` if an object was not read, the lines do not balance, or reasons and rejects
     /// differ.
     pub fn check_balance(&self, objects: usize) -> Result<()> {
-        if self.sources.objects != objects as u64 {
+        let Sources { objects: read, unreadable_objects, .. } = self.sources;
+        if read + unreadable_objects != objects as u64 {
             return Err(Error::Bug(format!(
-                "{objects} objects were listed, but {} were read to their end; nothing was \
-                 published",
-                self.sources.objects
+                "{objects} objects were listed, but {read} were read to their end and \
+                 {unreadable_objects} cannot be read; nothing was published"
             )));
         }
         let sum = self.decoded + self.rejected + self.blank;
@@ -245,6 +269,11 @@ impl RunResult {
         self.sources.bytes += task.sources.bytes;
         self.sources.compressed_bytes += task.sources.compressed_bytes;
         self.sources.damaged.extend(task.sources.damaged.iter().cloned());
+        self.sources.unreadable_objects += task.sources.unreadable_objects;
+        let room = UNREADABLE_NAMED_MAX.saturating_sub(self.sources.unreadable.len());
+        self.sources.unreadable.extend(task.sources.unreadable.iter().take(room).cloned());
+        // Each task lists all of the source.
+        self.sources.skipped.clone_from(&task.sources.skipped);
         for (name, other) in &task.outputs {
             let output = self.outputs.entry(name.clone()).or_default();
             output.rows += other.rows;

@@ -124,6 +124,7 @@ pub(super) fn new_scan(
         partition_columns: plan.pipeline.source.partition_columns.clone(),
         columns: columns.into_iter().collect(),
         threads: plan.engine.threads,
+        framing: plan.pipeline.source.framing,
         cancel: supplies.cancel.child_token(),
     })
 }

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
+use super::report::{UNREADABLE_NAMED_MAX, UnreadableSource};
 use crate::decode::{Reject, RejectReason, count_unknown_field};
 use crate::error::{Error, Result};
 use crate::quarantine::{QuarantineRecord, QuarantineSender, Thresholds};
-use crate::source::SourceObject;
+use crate::source::{SourceObject, Unreadable};
 use crate::telemetry::Progress;
-use crate::transform::{ObjectTally, ScanWitness};
+use crate::transform::{ObjectTally, ScanWitness, UnreadableObject};
 
 /// Keeps account of one run's scan.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub(super) struct Account {
     pub unknown_fields: BTreeMap<String, u64>,
     /// Objects whose stream breaks off or is not what its checksum says.
     pub damaged: BTreeSet<String>,
+    /// Objects of which nothing could be read, the first of them by name.
+    pub unreadable: Vec<UnreadableSource>,
+    /// How many they are.
+    pub unreadable_objects: u64,
     /// Of objects that were not read to their end; only failed runs have such.
     pub cut_short: Vec<ObjectTally>,
 }
@@ -77,6 +82,22 @@ impl ScanWitness for RunWitness {
 
     fn progress(&self, rows: u64, compressed_bytes: u64) {
         self.progress.add(rows, compressed_bytes);
+    }
+
+    fn object_unreadable(&self, object: &SourceObject, unreadable: UnreadableObject) -> Result<()> {
+        let UnreadableObject { unreadable: Unreadable { format, reason }, raw, bytes_omitted } =
+            unreadable;
+        tracing::warn!(object = object.location, reason, "nothing of the object can be read");
+        let record = QuarantineRecord::of_object(&object.location, &reason, &raw, bytes_omitted);
+        self.quarantine.blocking_send(record)?;
+        self.progress.add_object();
+        let mut account = self.account();
+        account.unreadable_objects += 1;
+        if account.unreadable.len() < UNREADABLE_NAMED_MAX {
+            let object = object.location.clone();
+            account.unreadable.push(UnreadableSource { object, format, reason });
+        }
+        Ok(())
     }
 
     fn object_cut_short(&self, tally: ObjectTally) {

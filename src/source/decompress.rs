@@ -4,120 +4,136 @@
 //! |---|---|---|
 //! | `1f 8b` | gzip members, then maybe zero padding | RFC 1952, 2.3.1; gzip(1) |
 //! | `28 b5 2f fd` | zstd frames | RFC 8878, 3.1.1 |
-//! | `50` to `5f`, `2a 4d 18` | a skippable frame, then zstd frames | RFC 8878, 3.1.2 |
+//! | `04 22 4d 18` | lz4 frames | lz4_Frame_format.md |
+//! | `50` to `5f`, `2a 4d 18` | skippable frames, then zstd's or lz4's | RFC 8878, 3.1.2 |
+//! | `BZh1` to `BZh9` | bzip2 streams | bzip2(1) |
+//! | `fd` `7zXZ` `00` | xz streams | xz-file-format.txt, 2.1.1.1 |
+//! | of zip, 7z, tar, Parquet, UTF-16, … | nothing of it is read: [`Unreadable`] | `formats` |
 //! | anything else | plain bytes | |
 //!
-//! An object that ends inside of gzip's or zstd's magic number is damaged; no JSON text begins
+//! What comes out is looked at in the same way, as objects are packed twice by mistake, and what
+//! was packed may be a tar archive.
+//!
+//! An object that ends inside of a packed format's magic number is damaged; no JSON text begins
 //! with any of these bytes, so no good line is lost to that rule.
 
+mod bzip2_streams;
+mod formats;
 mod gzip_members;
+mod lz4_frames;
+mod xz_streams;
 mod zstd_frames;
 
 use std::fmt;
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
+use bzip2_streams::Bzip2Streams;
+pub use formats::Unreadable;
+use formats::{Content, HEAD_BYTES, Packing, tell};
 use gzip_members::GzipMembers;
+use lz4_frames::Lz4Frames;
+use xz_streams::XzStreams;
 use zstd_frames::ZstdFrames;
 
 use super::read::{io_error, store_error};
 use crate::error::Error;
 
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-const MAGIC_BYTES_MAX: usize = 4;
-
 /// Bytes of compressed data read at once.
 const INPUT_BYTES: usize = 128 << 10;
+
+/// How often an object may be packed.
+const LAYERS_MAX: usize = 3;
 
 /// Why reading an object failed.
 #[derive(Debug, Clone)]
 pub(super) enum ReadFailure {
     /// The compressed data are damaged, in the decompressor's words: bad data, not an error.
     Damage(String),
+    /// The object is of a kind that cannot be read: bad data, too.
+    Unreadable(Unreadable),
     /// The store failed, the object changed or the run was stopped.
     Store(Error),
 }
 
-/// Tells damaged data, as [`Decompressor`] reports them, from failures of the store.
+/// Tells bad data, as [`Decompressor`] reports them, from failures of the store.
 ///
 /// An `io::Error` of neither kind is the reader's own and counts as the store's.
 pub(super) fn classify(error: &io::Error) -> ReadFailure {
     if let Some(error) = store_error(error) {
         return ReadFailure::Store(error.clone());
     }
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Damage>()) {
-        Some(Damage(message)) => ReadFailure::Damage(message.clone()),
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<BadData>()) {
+        Some(BadData(failure)) => failure.clone(),
         None => ReadFailure::Store(Error::Unavailable(error.to_string())),
     }
 }
 
-/// Marks an `io::Error` as damaged data.
+/// Marks an `io::Error` as bad data.
 #[derive(Debug)]
-struct Damage(String);
+struct BadData(ReadFailure);
 
-impl fmt::Display for Damage {
+impl fmt::Display for BadData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match &self.0 {
+            ReadFailure::Damage(message) => f.write_str(message),
+            ReadFailure::Unreadable(unreadable) => f.write_str(&unreadable.reason),
+            ReadFailure::Store(error) => error.fmt(f),
+        }
     }
 }
 
-impl std::error::Error for Damage {}
+impl std::error::Error for BadData {}
 
 impl From<ReadFailure> for io::Error {
     fn from(failure: ReadFailure) -> Self {
         match failure {
-            ReadFailure::Damage(message) => {
-                io::Error::new(io::ErrorKind::InvalidData, Damage(message))
-            }
             ReadFailure::Store(error) => io_error(error),
+            failure => io::Error::new(io::ErrorKind::InvalidData, BadData(failure)),
         }
     }
 }
 
 /// Decompresses all of a reader's bytes in fixed memory; its errors are for [`classify`].
 ///
-/// All bytes before a damage are handed out: gzip's up to the damaged symbol, zstd's up to the
-/// damaged block. Both check their sums only at the end of a member or frame, so a damage that
-/// does not break the format shows there, behind the bytes that it changed.
-pub(super) struct Decompressor<R: Read> {
-    state: State<R>,
+/// All bytes before a damage are handed out: gzip's up to the damaged symbol, the other formats'
+/// up to the damaged block. Most check their sums only at the end of a member or frame, so a damage
+/// that does not break the format shows there, behind the bytes that it changed.
+pub(super) struct Decompressor<'r> {
+    state: State<'r>,
 }
 
-type Input<R> = BufReader<Chain<Cursor<Vec<u8>>, Marked<R>>>;
+type Layer<'r> = Box<dyn Read + Send + 'r>;
 
-enum State<R: Read> {
+enum State<'r> {
     /// Nothing was read yet.
-    Start(Marked<R>),
-    Plain(Input<R>),
-    Gzip(GzipMembers<Input<R>>),
-    Zstd(ZstdFrames<Input<R>>),
+    Start(Layer<'r>),
+    /// Beneath it all is plain.
+    Open(Layer<'r>),
     End,
     Failed(ReadFailure),
 }
 
-impl<R: Read> Decompressor<R> {
+impl<'r> Decompressor<'r> {
     /// Decompresses what `reader` yields; reads nothing yet.
-    pub fn new(reader: R) -> Self {
-        Decompressor { state: State::Start(Marked(reader)) }
+    pub fn new(reader: impl Read + Send + 'r) -> Self {
+        Decompressor { state: State::Start(Box::new(Marked(reader))) }
     }
 
     fn read_state(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
         if matches!(self.state, State::Start(_))
             && let State::Start(reader) = std::mem::replace(&mut self.state, State::End)
         {
-            self.state = tell_by_magic(reader)?;
+            self.state = State::Open(unpack_all(reader)?);
         }
         match &mut self.state {
-            State::Plain(input) => input.read(into).map_err(|error| classify(&error)),
-            State::Gzip(members) => members.read(into),
-            State::Zstd(frames) => frames.read(into),
+            State::Open(reader) => reader.read(into).map_err(|error| classify(&error)),
             State::Start(_) | State::End => Ok(0),
             State::Failed(failure) => Err(failure.clone()),
         }
     }
 }
 
-impl<R: Read> Read for Decompressor<R> {
+impl Read for Decompressor<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
@@ -134,34 +150,80 @@ impl<R: Read> Read for Decompressor<R> {
     }
 }
 
-/// Looks at the first bytes, which then are read again.
-fn tell_by_magic<R: Read>(mut reader: Marked<R>) -> Result<State<R>, ReadFailure> {
-    let mut magic = Vec::with_capacity(MAGIC_BYTES_MAX);
-    let peeked = reader.by_ref().take(MAGIC_BYTES_MAX as u64).read_to_end(&mut magic);
-    peeked.map_err(|error| classify(&error))?;
-    for (format, whole) in [("gzip", GZIP_MAGIC), ("zstd", ZSTD_MAGIC)] {
-        if !magic.is_empty() && magic.len() < whole.len() && whole.starts_with(&magic) {
-            let message = format!("{format}: the object ends inside of the magic number");
-            return Err(ReadFailure::Damage(message));
+/// Unpacks layer by layer until what comes out is plain.
+fn unpack_all(mut layer: Layer<'_>) -> Result<Layer<'_>, ReadFailure> {
+    for layers in 0.. {
+        let (head, rest) = peek(layer)?;
+        let input = Cursor::new(head.clone()).chain(rest);
+        match tell(&head) {
+            Content::Plain => return Ok(Box::new(input)),
+            Content::Unreadable(unreadable) => return Err(ReadFailure::Unreadable(unreadable)),
+            Content::Torn(packing) => {
+                let name = packing.name();
+                let message = format!("{name}: the object ends inside of the magic number");
+                return Err(ReadFailure::Damage(message));
+            }
+            Content::Packed(packing) if layers == LAYERS_MAX => {
+                let what = format!("packed more than {LAYERS_MAX} times over");
+                let unreadable = Unreadable::new(packing.name(), &what);
+                return Err(ReadFailure::Unreadable(unreadable));
+            }
+            Content::Packed(packing) => layer = unpack(packing, input)?,
         }
     }
-    let is_gzip = magic.starts_with(GZIP_MAGIC);
-    let is_zstd = magic == ZSTD_MAGIC || is_skippable_frame(&magic);
-    let input = BufReader::with_capacity(INPUT_BYTES, Cursor::new(magic).chain(reader));
-    Ok(if is_gzip {
-        State::Gzip(GzipMembers::new(input))
-    } else if is_zstd {
-        State::Zstd(ZstdFrames::new(input).map_err(|error| {
-            ReadFailure::Store(Error::Unavailable(format!("making a zstd decoder: {error}")))
-        })?)
-    } else {
-        State::Plain(input)
+    Ok(layer)
+}
+
+/// The first bytes, and what comes behind them; a damage among them comes behind those before it.
+fn peek(mut layer: Layer<'_>) -> Result<(Vec<u8>, Layer<'_>), ReadFailure> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    match layer.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head) {
+        Ok(_) => Ok((head, layer)),
+        Err(error) => match classify(&error) {
+            ReadFailure::Store(error) => Err(ReadFailure::Store(error)),
+            failure if head.is_empty() => Err(failure),
+            failure => Ok((head, Box::new(Failing(failure)))),
+        },
+    }
+}
+
+fn unpack<'r>(packing: Packing, input: impl Read + Send + 'r) -> Result<Layer<'r>, ReadFailure> {
+    let input = BufReader::with_capacity(INPUT_BYTES, input);
+    let unmade = |error: io::Error| {
+        let message = format!("making a decoder of {}: {error}", packing.name());
+        ReadFailure::Store(Error::Unavailable(message))
+    };
+    Ok(match packing {
+        Packing::Gzip => Box::new(Unpacked(GzipMembers::new(input))),
+        Packing::Zstd => Box::new(Unpacked(ZstdFrames::new(input).map_err(unmade)?)),
+        Packing::Bzip2 => Box::new(Unpacked(Bzip2Streams::new(input))),
+        Packing::Xz => Box::new(Unpacked(XzStreams::new(input).map_err(unmade)?)),
+        Packing::Lz4 => Box::new(Unpacked(Lz4Frames::new(input))),
     })
 }
 
-/// RFC 8878, 3.1.2: the magic number is `0x184d2a50` to `0x184d2a5f`, little-endian.
-fn is_skippable_frame(magic: &[u8]) -> bool {
-    matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18])
+/// A decoder of one format.
+trait Unpack {
+    /// Decompresses into `into`, which must not be empty; 0 is the end.
+    fn unpack(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure>;
+}
+
+/// What a decoder gives, as a reader.
+struct Unpacked<U>(U);
+
+impl<U: Unpack> Read for Unpacked<U> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() { Ok(0) } else { Ok(self.0.unpack(into)?) }
+    }
+}
+
+/// The end of a layer that is damaged.
+pub(super) struct Failing(pub(super) ReadFailure);
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0.clone().into())
+    }
 }
 
 /// Marks all errors of a reader as the store's, so that [`classify`] never takes one for damage,

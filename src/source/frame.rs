@@ -15,17 +15,21 @@ use bytes::{Buf, Bytes};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::buffers::Buffers;
-use super::decompress::{ReadFailure, classify};
+use super::decompress::{ReadFailure, Unreadable, classify};
 use super::read::ReadBytes;
+use super::values::Values;
 use crate::decode::{Lines, Reject, RejectReason};
 use crate::error::{Error, Result};
+use crate::pipeline::Framing;
 
 /// U+FEFF in UTF-8; at an object's start it is no part of the first line.
-const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+pub(super) const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
-/// How lines are framed.
+/// How records are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameOptions {
+    /// What makes a record; [`Framer`] knows lines only.
+    pub framing: Framing,
     /// A line with more bytes, not counting its line end, is a reject. At least 1.
     pub line_bytes_max: usize,
     /// Bytes of a chunk, which is smaller at the object's end and before a reject, and larger
@@ -36,7 +40,11 @@ pub struct FrameOptions {
 impl Default for FrameOptions {
     /// Lines of at most 16 MiB, chunks of 1 MiB.
     fn default() -> Self {
-        FrameOptions { line_bytes_max: 16 << 20, chunk_bytes_target: 1 << 20 }
+        FrameOptions {
+            framing: Framing::Auto,
+            line_bytes_max: 16 << 20,
+            chunk_bytes_target: 1 << 20,
+        }
     }
 }
 
@@ -45,15 +53,19 @@ impl Default for FrameOptions {
 pub enum Framed {
     /// Whole lines, at least one.
     Lines(Lines),
+    /// The same of values that are not on lines of their own.
+    Values(Values),
     /// One line that cannot be decoded: too long, or broken off by a damage.
     Reject(Reject),
+    /// Nothing of the object can be read; it has no other part.
+    Unreadable(Unreadable),
 }
 
 /// Cuts one object into [`Framed`] parts, on a blocking thread.
 ///
 /// Memory: about two chunks or two lines of `line_bytes_max`, whatever is more, besides what was
 /// handed out.
-pub struct Framer {
+pub(super) struct Framer {
     input: BlockReader,
     /// Whole lines that were not handed out yet.
     block: Bytes,
@@ -98,6 +110,7 @@ impl Framer {
             match self.input.next_block()? {
                 Block::Lines(block) => self.block = block,
                 Block::Unfit(line) => return Ok(Some(Framed::Reject(self.reject(line)))),
+                Block::Unreadable(unreadable) => return Ok(Some(Framed::Unreadable(unreadable))),
                 Block::End => return Ok(None),
             }
         }
@@ -221,15 +234,29 @@ enum Block {
     Lines(Bytes),
     /// One line that does not fit the buffer, or the last one of a damaged object.
     Unfit(UnfitLine),
+    Unreadable(Unreadable),
     End,
 }
 
 /// What came behind the bytes that were read.
 #[derive(Clone)]
-enum End {
+pub(super) enum End {
     Clean,
     Damaged(String),
+    Unreadable(Unreadable),
     Failed(Error),
+}
+
+impl End {
+    /// What a failure behind so many bytes of an object means.
+    pub(super) fn of(failure: ReadFailure, bytes: u64) -> Self {
+        match failure {
+            ReadFailure::Damage(damage) => End::Damaged(damage),
+            ReadFailure::Unreadable(unreadable) if bytes == 0 => End::Unreadable(unreadable),
+            ReadFailure::Unreadable(unreadable) => End::Damaged(unreadable.reason),
+            ReadFailure::Store(error) => End::Failed(error),
+        }
+    }
 }
 
 /// Cuts the reader's bytes into blocks at line ends.
@@ -296,6 +323,10 @@ impl BlockReader {
         }
         match self.end.clone() {
             Some(End::Failed(error)) => Err(error),
+            Some(End::Unreadable(unreadable)) => {
+                self.end = Some(End::Clean);
+                Ok(Block::Unreadable(unreadable))
+            }
             Some(End::Damaged(damage)) if self.whole == 0 => {
                 Ok(Block::Unfit(self.take_broken_line(damage)))
             }
@@ -322,10 +353,7 @@ impl BlockReader {
                 self.mark_whole_lines(from);
             }
             Err(error) => {
-                self.end = Some(match classify(&error) {
-                    ReadFailure::Damage(damage) => End::Damaged(damage),
-                    ReadFailure::Store(error) => End::Failed(error),
-                });
+                self.end = Some(End::of(classify(&error), self.bytes));
             }
         }
     }
@@ -363,7 +391,7 @@ impl BlockReader {
             match self.end.clone() {
                 Some(End::Failed(error)) => return Err(error),
                 Some(End::Damaged(damage)) => line.damage = Some(damage),
-                Some(End::Clean) => {}
+                Some(End::Clean | End::Unreadable(_)) => {}
                 None => {
                     let Some(end) = memchr(b'\n', &self.buffer[..self.filled]) else {
                         line.content_bytes += self.filled as u64;

@@ -27,7 +27,11 @@ impl Read for Slow {
 }
 
 fn framer_of(reader: impl Read + Send + 'static, line_max: usize, chunk: usize) -> Framer {
-    let options = FrameOptions { line_bytes_max: line_max, chunk_bytes_target: chunk };
+    let options = FrameOptions {
+        line_bytes_max: line_max,
+        chunk_bytes_target: chunk,
+        ..FrameOptions::default()
+    };
     Framer::new(Box::new(reader), ReadBytes::default(), options).unwrap()
 }
 
@@ -171,6 +175,7 @@ fn line_count(framed: &Framed) -> u64 {
     match framed {
         Framed::Lines(lines) => lines.count,
         Framed::Reject(_) => 1,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -213,7 +218,7 @@ fn a_chunk_grows_for_a_long_line_only_and_shrinks_again() {
         .iter()
         .map(|framed| match framed {
             Framed::Lines(lines) => lines.bytes.len(),
-            Framed::Reject(reject) => panic!("{reject:?}"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(sizes.iter().sum::<usize>(), bytes.len());
@@ -274,6 +279,7 @@ fn flatten(framed: &[Framed]) -> Vec<Line> {
             Framed::Reject(r) => {
                 flat.push((r.line, r.offset, r.raw.to_vec(), r.bytes_omitted, Some(r.reason)));
             }
+            Framed::Values(_) | Framed::Unreadable(_) => panic!("{part:?}"),
             Framed::Lines(lines) => {
                 let (mut number, mut offset) = (lines.first_line, lines.first_offset);
                 for line in lines.bytes.split_inclusive(|byte| *byte == b'\n') {

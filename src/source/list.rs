@@ -20,6 +20,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use super::decompress::Unreadable;
 use crate::error::{Error, Result};
 use crate::interval::{Interval, PathTemplate};
 use crate::store::{Store, store_error};
@@ -48,6 +49,8 @@ pub struct SourceObject {
     pub e_tag: Option<String>,
     /// The `key=value` directories of its name, outermost first; Hive's NULL is none.
     pub partition_values: Vec<(String, Option<String>)>,
+    /// Why it cannot be read, if its name alone says so.
+    pub unreadable: Option<Unreadable>,
 }
 
 mod path_as_text {
@@ -263,6 +266,7 @@ fn object_of(store: &Store, meta: ObjectMeta) -> SourceObject {
         path: meta.location,
         size: meta.size,
         e_tag: meta.e_tag,
+        unreadable: None,
     }
 }
 

@@ -6,21 +6,28 @@
 //!    values `dt = 2026-11-21` and `hr = 13`;
 //! 2. `read` gets its bytes ahead, a MiB at a time;
 //! 3. `decompress` sees `1f 8b` and unpacks gzip, all members;
-//! 4. `frame` cuts the text into [`Framed`] parts of about a MiB: whole lines with the first one's
-//!    number and offset, or one line that cannot be decoded.
+//! 4. `framing` sees a line that is an object, and `frame` cuts the text into [`Framed`] parts of
+//!    about a MiB: whole lines with the first one's number and offset, or one line that cannot be
+//!    decoded. (`values` does so for values that are not on lines of their own.)
 //!
-//! [`open_object`] does 2 to 4. Damaged data are a part of the object, its last; only what a retry
-//! may cure is an error.
+//! [`open_object`] does 2 to 4. Damaged data are a part of the object, its last, and what an object
+//! is that cannot be read at all is its only part; only what a retry may cure is an error.
 
 mod buffers;
 mod decompress;
 mod frame;
+mod framing;
+mod json_scan;
 mod list;
 mod open;
 mod read;
 mod shard;
+mod values;
 
-pub use frame::{FrameOptions, Framed, Framer};
+pub use decompress::Unreadable;
+pub use frame::{FrameOptions, Framed};
+pub use framing::ObjectFramer;
 pub use list::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
 pub use open::open_object;
 pub use shard::Shard;
+pub use values::Values;

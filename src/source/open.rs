@@ -7,14 +7,16 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::decompress::Decompressor;
-use super::frame::{FrameOptions, Framer};
+use super::frame::FrameOptions;
+use super::framing::ObjectFramer;
 use super::list::SourceObject;
 use super::read::ObjectReader;
 use crate::error::Result;
 
 /// Starts to read `object` on `runtime`; the framer is for a blocking thread.
 ///
-/// No data are read here: an object that cannot be read shows at the first [`Framer::next`].
+/// No data are read here: an object that cannot be read shows at the first
+/// [`ObjectFramer::next_framed`].
 ///
 /// # Errors
 /// [`crate::error::Error::Bug`] if `options` allow no line or no chunk.
@@ -24,10 +26,10 @@ pub fn open_object(
     options: FrameOptions,
     runtime: Handle,
     cancel: CancellationToken,
-) -> Result<Framer> {
+) -> Result<ObjectFramer> {
     let reader = ObjectReader::start(store, object, &runtime, cancel);
     let read_bytes = reader.read_bytes();
-    Framer::new(Box::new(Decompressor::new(reader)), read_bytes, options)
+    ObjectFramer::new(Box::new(Decompressor::new(reader)), read_bytes, options)
 }
 
 #[cfg(test)]

@@ -19,15 +19,16 @@ fn put(runtime: &Runtime, store: &InMemory, name: &str, bytes: Vec<u8>) -> Sourc
         size,
         e_tag: put.e_tag,
         partition_values: Vec::new(),
+        unreadable: None,
     }
 }
 
-fn open(runtime: &Runtime, store: &Arc<InMemory>, object: &SourceObject) -> Framer {
+fn open(runtime: &Runtime, store: &Arc<InMemory>, object: &SourceObject) -> ObjectFramer {
     let (options, cancel) = (FrameOptions::default(), CancellationToken::new());
     open_object(store.clone(), object, options, runtime.handle().clone(), cancel).unwrap()
 }
 
-fn lines_of(framer: &mut Framer) -> Vec<u8> {
+fn lines_of(framer: &mut ObjectFramer) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Some(framed) = framer.next_framed().unwrap() {
         let Framed::Lines(lines) = framed else { panic!("{framed:?}") };

@@ -28,6 +28,7 @@ fn put(runtime: &Runtime, store: &dyn ObjectStore, bytes: &[u8]) -> SourceObject
         size: meta.size,
         e_tag: meta.e_tag,
         partition_values: Vec::new(),
+        unreadable: None,
     }
 }
 

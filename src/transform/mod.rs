@@ -29,5 +29,5 @@ pub use expect::ExpectationCounts;
 pub use logs_table::{LogBatches, LogsFeed};
 pub use outputs::PlannedOutput;
 pub use parameters::ParameterValues;
-pub use scan::{LogScan, ObjectTally, ScanWitness, logs_schema};
+pub use scan::{LogScan, ObjectTally, ScanWitness, UnreadableObject, logs_schema};
 pub use sink_exec::{SinkRecord, SinkSupplies};

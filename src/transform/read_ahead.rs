@@ -3,15 +3,16 @@
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::origin::OriginColumns;
-use super::scan::LogScan;
-use crate::decode::{Decoded, Decoder, Lines, Reject};
+use super::scan::{LogScan, UnreadableObject};
+use crate::decode::{Decoded, Decoder, Lines, Reject, RejectReason};
 use crate::error::{Error, Result};
-use crate::source::{FrameOptions, Framed, open_object};
+use crate::source::{FrameOptions, Framed, Unreadable, Values, open_object};
 
 /// Blocks of lines of one object that may wait to be decoded, besides the one being framed.
 const BLOCKS_AHEAD: usize = 2;
@@ -23,6 +24,8 @@ pub(super) enum Step {
     Lines { object: usize, decoded: Decoded, compressed_bytes: u64 },
     /// A line could not be decoded: too long, or broken off by a damage.
     Unfit { object: usize, reject: Reject, compressed_bytes: u64 },
+    /// Nothing of the object could be read.
+    Unreadable { object: usize, unreadable: UnreadableObject, compressed_bytes: u64 },
     /// The object was read to its end.
     End { object: usize, lines: u64, bytes: u64, compressed_bytes: u64 },
     /// Reading cannot go on.
@@ -67,6 +70,11 @@ enum Part {
         lines: Lines,
         compressed_bytes: u64,
     },
+    Values {
+        object: usize,
+        values: Values,
+        compressed_bytes: u64,
+    },
     /// Nothing is left to decode.
     Step(Step),
 }
@@ -90,18 +98,33 @@ fn frame_object(
     runtime: Handle,
     parts: &mpsc::Sender<Part>,
 ) -> Result<()> {
-    let options =
-        FrameOptions { line_bytes_max: scan.contract.line_bytes_max, ..Default::default() };
+    let listed = &scan.objects[object];
+    if let Some(unreadable) = listed.unreadable.clone() {
+        let _ = parts.blocking_send(unreadable_part(object, unreadable, 0));
+        return Ok(());
+    }
+    let options = FrameOptions {
+        framing: scan.framing,
+        line_bytes_max: scan.contract.line_bytes_max,
+        ..Default::default()
+    };
     let (store, cancel) = (Arc::clone(&scan.store), scan.cancel.clone());
-    let mut framer = open_object(store, &scan.objects[object], options, runtime, cancel)?;
+    let mut framer = open_object(store, listed, options, runtime, cancel)?;
     while let Some(framed) = framer.next_framed()? {
         let compressed_bytes = framer.compressed_bytes();
         let part = match framed {
             Framed::Lines(lines) => Part::Lines { object, lines, compressed_bytes },
+            Framed::Values(values) => Part::Values { object, values, compressed_bytes },
+            Framed::Reject(reject) if is_all_lost(&reject) => {
+                let unreadable = lost_object(reject);
+                Part::Step(Step::Unreadable { object, unreadable, compressed_bytes })
+            }
             Framed::Reject(reject) => Part::Step(Step::Unfit { object, reject, compressed_bytes }),
+            Framed::Unreadable(unreadable) => unreadable_part(object, unreadable, compressed_bytes),
         };
-        if parts.blocking_send(part).is_err() {
-            return Ok(()); // nobody wants any more
+        let is_last = matches!(part, Part::Step(Step::Unreadable { .. }));
+        if parts.blocking_send(part).is_err() || is_last {
+            return Ok(()); // nobody wants any more, or there is no more
         }
     }
     let (lines, bytes, compressed_bytes) =
@@ -112,13 +135,33 @@ fn frame_object(
     Ok(())
 }
 
+fn unreadable_part(object: usize, unreadable: Unreadable, compressed_bytes: u64) -> Part {
+    let unreadable = UnreadableObject { unreadable, raw: Bytes::new(), bytes_omitted: 0 };
+    Part::Step(Step::Unreadable { object, unreadable, compressed_bytes })
+}
+
+/// An object that breaks off before its first line ends has lost all of its rows, which is more
+/// than one bad line.
+fn is_all_lost(reject: &Reject) -> bool {
+    reject.reason == RejectReason::DamagedStream && reject.line == 1
+}
+
+fn lost_object(reject: Reject) -> UnreadableObject {
+    let format = reject.found.split(':').next().unwrap_or_default().to_owned();
+    let reason = format!("damaged before its first line ends: {}", reject.found);
+    let unreadable = Unreadable { format, reason };
+    UnreadableObject { unreadable, raw: reject.raw, bytes_omitted: reject.bytes_omitted }
+}
+
 /// The parts of one object. A thread that panicked has ended them early: they must not pass for
 /// all of them.
 fn parts_of(parts: mpsc::Receiver<Part>) -> impl Stream<Item = Part> + Send {
     stream::unfold(Some(parts), |parts| async {
         let mut parts = parts?;
         match parts.recv().await {
-            Some(last @ Part::Step(Step::End { .. } | Step::Failed(_))) => Some((last, None)),
+            Some(
+                last @ Part::Step(Step::End { .. } | Step::Unreadable { .. } | Step::Failed(_)),
+            ) => Some((last, None)),
             Some(part) => Some((part, Some(parts))),
             None => {
                 let error = Error::Bug("the thread that read an object ended early".to_owned());
@@ -137,22 +180,31 @@ struct Decoders {
 
 impl Decoders {
     fn decode(&self, part: Part) -> Step {
-        let (object, lines, compressed_bytes) = match part {
-            Part::Lines { object, lines, compressed_bytes } => (object, lines, compressed_bytes),
+        let (object, compressed_bytes, decoded) = match part {
+            Part::Lines { object, lines, compressed_bytes } => {
+                (object, compressed_bytes, self.decode_lines(&lines))
+            }
+            Part::Values { object, values, compressed_bytes } => {
+                (object, compressed_bytes, values.restore(self.decode_lines(&values.lines)))
+            }
             Part::Step(step) => return step,
         };
-        let idle = self.idle().pop();
-        let mut decoder = idle.unwrap_or_else(|| {
-            Decoder::projected(Arc::clone(&self.scan.contract), &self.scan.decoded_columns())
-        });
-        let decoded = decoder.decode(&lines);
-        self.idle().push(decoder);
         match self.origin.add_to(&decoded.batch, &self.scan.objects[object]) {
             Ok(batch) => {
                 Step::Lines { object, decoded: Decoded { batch, ..decoded }, compressed_bytes }
             }
             Err(error) => Step::Failed(error),
         }
+    }
+
+    fn decode_lines(&self, lines: &Lines) -> Decoded {
+        let idle = self.idle().pop();
+        let mut decoder = idle.unwrap_or_else(|| {
+            Decoder::projected(Arc::clone(&self.scan.contract), &self.scan.decoded_columns())
+        });
+        let decoded = decoder.decode(lines);
+        self.idle().push(decoder);
+        decoded
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Decoder>> {

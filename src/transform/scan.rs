@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
@@ -26,7 +27,8 @@ use super::read_ahead::{Step, read_ahead};
 use crate::contract::Contract;
 use crate::decode::{Decoded, Reject, count_unknown_field};
 use crate::error::{Error, Result};
-use crate::source::SourceObject;
+use crate::pipeline::Framing;
+use crate::source::{SourceObject, Unreadable};
 
 /// Batches that may wait for the queries.
 const BATCHES_AHEAD: usize = 2;
@@ -46,6 +48,8 @@ pub struct LogScan {
     pub columns: Vec<usize>,
     /// Objects that are read, and blocks of lines that are decoded, at a time.
     pub threads: usize,
+    /// What makes a record of an object.
+    pub framing: Framing,
     /// Stops the reading.
     pub cancel: CancellationToken,
 }
@@ -85,6 +89,17 @@ impl ObjectTally {
     }
 }
 
+/// An object of which no record could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableObject {
+    /// What it is, and why it cannot be read.
+    pub unreadable: Unreadable,
+    /// What came of it before it broke off, if anything did.
+    pub raw: Bytes,
+    /// Bytes beyond these.
+    pub bytes_omitted: u64,
+}
+
 /// Hears of everything that a scan meets besides rows. Called from a blocking thread.
 pub trait ScanWitness: Send + Sync + std::fmt::Debug {
     /// A line that did not become a row; an error stops the scan.
@@ -98,6 +113,8 @@ pub trait ScanWitness: Send + Sync + std::fmt::Debug {
         tally: ObjectTally,
         unknown_fields: BTreeMap<String, u64>,
     );
+    /// Nothing of an object could be read; an error stops the scan.
+    fn object_unreadable(&self, object: &SourceObject, unreadable: UnreadableObject) -> Result<()>;
     /// An object could not be read to its end; the tally says how far.
     fn object_cut_short(&self, tally: ObjectTally);
 }
@@ -212,6 +229,14 @@ impl<'s> ScanAccount<'s> {
                 if let Some(witness) = &self.witness {
                     witness.object_done(object, tally, unknown_fields);
                 }
+                Ok(true)
+            }
+            Step::Unreadable { object, unreadable, compressed_bytes } => {
+                self.progress(0, compressed_bytes);
+                self.tally = ObjectTally::default();
+                let object = &self.scan.objects[object];
+                let heard = self.witness.as_ref();
+                heard.map_or(Ok(()), |witness| witness.object_unreadable(object, unreadable))?;
                 Ok(true)
             }
             Step::Failed(error) => Err(error),

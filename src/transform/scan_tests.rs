@@ -27,6 +27,7 @@ required = true
 struct Heard {
     rejects: Mutex<Vec<String>>,
     tallies: Mutex<Vec<(String, ObjectTally)>>,
+    unreadable: Mutex<Vec<(String, Unreadable)>>,
 }
 
 impl ScanWitness for Heard {
@@ -48,6 +49,11 @@ impl ScanWitness for Heard {
     }
 
     fn object_cut_short(&self, _tally: ObjectTally) {}
+
+    fn object_unreadable(&self, object: &SourceObject, unreadable: UnreadableObject) -> Result<()> {
+        self.unreadable.lock().unwrap().push((object.location.clone(), unreadable.unreadable));
+        Ok(())
+    }
 }
 
 async fn scan(objects: &[(String, String)], columns: &[&str], threads: usize) -> Arc<LogScan> {
@@ -62,6 +68,7 @@ async fn scan(objects: &[(String, String)], columns: &[&str], threads: usize) ->
             size: text.len() as u64,
             e_tag: put.e_tag,
             partition_values: vec![("hr".to_owned(), Some("13".to_owned()))],
+            unreadable: None,
         });
     }
     let file = ConfigFile { path: "contract.toml".into(), text: CONTRACT.to_owned() };
@@ -77,6 +84,7 @@ async fn scan(objects: &[(String, String)], columns: &[&str], threads: usize) ->
         partition_columns,
         columns,
         threads,
+        framing: Framing::Auto,
         cancel: CancellationToken::new(),
     })
 }

@@ -7,7 +7,7 @@ use std::io::BufRead;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{ReadFailure, classify};
+use super::{ReadFailure, Unpack, classify};
 
 /// The largest window that deflate knows, 2^15 bytes.
 const WINDOW_BITS: u8 = 15;
@@ -27,22 +27,6 @@ impl<R: BufRead> GzipMembers<R> {
     pub fn new(input: R) -> Self {
         let inflate = Decompress::new_gzip(WINDOW_BITS);
         GzipMembers { input, inflate, in_member: false, damage: None }
-    }
-
-    /// Decompresses into `into`, which must not be empty; 0 is the end.
-    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
-        loop {
-            if let Some(damage) = self.damage.take() {
-                return Err(ReadFailure::Damage(format!("gzip: {damage}")));
-            }
-            if !self.in_member && !self.find_member()? {
-                return Ok(0);
-            }
-            let written = self.inflate_some(into)?;
-            if written > 0 {
-                return Ok(written);
-            }
-        }
     }
 
     /// One step in a member; what it finds wrong is left in `damage`, behind the bytes written.
@@ -91,6 +75,23 @@ impl<R: BufRead> GzipMembers<R> {
                     self.in_member = true;
                     return Ok(true);
                 }
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Unpack for GzipMembers<R> {
+    fn unpack(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
+        loop {
+            if let Some(damage) = self.damage.take() {
+                return Err(ReadFailure::Damage(format!("gzip: {damage}")));
+            }
+            if !self.in_member && !self.find_member()? {
+                return Ok(0);
+            }
+            let written = self.inflate_some(into)?;
+            if written > 0 {
+                return Ok(written);
             }
         }
     }

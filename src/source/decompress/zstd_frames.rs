@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
-use super::{ReadFailure, classify};
+use super::{ReadFailure, Unpack, Unreadable, classify};
 
 /// Zstd windows may have 2 to the power of this many bytes (128 MiB), which bounds the memory of
 /// one decoder. It is zstd(1)'s own limit.
@@ -33,9 +33,10 @@ impl<R: BufRead> ZstdFrames<R> {
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
         Ok(ZstdFrames { input, decoder, between_frames: true })
     }
+}
 
-    /// Decompresses into `into`, which must not be empty; 0 is the end.
-    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
+impl<R: BufRead> Unpack for ZstdFrames<R> {
+    fn unpack(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
         // What the last call's block left over comes first, lest a damage behind it drops it.
         let left_over = self.decoder.run_on_buffers(b"", into).map_err(damage)?;
         let (mut hint, mut written) = (left_over.remaining, left_over.bytes_written);
@@ -67,6 +68,16 @@ fn bytes_to_block_end(hint: usize) -> usize {
     if hint > BLOCK_HEADER_BYTES { hint - BLOCK_HEADER_BYTES } else { hint.max(1) }
 }
 
+/// The library's words for frames that are sound, but need more than the object.
+const UNREADABLE: [(&str, &str); 2] = [
+    ("too much memory", "zstd with a window of more than 128 MiB; made anew without `--long=28`"),
+    ("Dictionary mismatch", "zstd with a dictionary; made anew without `-D`"),
+];
+
 fn damage(error: io::Error) -> ReadFailure {
-    ReadFailure::Damage(format!("zstd: {error}"))
+    let message = error.to_string();
+    match UNREADABLE.iter().find(|(words, _)| message.contains(words)) {
+        Some((_, what)) => ReadFailure::Unreadable(Unreadable::new("zstd", what)),
+        None => ReadFailure::Damage(format!("zstd: {message}")),
+    }
 }
