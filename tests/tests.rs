@@ -5,6 +5,7 @@
 mod architecture;
 mod promises_browser;
 mod promises_check;
+mod promises_clauses;
 mod promises_collector;
 mod promises_collector_faults;
 mod promises_crash;

@@ -4,6 +4,7 @@ use crate::commit::{self, TableRoot};
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Output, Pipeline, Table};
 use crate::store::StoreLocation;
+use crate::transform::check_spill_folder;
 
 /// The places that a run writes to.
 #[derive(Debug, Clone)]
@@ -50,7 +51,21 @@ pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
     };
     let faults = commit::check_layout(&places.roots, &places.state, &places.quarantine);
     let faults = faults.into_iter().chain(check_source(pipeline, &places));
+    let faults = faults.chain(check_spill(pipeline));
     faults.map(|fault| fault.in_file(&pipeline.file.path)).collect()
+}
+
+/// Queries must be able to spill.
+fn check_spill(pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let Some(folder) = &pipeline.resources.spill else { return Vec::new() };
+    let Err(Error::Config(found)) = check_spill_folder(folder) else { return Vec::new() };
+    let mut lines = pipeline.file.text.lines();
+    let line = lines.position(|line| line.trim_start().starts_with("spill"));
+    let at_line = |fault: Diagnostic| match line {
+        Some(line) => fault.at(line + 1, 1),
+        None => fault,
+    };
+    found.into_iter().map(at_line).collect()
 }
 
 /// What is written must not lie in the source's directory, nor the source in what is written.

@@ -1,6 +1,7 @@
 //! Reads a pipeline's folder from disk.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigFile;
@@ -80,7 +81,16 @@ fn sql_paths(folder: &Path, found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
 
 fn read_file(path: PathBuf, found: &mut Vec<Diagnostic>) -> Option<ConfigFile> {
     match fs::read_to_string(&path) {
-        Ok(text) => Some(ConfigFile { path, text }),
+        // Editors of some systems write a byte order mark, which is no part of the text.
+        Ok(text) => {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+            Some(ConfigFile { path, text })
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            let diagnostic = Diagnostic::new("cannot read: the text is not UTF-8").in_file(path);
+            found.push(diagnostic.help("save it as UTF-8"));
+            None
+        }
         Err(error) => {
             found.push(Diagnostic::new(format!("cannot read: {error}")).in_file(path));
             None

@@ -3,17 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::common::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::bounded_functions::bound_functions;
+use super::engine_errors::{engine_error, with_spill_folder};
 use super::logs_table::{LogsFeed, LogsTable};
 use super::memory::TwoPartPool;
 use super::outputs::{PlannedOutput, plan_output};
 use super::parameters::ParameterValues;
+use super::planning_stack::on_large_stack;
 use super::references::register_references;
 use super::scan::logs_schema;
 use super::sink_exec::{SinkPlace, SinkRecord, SinkSupplies, read_records};
@@ -41,6 +43,8 @@ pub struct EngineSettings {
 pub struct Engine {
     context: SessionContext,
     pool_bytes: usize,
+    /// Where queries spill.
+    spill: PathBuf,
 }
 
 impl Engine {
@@ -74,8 +78,9 @@ impl Engine {
         let logs = Arc::new(LogsTable::new(schema));
         context.register_table(crate::pipeline::LOGS, logs).map_err(engine_error)?;
         let mut found = register_references(&context, pipeline, stores).await;
-        found.extend(register_views(&context, &pipeline.views, values).await);
-        Ok((Engine { context, pool_bytes: settings.pool_bytes }, found))
+        found.extend(on_large_stack(register_views(&context, &pipeline.views, values)).await);
+        let spill = settings.spill.clone().unwrap_or_else(std::env::temp_dir);
+        Ok((Engine { context, pool_bytes: settings.pool_bytes, spill }, found))
     }
 
     /// Plans all outputs down to the sinks. Outputs whose view is broken are left out: the view's
@@ -99,7 +104,8 @@ impl Engine {
             }
             let staging = staging.of(output)?;
             let place = SinkPlace { run: run.clone(), staging, options: options.clone() };
-            match plan_output(&self.context, pipeline, output, values, place).await {
+            let plan = plan_output(&self.context, pipeline, output, values, place);
+            match on_large_stack(plan).await {
                 Ok(output) => planned.push(output),
                 Err(errors) => found.extend(errors),
             }
@@ -129,7 +135,8 @@ impl Engine {
         let plan = displayable(output.sink.as_ref()).indent(false);
         tracing::debug!(output = output.output.name, %plan, "output starts");
         let batches = collect(Arc::clone(&output.sink), Arc::new(context)).await;
-        let batches = batches.map_err(engine_error)?;
+        let batches =
+            batches.map_err(|error| with_spill_folder(engine_error(error), &self.spill))?;
         let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;
         Ok(records.into_iter().flatten().collect())
     }
@@ -164,6 +171,7 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
         .with_default_features()
         .build();
     let context = SessionContext::new_with_state(state);
+    bound_functions(&context);
     udf::register(&context, enrichment);
     Ok(context)
 }
@@ -173,52 +181,12 @@ fn new_runtime(settings: &EngineSettings) -> Result<Arc<RuntimeEnv>> {
         Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
         None => DiskManagerMode::OsTmpDirectory,
     };
+    // What the disk takes is its own limit.
+    let disk = DiskManagerBuilder::default().with_mode(mode);
+    let disk = disk.with_max_temp_directory_size(u64::MAX);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TwoPartPool::new(settings.pool_bytes)))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(engine_error)
-}
-
-/// What an error of the engine means to the caller.
-pub(super) fn engine_error(error: DataFusionError) -> Error {
-    let error = match own_error(error) {
-        Ok(own) => return own,
-        Err(error) => error,
-    };
-    let message = error.message().lines().next().unwrap_or_default().to_owned();
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(message) => Error::config(format!(
-            "the queries need more memory than they may take: {message}; raise `memory_limit` \
-             under `[resources]`, or lower `threads`"
-        )),
-        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
-            Error::Unavailable(format!("running a query: {message}"))
-        }
-        DataFusionError::Internal(_) => Error::Bug(format!("running a query: {message}")),
-        _ => Error::Data(format!(
-            "running a query: {message}; nothing was published; mend the SQL or the contract so \
-             that such rows are rejected"
-        )),
-    }
-}
-
-/// Our own error, if one went through the engine.
-fn own_error(error: DataFusionError) -> Result<Error, DataFusionError> {
-    match error {
-        DataFusionError::External(inner) => {
-            inner.downcast::<Error>().map(|own| *own).map_err(DataFusionError::External)
-        }
-        DataFusionError::Context(text, inner) => {
-            own_error(*inner).map_err(|inner| DataFusionError::Context(text, Box::new(inner)))
-        }
-        DataFusionError::Shared(shared) => match shared.as_ref() {
-            DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
-                Some(own) => Ok(own.clone()),
-                None => Err(DataFusionError::Shared(shared)),
-            },
-            _ => Err(DataFusionError::Shared(shared)),
-        },
-        other => Err(other),
-    }
 }

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 
 use super::parameters::{ParameterValues, bind_parameters};
 use super::rejected_rows::{describe_origin, reject_rows};
+use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_expression};
 use crate::error::{Error, Result};
 use crate::pipeline::{Expectation, OnFail, Output};
 use crate::quarantine::{QuarantineRecord, RowFault};
@@ -39,9 +40,24 @@ pub(super) fn plan_expectation(
     values: &ParameterValues,
 ) -> Result<Expr, DataFusionError> {
     let dialect = state.config().options().sql_parser.dialect;
+    let plan_error =
+        |message: &str, help: &str| Err(DataFusionError::Plan(format!("{message}; {help}")));
+    if let Err(TooDeep { message, help }) = count_tokens(&expectation.predicate) {
+        return plan_error(&message, &help);
+    }
     let mut tree = state.sql_to_expr_with_alias(&expectation.predicate, &dialect)?;
+    if let Some(alias) = &tree.alias {
+        return plan_error(&format!("a predicate has no name, found `{alias}`"), "leave it out");
+    }
+    if let Err(TooDeep { message, help }) = limit_depth(&mut tree.expr) {
+        return plan_error(&message, &help);
+    }
     if let Some(unknown) = bind_parameters(&mut tree.expr, values).into_iter().next() {
-        return Err(DataFusionError::Plan(format!("{}; {}", unknown.message, unknown.help)));
+        return plan_error(&unknown.message, &unknown.help);
+    }
+    let refused = refuse_expression(state, &expectation.predicate, &tree.expr);
+    if let Some(Refusal { message, help, .. }) = refused.into_iter().next() {
+        return plan_error(&message, &help);
     }
     let predicate = state.create_logical_expr_from_sql_expr(tree, schema)?;
     let found = predicate.get_type(schema)?;

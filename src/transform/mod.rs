@@ -8,23 +8,29 @@
 //! 4. `outputs` plans the output that writes `clicks`, its expectations as columns behind it;
 //! 5. [`sink_exec`] runs that plan, rejects rows that must not be written and writes the others.
 
+mod bounded_functions;
 mod engine;
+mod engine_errors;
 mod expect;
 mod logs_table;
 mod memory;
 mod origin;
 mod outputs;
 mod parameters;
+mod planning_stack;
 mod read_ahead;
 mod references;
 mod rejected_rows;
 mod scan;
 mod sink_exec;
+mod slices;
 mod split;
+mod sql_clauses;
 mod sql_error;
 mod views;
 
 pub use engine::{Engine, EngineSettings};
+pub use engine_errors::check_spill_folder;
 pub use expect::ExpectationCounts;
 pub use logs_table::{LogBatches, LogsFeed};
 pub use outputs::PlannedOutput;

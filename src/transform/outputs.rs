@@ -9,11 +9,12 @@ use datafusion::logical_expr::{Expr, SortExpr, col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 
-use super::engine::engine_error;
+use super::engine_errors::engine_error;
 use super::expect::plan_expectation;
 use super::logs_table::logs_scans;
 use super::parameters::ParameterValues;
 use super::sink_exec::{SinkExec, SinkPlace};
+use super::slices::{self, cut_before_unnest};
 use crate::error::Diagnostic;
 use crate::pipeline::{OnFail, Output, Pipeline};
 use crate::sink::check_output;
@@ -63,7 +64,8 @@ pub(super) async fn plan_output(
         return Err(found);
     }
     let ordered = add_predicates_and_order(view, output, predicates).map_err(of_engine)?;
-    let input = ordered.create_physical_plan().await.map_err(of_engine)?;
+    let input = ordered.create_physical_plan().await;
+    let input = input.and_then(cut_before_unnest).map_err(of_engine)?;
     let logs = logs_scans(&input);
     let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
     let gathers_rows = gathers_rows(input.as_ref());
@@ -74,7 +76,7 @@ pub(super) async fn plan_output(
 
 /// Nodes that make of each row what they would make of it alone. A sort only orders the rows of
 /// files, unless it stops early.
-const ROW_WISE: [&str; 9] = [
+const ROW_WISE: [&str; 10] = [
     "CoalesceBatchesExec",
     "CoalescePartitionsExec",
     "CooperativeExec",
@@ -82,6 +84,7 @@ const ROW_WISE: [&str; 9] = [
     "LogsScanExec",
     "ProjectionExec",
     "RepartitionExec",
+    slices::NAME,
     "SortPreservingMergeExec",
     "UnnestExec",
 ];

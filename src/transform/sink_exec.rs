@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::engine::engine_error;
+use super::engine_errors::{engine_error, task_error};
 use super::expect::ExpectationCounts;
 use super::split::RowSplit;
 use crate::error::{Error, Result};
@@ -239,7 +239,7 @@ async fn write_output(
     let files = writer.finish().await?;
     // A task that panicked has ended its rows early: they must not pass for all of them.
     while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|error| Error::Bug(format!("a task of output {}: {error}", output.name)))?;
+        ended.map_err(|error| task_error(&output.name, error))?;
     }
     let (expectations, unusable_partition) = split.into_counts();
     let output = output.name;

@@ -1,6 +1,6 @@
 //! DataFusion's errors as findings about a SQL file, with line, column and near names.
 
-use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::{Column, DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::config::{ConfigFile, line_and_column, nearest};
@@ -26,30 +26,135 @@ fn diagnostic(file: &ConfigFile, error: &DataFusionError) -> Diagnostic {
     }
 }
 
-/// The first line of the message, lower case at its start, and advice.
+/// The message on one line, lower case at its start, and advice.
 pub(super) fn message_and_help(error: &DataFusionError) -> (String, Option<String>) {
     let error = error.find_root();
-    if let DataFusionError::SchemaError(schema_error, _) = error
-        && let SchemaError::FieldNotFound { field, valid_fields } = schema_error.as_ref()
-    {
-        let known: Vec<&str> = valid_fields.iter().map(|column| column.name()).collect();
-        let help = match nearest(field.name(), &known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("expected one of: {}", known.join(", ")),
-        };
-        return (format!("no column `{}`", field.name()), Some(help));
+    if let DataFusionError::SchemaError(schema_error, _) = error {
+        return schema_message(schema_error);
     }
     let text = match error {
         DataFusionError::SQL(parser_error, _) => match parser_error.as_ref() {
-            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
+                // The place stands before the message.
+                text.rsplit_once(" at Line: ").map_or(text.clone(), |(text, _)| text.to_owned())
+            }
             ParserError::RecursionLimitExceeded => "the query nests too deeply".to_owned(),
         },
         other => other.message().into_owned(),
     };
-    let first = text.lines().next().unwrap_or_default().to_owned();
+    if let Some(plain) = plain_words(&text) {
+        return plain;
+    }
+    let first = whole_message(&text);
     let first = first.strip_prefix("Error during planning: ").map_or(first.clone(), str::to_owned);
     let help = text.lines().skip(1).find(|line| line.starts_with("Did you mean"));
     (lower_case_start(first.trim_end_matches('.')), help.map(lower_case_start))
+}
+
+/// Messages of the planner that say what it did, not what is wrong.
+fn plain_words(text: &str) -> Option<(String, Option<String>)> {
+    if text.contains("only supports a single SQL statement") {
+        let help = "write each in a file of its own";
+        return Some(("expected one SELECT, found several".to_owned(), Some(help.to_owned())));
+    }
+    if text.contains("Projections require unique expression names") {
+        let named = text.split("the expression \"").nth(1)?.split('"').next()?;
+        let name = named.rsplit('.').next().unwrap_or(named);
+        return Some(twice(name));
+    }
+    if text.contains("must appear in the GROUP BY clause") {
+        let column = text.split("olumn \"").last()?.split('"').next()?;
+        let column = column.rsplit('.').next().unwrap_or(column);
+        let message = format!("column `{column}` stands neither in GROUP BY nor in an aggregate");
+        let help = format!("add it to GROUP BY, or write `first_value({column})`");
+        return Some((message, Some(help)));
+    }
+    if let Some((_, tree)) = text.split_once("nsupported ast node") {
+        // What follows is the syntax tree.
+        let kind: String = tree
+            .chars()
+            .skip_while(|c| !c.is_uppercase())
+            .take_while(|c| c.is_alphanumeric())
+            .collect();
+        let message = format!("this form of SQL is not supported ({kind})");
+        return Some((message, Some("write it in another form".to_owned())));
+    }
+    None
+}
+
+fn twice(name: &str) -> (String, Option<String>) {
+    let message = format!("column `{name}` stands more than once in the result");
+    let help = format!(
+        "give each a name of its own with AS; after a star leave the other out: \
+         `* EXCLUDE ({name})`"
+    );
+    (message, Some(help))
+}
+
+fn schema_message(error: &SchemaError) -> (String, Option<String>) {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => missing_column(field, valid_fields),
+        // A qualified and an unqualified column of one name, as of `*, a + 1 AS a`.
+        SchemaError::AmbiguousReference { field } if field.relation.is_some() => {
+            twice(field.name())
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let name = field.name();
+            let message = format!("column `{name}` is in several of the joined tables");
+            (message, Some(format!("say whose it is: `a.{name}`")))
+        }
+        SchemaError::DuplicateUnqualifiedField { name }
+        | SchemaError::DuplicateQualifiedField { name, .. } => twice(name),
+    }
+}
+
+/// What may have been meant by a column that is not there.
+fn missing_column(field: &Column, valid: &[Column]) -> (String, Option<String>) {
+    let name = field.name();
+    let quoted = |column: &Column| match &column.relation {
+        Some(table) => format!("`{table}.{}`", column.name),
+        None => format!("`{}`", column.name),
+    };
+    let elsewhere: Vec<String> =
+        valid.iter().filter(|column| column.name == name).map(quoted).collect();
+    if let (Some(table), false) = (&field.relation, elsewhere.is_empty()) {
+        let message = format!("no column `{name}` in a table `{table}` here");
+        return (message, Some(format!("there is {}", elsewhere.join(", "))));
+    }
+    let other_case = |column: &&Column| column.name.eq_ignore_ascii_case(name);
+    let message = format!("no column `{name}`");
+    if let Some(column) = valid.iter().find(other_case) {
+        let help = format!(
+            "names without quotes are read in lower case: write \"{}\" in double quotes",
+            column.name
+        );
+        return (message, Some(help));
+    }
+    let mut known: Vec<&str> = Vec::new();
+    for column in valid {
+        if !known.contains(&column.name()) {
+            known.push(column.name());
+        }
+    }
+    let help = match nearest(name, &known) {
+        Some(near) if near.chars().any(char::is_uppercase) => {
+            format!("did you mean `\"{near}\"`, in double quotes?")
+        }
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "no column can be named here".to_owned(),
+        None => format!("expected one of: {}", known.join(", ")),
+    };
+    (message, Some(help))
+}
+
+/// A message on one line: the first of its lines, and all of them where a pattern is shown.
+pub(super) fn whole_message(text: &str) -> String {
+    if !text.contains("regex") && !text.contains("egular expression") {
+        return text.lines().next().unwrap_or_default().to_owned();
+    }
+    let is_pointer = |line: &&str| line.chars().all(|c| c == '^' || c.is_whitespace());
+    let lines = text.lines().map(str::trim).filter(|line| !is_pointer(line));
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 fn lower_case_start(text: &str) -> String {

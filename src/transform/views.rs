@@ -8,9 +8,10 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
-use super::parameters::{ParameterValues, bind_parameters};
+use super::parameters::{ParameterValues, UnknownParameter, bind_parameters};
+use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_query};
 use super::sql_error;
-use crate::config::{line_and_column, suggestion};
+use crate::config::{ConfigFile, line_and_column, suggestion};
 use crate::error::Diagnostic;
 use crate::pipeline::View;
 
@@ -85,27 +86,39 @@ fn parse_view<'v>(
     let file = &view.file;
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
+    count_tokens(&file.text).map_err(|too_deep| too_large(file, too_deep))?;
     let mut statement = state
         .sql_to_statement(&file.text, &dialect)
         .map_err(|error| sql_error::diagnostics(file, &error))?;
     let Statement::Statement(inner) = &mut statement else { return Err(no_select(view)) };
-    if !matches!(inner.as_ref(), ast::Statement::Query(_)) {
-        return Err(no_select(view));
-    }
-    let unknown = bind_parameters(inner.as_mut(), values);
-    if !unknown.is_empty() {
-        let at_place = |unknown: super::parameters::UnknownParameter| {
-            let (line, column) = unknown.place;
-            let diagnostic = Diagnostic::new(unknown.message).in_file(&file.path);
-            diagnostic.at(line, column).help(unknown.help)
-        };
-        return Err(unknown.into_iter().map(at_place).collect());
+    let ast::Statement::Query(query) = inner.as_mut() else { return Err(no_select(view)) };
+    limit_depth(query.as_mut()).map_err(|too_deep| too_large(file, too_deep))?;
+    let unknown = bind_parameters(query.as_mut(), values);
+    let refused = refuse_query(&state, &file.text, query);
+    let unknown = unknown.into_iter().map(|unknown| {
+        let UnknownParameter { message, help, place } = unknown;
+        Refusal { message, help, place }
+    });
+    let found: Vec<Diagnostic> =
+        unknown.chain(refused).map(|refusal| refusal_in(file, refusal)).collect();
+    if !found.is_empty() {
+        return Err(found);
     }
     let reads = state
         .resolve_table_references(&statement)
         .map_err(|error| sql_error::diagnostics(file, &error))?;
     let reads = reads.iter().map(|table| table.table().to_owned()).collect();
     Ok(ParsedView { view, statement, reads })
+}
+
+fn refusal_in(file: &ConfigFile, refusal: Refusal) -> Diagnostic {
+    let Refusal { message, help, place: (line, column) } = refusal;
+    Diagnostic::new(message).in_file(&file.path).at(line, column).help(help)
+}
+
+fn too_large(file: &ConfigFile, too_deep: TooDeep) -> Vec<Diagnostic> {
+    let diagnostic = Diagnostic::new(too_deep.message).in_file(&file.path).at(1, 1);
+    vec![diagnostic.help(too_deep.help)]
 }
 
 fn no_select(view: &View) -> Vec<Diagnostic> {
@@ -174,7 +187,7 @@ fn check_column_names(
             let (line, column) = line_and_column(&view.file.text, position);
             let message = format!("column `{name}` stands {count} times in the result");
             let diagnostic = Diagnostic::new(message).in_file(&view.file.path).at(line, column);
-            diagnostic.help("give them names of their own with AS")
+            diagnostic.help("give each a name of its own with AS")
         })
         .collect();
     if found.is_empty() { Ok(()) } else { Err(found) }

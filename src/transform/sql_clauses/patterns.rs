@@ -1,0 +1,65 @@
+//! Regular expressions that are constants are compiled here, so that `check` finds what is wrong.
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, Value, ValueWithSpan,
+};
+
+use super::Walk;
+use crate::transform::sql_error::whole_message;
+
+/// Functions whose second argument is a regular expression.
+const TAKES_PATTERN: [&str; 6] = [
+    "regexp_count",
+    "regexp_instr",
+    "regexp_like",
+    "regexp_match",
+    "regexp_replace",
+    "regexp_split_to_array",
+];
+
+impl Walk<'_> {
+    /// The pattern on the right of `~` and its kin.
+    pub(super) fn pattern_operand(&mut self, operator: &BinaryOperator, right: &Expr) {
+        let is_pattern = matches!(
+            operator,
+            BinaryOperator::PGRegexMatch
+                | BinaryOperator::PGRegexIMatch
+                | BinaryOperator::PGRegexNotMatch
+                | BinaryOperator::PGRegexNotIMatch
+        );
+        if is_pattern {
+            self.check_pattern(right);
+        }
+    }
+
+    /// The pattern among a function's arguments.
+    pub(super) fn pattern_argument(&mut self, called: &str, list: &FunctionArgumentList) {
+        if TAKES_PATTERN.contains(&called)
+            && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(pattern))) = list.args.get(1)
+        {
+            self.check_pattern(pattern);
+        }
+    }
+
+    fn check_pattern(&mut self, pattern: &Expr) {
+        let Expr::Value(ValueWithSpan { value, span }) = pattern else { return };
+        let (Value::SingleQuotedString(text)
+        | Value::EscapedStringLiteral(text)
+        | Value::DoubleQuotedString(text)) = value
+        else {
+            return;
+        };
+        let Err(error) = regex::Regex::new(text) else { return };
+        let message = match error {
+            regex::Error::CompiledTooBig(bytes) => {
+                format!("the regular expression is too big: compiled it takes over {bytes} bytes")
+            }
+            other => {
+                format!("the regular expression is wrong: {}", whole_message(&other.to_string()))
+            }
+        };
+        let help = "see https://docs.rs/regex for its syntax; large counts such as `{1000}` and \
+                    classes such as `\\w` make it big";
+        self.within(*span, |walk| walk.refuse_as("", message, help));
+    }
+}

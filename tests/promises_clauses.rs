@@ -1,0 +1,272 @@
+//! Every clause of a SQL file and every key of a configuration is honoured or refused by `check`.
+
+use crate::support::{OUTPUT, Project};
+
+/// Checks one query a file, and asserts that each is refused at its place with its words.
+fn each_is_refused(queries: &[(&str, &str, &str)]) {
+    let project = Project::new();
+    for (number, (query, ..)) in queries.iter().enumerate() {
+        project.write(&format!("shop/v{number:03}.sql"), format!("{query}\n"));
+    }
+    let finished = project.ashiato("check", &[]);
+    assert_eq!(finished.code, Some(78), "{finished:#?}");
+    for (number, (query, place, words)) in queries.iter().enumerate() {
+        let file = format!("v{number:03}.sql:{place}: ");
+        let line = finished.stderr.lines().find(|line| line.contains(&file));
+        let line = line.unwrap_or_else(|| panic!("nothing at {file}{query}: {}", finished.stderr));
+        assert!(line.contains(words), "{query}: {line}");
+    }
+}
+
+/// Checks queries that must all be sound.
+fn each_is_taken(queries: &[&str]) {
+    let project = Project::new();
+    for (number, query) in queries.iter().enumerate() {
+        project.write(&format!("shop/v{number:03}.sql"), format!("{query}\n"));
+    }
+    let finished = project.ashiato("check", &[]);
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+}
+
+#[test]
+fn clauses_of_a_query_that_would_have_no_effect_are_refused() {
+    each_is_refused(&[
+        ("SELECT id FROM logs PREWHERE id > 5", "1:21", "`PREWHERE` is not supported; write"),
+        ("SELECT id\nFROM logs\nWHERE id IN (SELECT id FROM logs\nPREWHERE id > 2)", "4:1", "PREW"),
+        ("SELECT id, count(*) AS c FROM logs GROUP BY id WITH ROLLUP", "1:48", "BY ROLLUP (a, b)"),
+        ("SELECT id, count(*) AS c FROM logs GROUP BY id WITH CUBE", "1:48", "`WITH CUBE`"),
+        ("SELECT id, count(*) AS c FROM logs GROUP BY id WITH TOTALS", "1:48", "`WITH TOTALS`"),
+        ("SELECT id FROM logs SETTINGS max_threads = 1", "1:21", "`SETTINGS`"),
+        ("SELECT id FROM logs FORMAT JSON", "1:21", "`FORMAT`"),
+        ("SELECT id FROM logs FOR UPDATE", "1:21", "`FOR UPDATE`"),
+        ("SELECT id FROM logs FOR SHARE NOWAIT", "1:21", "`FOR SHARE`"),
+        ("SELECT id FROM logs LATERAL VIEW explode(x) t AS a", "1:21", "unnest(list)"),
+        ("SELECT id FROM logs ORDER BY id FETCH FIRST 5 ROWS WITH TIES", "1:33", "`LIMIT n`"),
+        ("SELECT id FROM logs FETCH FIRST 5 PERCENT ROWS ONLY", "1:21", "`FETCH`"),
+        ("SELECT id FROM logs LIMIT 1 BY name", "1:21", "`LIMIT BY`"),
+        ("SELECT TOP 5 id FROM logs", "1:8", "`TOP` is not supported; write `LIMIT n`"),
+        ("SELECT id INTO x FROM logs", "1:11", "`INTO`"),
+        ("SELECT id FROM logs UNION ALL SELECT id INTO x FROM logs", "1:41", "`INTO`"),
+        ("SELECT id FROM logs CONNECT BY PRIOR id = amount", "1:21", "`WITH RECURSIVE`"),
+        ("SELECT id FROM logs ORDER BY id WITH FILL FROM 1 TO 5", "1:33", "`WITH FILL`"),
+        ("SELECT id FROM logs SORT BY id", "1:21", "`sort_by`"),
+        ("SELECT id FROM logs CLUSTER BY id", "1:21", "`CLUSTER BY`"),
+        ("SELECT id FROM logs DISTRIBUTE BY id", "1:21", "`DISTRIBUTE BY`"),
+        ("FROM logs", "1:1", "`SELECT * FROM`"),
+        ("SELECT * ILIKE '%a%' FROM logs", "1:10", "`ILIKE`"),
+        ("SELECT * REPLACE (1 AS nope) FROM logs", "1:10", "`* EXCLUDE (a)`"),
+        ("SELECT * RENAME (id AS x) FROM logs", "1:10", "`RENAME`"),
+        ("SELECT id FROM logs INTERSECT ALL SELECT amount FROM logs", "1:21", "`INTERSECT ALL`"),
+        ("SELECT id FROM logs EXCEPT ALL SELECT amount FROM logs", "1:21", "`EXCEPT ALL`"),
+        (
+            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 5 LIMIT 2)\n\
+             SELECT n FROM t",
+            "1:76",
+            "`LIMIT` is not supported; it would have no effect within a recursive query",
+        ),
+        ("SELECT id FROM logs |> AGGREGATE sum(id) AS s DESC GROUP BY id", "1:24", "|> ORDER BY"),
+        ("SELECT id FROM logs; SELECT 2", "1:1", "expected one SELECT, found several"),
+    ]);
+}
+
+#[test]
+fn clauses_of_tables_and_joins_that_would_have_no_effect_are_refused() {
+    each_is_refused(&[
+        ("SELECT id FROM logs TABLESAMPLE BERNOULLI (1)", "1:21", "`TABLESAMPLE`"),
+        ("SELECT id FROM (SELECT id FROM logs) x TABLESAMPLE (10 ROWS)", "1:40", "`TABLESAMPLE`"),
+        ("SELECT id FROM logs SAMPLE 0.1", "1:21", "`SAMPLE`"),
+        ("SELECT id FROM logs FINAL", "1:21", "`FINAL`"),
+        ("SELECT logs.id FROM logs POSITIONAL JOIN logs b", "1:26", "`POSITIONAL`"),
+        ("SELECT id FROM logs WITH (NOLOCK)", "1:21", "hints of tables"),
+        ("SELECT id FROM logs PARTITION (p0)", "1:21", "`PARTITION`"),
+        ("SELECT x.a FROM (SELECT id FROM logs) AS x (a INT)", "1:45", "the type of `a`"),
+        ("SELECT id FROM logs, unnest([1,2]) WITH ORDINALITY AS t(a, b)", "1:36", "ORDINALITY"),
+        ("SELECT id FROM logs, unnest([1,2]) WITH OFFSET AS o", "1:36", "`WITH OFFSET`"),
+        ("SELECT a.id FROM logs a GLOBAL JOIN logs b ON a.id = b.id", "1:25", "`GLOBAL`"),
+        ("SELECT a.id FROM logs a SEMI JOIN logs b ON a.id = b.id", "1:25", "LEFT SEMI JOIN"),
+        ("SELECT a.id FROM logs a CROSS APPLY (SELECT 1) b", "1:25", "CROSS JOIN LATERAL"),
+        (
+            "SELECT a.id FROM logs a ASOF JOIN logs b MATCH_CONDITION (a.at >= b.at) ON a.id = b.id",
+            "1:25",
+            "`ASOF JOIN` is not supported; write a `LEFT JOIN`",
+        ),
+        ("SELECT a.id FROM logs a FULL JOIN logs b USING (id)", "1:42", "coalesce(a.key, b.key)"),
+        ("SELECT a.id FROM logs a RIGHT JOIN logs b USING (id)", "1:43", "coalesce(a.key, b.key)"),
+        ("SELECT a.id FROM logs a NATURAL FULL JOIN logs b", "1:25", "`NATURAL`"),
+        (
+            "SELECT * FROM logs l LEFT JOIN (SELECT id, 1 AS one FROM logs) a USING (id)",
+            "1:66",
+            "`*` is not supported with `LEFT JOIN` and `USING`",
+        ),
+        ("SELECT * FROM logs PIVOT (sum(amount) FOR name IN ('a', 'b'))", "1:20", "FILTER (WHERE"),
+        ("SELECT * FROM logs UNPIVOT (v FOR k IN (id, amount))", "1:20", "UNION ALL"),
+    ]);
+}
+
+#[test]
+fn clauses_of_functions_that_do_not_take_them_are_refused() {
+    each_is_refused(&[
+        (
+            "SELECT abs(DISTINCT id) AS a FROM logs",
+            "1:12",
+            "`DISTINCT` is not supported with `abs`",
+        ),
+        ("SELECT abs(id) FILTER (WHERE id > 1) AS a FROM logs", "1:16", "`FILTER`"),
+        ("SELECT abs(id) OVER () AS a FROM logs", "1:16", "`OVER`"),
+        ("SELECT upper(name ORDER BY id) AS a FROM logs", "1:19", "`ORDER BY`"),
+        ("SELECT coalesce(name) IGNORE NULLS AS a FROM logs", "1:23", "`IGNORE NULLS`"),
+        (
+            "SELECT row_number() FILTER (WHERE id > 1) OVER (ORDER BY id) AS a FROM logs",
+            "1:21",
+            "`FILTER` is not supported with `row_number`",
+        ),
+        ("SELECT rank() IGNORE NULLS OVER (ORDER BY id) AS a FROM logs", "1:15", "`IGNORE NULLS`"),
+        ("SELECT lag(DISTINCT id) OVER (ORDER BY id) AS a FROM logs", "1:12", "`DISTINCT`"),
+        (
+            "SELECT row_number() OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS a \
+             FROM logs",
+            "1:39",
+            "the whole partition",
+        ),
+        ("SELECT sum(id) IGNORE NULLS OVER (ORDER BY id) AS a FROM logs", "1:16", "IGNORE NULLS"),
+        ("SELECT corr(DISTINCT id, amount) AS a FROM logs", "1:13", "`DISTINCT`"),
+        ("SELECT count(DISTINCT *) AS a FROM logs", "1:14", "`DISTINCT`"),
+        ("SELECT count(l.*) AS a FROM logs l", "1:8", "`count(*)`"),
+        (
+            "SELECT id FROM logs WINDOW w AS (ORDER BY id) QUALIFY row_number() OVER w = 1",
+            "1:68",
+            "window `w` is not known outside of the SELECT list",
+        ),
+        (
+            "SELECT id FROM logs WINDOW w AS (ORDER BY id) ORDER BY sum(id) OVER w",
+            "1:64",
+            "window `w`",
+        ),
+        (
+            "SELECT sum(id) OVER (w ORDER BY amount) AS a FROM logs WINDOW w AS (PARTITION BY name)",
+            "1:22",
+            "window `w` cannot be extended",
+        ),
+        ("SELECT array(SELECT id FROM logs) AS a FROM logs", "1:8", "no query"),
+        ("SELECT quantile(0.9)(id) AS a FROM logs", "1:8", "no second list of parameters"),
+        (
+            "SELECT percentile_cont(id, 0.5 ORDER BY amount) AS a FROM logs",
+            "1:32",
+            "WITHIN GROUP (ORDER BY value)",
+        ),
+        ("SELECT id FROM range(1, 3, x => 2)", "1:28", "by its place"),
+        ("SELECT trim(name, 'a', 'b') AS a FROM logs", "1:8", "`TRIM` takes two arguments"),
+    ]);
+}
+
+#[test]
+fn types_and_literals_that_would_lose_something_are_refused() {
+    each_is_refused(&[
+        ("SELECT CAST(name AS VARCHAR(3)) AS c FROM logs", "1:21", "type `VARCHAR(3)`"),
+        ("SELECT TRY_CAST(name AS VARCHAR(3)) AS c FROM logs", "1:25", "`left(text, n)`"),
+        ("SELECT name::char(3) AS c FROM logs", "1:14", "type `CHAR(3)`"),
+        ("SELECT CAST(name AS STRING(3)) AS c FROM logs", "1:21", "type `STRING(3)`"),
+        ("SELECT CAST([name] AS VARCHAR(3)[]) AS c FROM logs", "1:23", "type `VARCHAR(3)`"),
+        ("SELECT CAST(id AS INT(3)) AS c FROM logs", "1:19", "type `INT(3)`"),
+        ("SELECT CAST(id AS FLOAT(53)) AS c FROM logs", "1:19", "`DOUBLE`"),
+        ("SELECT CAST(at AS TIMESTAMP(1)) AS c FROM logs", "1:19", "0, 3, 6 or 9"),
+        ("SELECT 99999999999999999999 AS c FROM logs", "1:8", "would lose digits"),
+        ("SELECT 0.12345678901234567890 AS c FROM logs", "1:8", "would lose digits"),
+        ("SELECT -INTERVAL '1 day 2 hours' + at AS c FROM logs", "1:9", "'-1 day -2 hours'"),
+        ("SELECT name COLLATE \"de\" AS c FROM logs", "1:13", "`COLLATE`"),
+        ("SELECT name SIMILAR TO 'a%' AS c FROM logs", "1:13", "`SIMILAR TO`"),
+        ("SELECT name LIKE 'a#%' ESCAPE '#' AS c FROM logs", "1:24", "backslash"),
+        ("SELECT EXTRACT(WEEK(MONDAY) FROM at) AS c FROM logs", "1:16", "`WEEK(MONDAY)`"),
+        ("SELECT name->>'a' AS c FROM logs", "1:8", "operator `->>` is not supported"),
+    ]);
+}
+
+#[test]
+fn what_the_engine_honours_is_taken() {
+    each_is_taken(&[
+        "SELECT * EXCLUDE (id) FROM logs",
+        "SELECT DISTINCT ON (name) id FROM logs ORDER BY name, id",
+        "SELECT id FROM logs QUALIFY row_number() OVER (ORDER BY id) = 1",
+        "SELECT sum(id) OVER w AS s FROM logs WINDOW w AS (PARTITION BY name)",
+        "SELECT string_agg(DISTINCT name, ',') AS q, count(DISTINCT id) AS c FROM logs",
+        "SELECT first_value(name) IGNORE NULLS OVER (ORDER BY id ROWS 2 PRECEDING) AS f FROM logs",
+        "SELECT name, count(*) FILTER (WHERE id > 1) AS c FROM logs GROUP BY ROLLUP (name)",
+        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS p FROM logs",
+        "SELECT id FROM logs UNION ALL BY NAME SELECT id FROM logs ORDER BY id LIMIT 5 OFFSET 1",
+        "SELECT CAST(id AS DECIMAL(38, 2)) AS d, CAST(name AS TEXT) AS t FROM logs",
+        "SELECT a.id FROM logs a LEFT JOIN logs b USING (id) JOIN logs c ON a.id = c.id",
+        "SELECT at - INTERVAL '1 day 2 hours' AS t, -INTERVAL '1' DAY AS i FROM logs",
+        "SELECT id FROM logs final_name, LATERAL (SELECT 1 AS one) x",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 5)\n\
+         SELECT n FROM t ORDER BY n LIMIT 3",
+        "SELECT name LIKE 'a\\%' ESCAPE '\\' AS l, name ~ '^a+$' AS r, trim(BOTH 'x' FROM name) AS t \
+         FROM logs",
+    ]);
+}
+
+#[test]
+fn expectations_are_held_to_the_same() {
+    for (predicate, words) in [
+        ("CAST(name AS VARCHAR(3)) = 'abc'", "type `VARCHAR(3)` is not supported"),
+        ("abs(amount) FILTER (WHERE id > 1) > 0", "`FILTER` is not supported with `abs`"),
+        ("name SIMILAR TO 'a%'", "`SIMILAR TO` is not supported"),
+        ("id > 0 AS positive", "a predicate has no name"),
+        ("name ~ '(a'", "unclosed group"),
+    ] {
+        let expectation =
+            format!("{OUTPUT}[[output.expectation]]\nname = \"e\"\npredicate = \"{predicate}\"\n");
+        let project = Project::new().pipeline(&expectation);
+        project.ashiato("check", &[]).fails_with(78, &["pipeline.toml:", "expectation `e`", words]);
+    }
+}
+
+#[test]
+fn a_run_refuses_what_check_refuses() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1,\"name\":\"abcdef\"}\n");
+    project.write("shop/rows.sql", "SELECT id, _source, _line FROM logs PREWHERE id > 5\n");
+    project.run().fails_with(78, &["rows.sql:1:37: `PREWHERE` is not supported"]);
+}
+
+#[test]
+fn columns_and_functions_that_are_not_there_are_answered_with_what_to_write() {
+    let project = Project::new();
+    project.write(
+        "shop/contract.toml",
+        "[[column]]\nname = \"userId\"\ntype = \"string\"\n[[column]]\nname = \"id\"\ntype = \
+         \"int64\"\n",
+    );
+    project.write("shop/rows.sql", "SELECT id, _source, _line FROM logs\n");
+    project.write("shop/a.sql", "SELECT userId FROM logs\n");
+    project.write("shop/b.sql", "SELECT a.id FROM logs l\n");
+    project.write("shop/c.sql", "SELECT id FROM logs a JOIN logs b ON a.id = b.id\n");
+    project.write("shop/d.sql", "SELECT *, id + 1 AS id FROM logs\n");
+    project.write("shop/e.sql", "SELECT json_extract(\"userId\", '$.a') AS x FROM logs\n");
+    project.write("shop/f.sql", "SELECT ifnull(id, 1) AS x, group_concat(id) AS y FROM logs\n");
+    project.write("shop/g.sql", "SELECT id, count(*) AS c FROM logs\n");
+    project.ashiato("check", &[]).fails_with(
+        78,
+        &[
+            "a.sql:1:8: no column `userid`; names without quotes are read in lower case: write \
+             \"userId\" in double quotes",
+            "b.sql:1:8: no column `id` in a table `a` here; there is `l.id`",
+            "c.sql:1:8: column `id` is in several of the joined tables; say whose it is",
+            "column `id` stands more than once in the result; give each a name of its own with AS",
+            "e.sql:1:8: no function `json_extract`; name the field in contract.toml as a column's",
+            "no function `group_concat`; write `string_agg(a, ',')`",
+            "g.sql:1:8: column `id` stands neither in GROUP BY nor in an aggregate",
+        ],
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
+    for name in ["rows.sql", "pipeline.toml", "contract.toml"] {
+        let path = project.path(&format!("shop/{name}"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+    }
+    project.run().published();
+    project.write("shop/rows.sql", b"S\0E\0L\0\xff\xfe");
+    project.ashiato("check", &[]).fails_with(78, &["rows.sql", "not UTF-8"]);
+}
