@@ -464,7 +464,7 @@ fn a_browsers_request_reaches_the_table_with_all_its_fields() {
 }
 
 /// The rows of all Parquet files below a folder, as JSON objects.
-fn rows(folder: &Path) -> Vec<Value> {
+pub fn rows(folder: &Path) -> Vec<Value> {
     use datafusion::arrow::json::ArrayWriter;
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     let mut rows = Vec::new();

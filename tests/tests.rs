@@ -23,6 +23,7 @@ mod promises_sql;
 mod promises_stop;
 mod promises_stores;
 mod promises_values;
+mod promises_visitor;
 mod promises_visits;
 mod slt;
 mod support;

@@ -1,8 +1,10 @@
 -- What was bought, one row an item, with its tax.
 --
 -- Lists side by side in one SELECT are unnested together: each item meets its number, so that
--- (event_id, item_number) names a row, and what led it into the cart, which the collector tells in
--- the items' order. Where the log has no such list, what led to the event counts for each item.
+-- (event_id, item_number) names a row, and what led it into the cart, which the collector tells for
+-- each of the first 200 items in their order, whatever the shop calls them. Where the log has no
+-- such list, or one that leaves items out (as collectors wrote once that knew items by their `sku`
+-- only), what led to the event counts for each item.
 WITH bought_items AS (
     SELECT
         dt,
@@ -16,14 +18,18 @@ WITH bought_items AS (
         geoip_country(ip) AS country,
         via_channel,
         via_campaign,
-        item_via IS NULL AS is_one_way,
+        coalesce(
+            CAST(cardinality(item_via) AS BIGINT)
+            <> least(CAST(cardinality(items) AS BIGINT), 200),
+            true
+        ) AS is_one_way,
         payment,
         points,
         shipping_fee,
         deliver_on,
         invoice_tax(items, occurred_at) AS order_tax_yen,
         unnest(items) AS item,
-        unnest(item_via) AS way,
+        unnest(item_ways(item_via)) AS way,
         unnest(range(1, CAST(cardinality(items) AS BIGINT) + 1)) AS item_number,
         _source,
         _line

@@ -225,6 +225,10 @@ pub(super) struct CheckArgs {
     /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
     #[arg(value_name = "PIPELINE_DIR")]
     pub pipeline: PathBuf,
+
+    /// A collector's configuration: what it takes must get into the tables
+    #[arg(long, value_name = "FILE")]
+    pub collector: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,12 @@ use crate::visits::RandomIds;
 pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
     start_logging(&args.logs, environment, &MultiProgress::new());
     let config = config_of(args, environment)?;
+    if config.cookies.keys.is_empty() {
+        tracing::warn!(
+            "cookies are not signed: whoever knows a visitor's id can pass for that visitor; set \
+             ASHIATO_COOKIE_KEY to 32 random bytes"
+        );
+    }
     raise_file_limit();
     let cores = || std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let threads = args.threads.map_or_else(cores, NonZeroUsize::get);
@@ -67,11 +73,12 @@ pub(super) fn read_config(
     path: Option<&Path>,
     environment: &Environment,
 ) -> Result<CollectorConfig> {
-    let Some(path) = path else { return Ok(CollectorConfig::default()) };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::config(format!("reading the configuration {}: {error}", path.display()))
+    let text = path.map(std::fs::read_to_string).transpose().map_err(|error| {
+        let path = path.unwrap_or(Path::new("")).display();
+        Error::config(format!("reading the configuration {path}: {error}"))
     })?;
-    let file = ConfigFile { path: PathBuf::from(path), text };
+    let path = path.map_or_else(|| PathBuf::from("the default configuration"), PathBuf::from);
+    let file = ConfigFile { path, text: text.unwrap_or_default() };
     parse_collector_config(&file, &|name| environment.get(name).map(str::to_owned))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! stdout is for machines: the run's result is its last line. Everything else goes to stderr.
 
+mod agreement;
 mod args;
 mod check;
 mod collect;

@@ -21,19 +21,27 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::client::{LONG_HEADER, SHORT_HEADER};
+use super::client::{LONG_HEADER, SHORT_HEADER, TOKEN_HEADER};
 use super::config::{CollectorConfig, CookieSettings, SameSite};
+use super::cookies::{CookieKeys, LongCookie, TAG_CHARACTERS, signed_short};
 use super::intake::VisitReceipt;
+use super::origins::Origins;
 use crate::visits::ShortCookie;
 
-/// Bytes of a cookie's value: an id, a time and a number.
-const VALUE_BYTES: usize = 72;
+/// Bytes of a cookie's value: an id, a time, a number and a tag.
+const VALUE_BYTES: usize = 72 + TAG_CHARACTERS;
+/// Whether cookies come back: `kept` if the request brought its visitor's, `new` if not, so that a
+/// page knows whether it can do without a name of its own.
+const COOKIE_HEADER: &str = "ashiato-visit-cookie";
 
 /// Answers are small and whole.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Seconds after which a client may come again.
 const RETRY_SECONDS: &str = "5";
+/// Headers that a page of another origin may read.
+const EXPOSED: &str = "ashiato-visit-short, ashiato-visit-long, ashiato-visit-token, \
+                       ashiato-visit-cookie, retry-after";
 /// How long browsers remember a preflight's answer.
 const PREFLIGHT_SECONDS: &str = "86400";
 
@@ -95,11 +103,14 @@ fn with_body(status: StatusCode, body: Bytes) -> Answer {
 /// What of the configuration all answers need, made once.
 #[derive(Debug)]
 pub(super) struct AnswerSettings {
-    origins: Vec<String>,
-    any_origin: bool,
+    /// Whose pages may ask.
+    pub origins: Origins,
     allowed_headers: HeaderValue,
     short: CookieText,
     long: CookieText,
+    keys: CookieKeys,
+    /// Cookies that take the place of ours, and are over at once.
+    expired: Vec<HeaderValue>,
 }
 
 /// A cookie around its value: `name=` and `; Path=/; Max-Age=1800; …`.
@@ -139,27 +150,51 @@ impl CookieText {
     }
 }
 
+/// Both cookies with no value and no time to live, as they are set now; and as a collector set them
+/// that had no `domain` yet.
+fn expired_cookies(settings: &CookieSettings) -> Vec<HeaderValue> {
+    let of_host = CookieSettings { domain: None, ..settings.clone() };
+    let mut expired = Vec::new();
+    for settings in [Some(settings), settings.domain.as_ref().map(|_| &of_host)].iter().flatten() {
+        for name in [&settings.short_name, &settings.long_name] {
+            expired.extend(CookieText::new(name, 0, settings).with(""));
+        }
+    }
+    expired
+}
+
 impl AnswerSettings {
     pub fn new(config: &CollectorConfig) -> Self {
         let allowed = format!(
-            "content-type, content-encoding, {LONG_HEADER}, {}",
+            "content-type, content-encoding, {LONG_HEADER}, {TOKEN_HEADER}, {}",
             config.consent.anonymous_header
         );
         let cookies = &config.cookies;
         AnswerSettings {
-            origins: config.allowed_origins.clone(),
-            any_origin: config.allowed_origins.iter().any(|origin| origin == "*"),
+            origins: Origins::new(&config.allowed_origins),
             allowed_headers: HeaderValue::try_from(allowed)
                 .unwrap_or_else(|_| HeaderValue::from_static("content-type")),
             short: CookieText::new(&cookies.short_name, config.visits.short_ttl_ms, cookies),
             long: CookieText::new(&cookies.long_name, config.visits.long_ttl_ms, cookies),
+            keys: cookies.keys.clone(),
+            expired: expired_cookies(cookies),
         }
     }
 
-    /// Gives an answer the visit's ids, in headers and cookies.
-    pub fn add_visit(&self, answer: &mut Answer, visit: &VisitReceipt) {
+    /// Has the client forget the ids.
+    pub fn expire_cookies(&self, answer: &mut Answer) {
+        for cookie in &self.expired {
+            answer.headers_mut().append(SET_COOKIE, cookie.clone());
+        }
+    }
+
+    /// Gives an answer the visit's ids, in headers and cookies; `is_kept` tells whether the client
+    /// had brought the visitor's.
+    pub fn add_visit(&self, answer: &mut Answer, visit: &VisitReceipt, is_kept: bool) {
         let headers = answer.headers_mut();
-        let VisitReceipt { long, short, seq, now_ms } = *visit;
+        let VisitReceipt { long, short, seq, seen_ms, now_ms } = *visit;
+        let kept = HeaderValue::from_static(if is_kept { "kept" } else { "new" });
+        headers.insert(HeaderName::from_static(COOKIE_HEADER), kept);
         let mut id = |name: &'static str, id: uuid::Uuid| {
             let mut buffer = uuid::Uuid::encode_buffer();
             if let Ok(value) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)) {
@@ -168,8 +203,15 @@ impl AnswerSettings {
         };
         id(SHORT_HEADER, short);
         id(LONG_HEADER, long);
-        let short = self.short.with(ShortCookie { short, seen_ms: now_ms, seq });
-        let long = self.long.with(format_args!("{long}.{now_ms}"));
+        let short = ShortCookie { short, seen_ms, seq };
+        let short = self.short.with(signed_short(short, long, &self.keys));
+        let token = LongCookie::signed(long, now_ms, &self.keys);
+        if !self.keys.is_empty()
+            && let Ok(token) = HeaderValue::try_from(token.to_string())
+        {
+            headers.insert(HeaderName::from_static(TOKEN_HEADER), token);
+        }
+        let long = self.long.with(token);
         for cookie in [short, long].into_iter().flatten() {
             headers.append(SET_COOKIE, cookie);
         }
@@ -180,13 +222,10 @@ impl AnswerSettings {
         let Some(origin) = request.get(ORIGIN) else { return };
         let headers = answer.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("origin"));
-        let is_allowed = self.any_origin
-            || origin.to_str().is_ok_and(|origin| self.origins.iter().any(|one| one == origin));
-        if is_allowed {
+        if self.origins.has(origin) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            let exposed =
-                HeaderValue::from_static("ashiato-visit-short, ashiato-visit-long, retry-after");
+            let exposed = HeaderValue::from_static(EXPOSED);
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }
@@ -216,11 +255,12 @@ mod tests {
             long: Uuid::from_u64_pair(0, 1),
             short: Uuid::from_u64_pair(0, 2),
             seq: 3,
+            seen_ms: 4,
             now_ms: 4,
         };
         let cookies = |config: &CollectorConfig| -> Vec<String> {
             let mut answer = empty(StatusCode::NO_CONTENT);
-            AnswerSettings::new(config).add_visit(&mut answer, &visit);
+            AnswerSettings::new(config).add_visit(&mut answer, &visit, false);
             let values = answer.headers().get_all(SET_COOKIE).iter();
             values.map(|value| value.to_str().unwrap().to_owned()).collect()
         };
@@ -241,12 +281,26 @@ mod tests {
             same_site: SameSite::Strict,
             secure: false,
             http_only: false,
+            ..CookieSettings::default()
         };
         let short = &cookies(&config)[0];
         assert_eq!(
             short,
             "s=00000000-0000-0000-0000-000000000002.4.3; SameSite=Strict; Path=/v1; \
              Domain=shop.example; Max-Age=1800"
+        );
+        let mut answer = empty(StatusCode::NO_CONTENT);
+        AnswerSettings::new(&config).expire_cookies(&mut answer);
+        let expired: Vec<&str> =
+            answer.headers().get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
+        assert_eq!(
+            expired,
+            [
+                "s=; SameSite=Strict; Path=/v1; Domain=shop.example; Max-Age=0",
+                "l=; SameSite=Strict; Path=/v1; Domain=shop.example; Max-Age=0",
+                "s=; SameSite=Strict; Path=/v1; Max-Age=0",
+                "l=; SameSite=Strict; Path=/v1; Max-Age=0",
+            ]
         );
     }
 

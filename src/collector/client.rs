@@ -3,21 +3,28 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
-use hyper::header::{COOKIE, USER_AGENT};
+use hyper::header::{COOKIE, HeaderValue, USER_AGENT};
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::config::{CollectorConfig, Consent, CookieSettings};
+use super::config::{CollectorConfig, Consent};
+use super::cookies::{Brought, CookieReader, LongCookie};
 use super::envelope::Sender;
 use crate::visits::ShortCookie;
 
-/// The visitor's id, for clients that keep no cookies; answers have it too.
+/// The visitor's id, in answers; of requests it is that of clients that keep no cookies.
 pub(super) const LONG_HEADER: &str = "ashiato-visit-long";
+/// The visitor's id with what proves it, where cookies are signed; for the same clients.
+pub(super) const TOKEN_HEADER: &str = "ashiato-visit-token";
 /// The visit's id, in answers.
 pub(super) const SHORT_HEADER: &str = "ashiato-visit-short";
 /// Bytes of a user agent that are kept.
 const USER_AGENT_BYTES_MAX: usize = 1024;
+/// What says no, where anything else says yes.
+const NO: [&str; 5] = ["0", "?0", "false", "no", "off"];
+/// What says nothing in the headers that browsers set.
+const UNSET: [&str; 4] = ["", "null", "unspecified", "undefined"];
 
 /// Who sends a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,58 +39,90 @@ pub(super) struct Client {
     pub long: Option<LongCookie>,
     /// What the client says of its visit.
     pub short: Option<ShortCookie>,
+    /// Whether it brought any of our cookies, good ones or not.
+    pub brings_cookies: bool,
+    /// Whether the visitor's id came by a cookie: this client keeps what it is given.
+    pub keeps_cookies: bool,
 }
 
-/// What the long-lived cookie says: `<visitor>.<milliseconds since 1970>`.
+/// The way that an event comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LongCookie {
-    pub long: Uuid,
-    /// When it was renewed last; none if the client does not say.
-    pub renewed_ms: Option<i64>,
-}
-
-impl LongCookie {
-    fn parse(text: &str) -> Option<Self> {
-        let (long, renewed) = text.split_once('.').map_or((text, None), |(l, r)| (l, Some(r)));
-        let long = Uuid::try_parse(long).ok().filter(|long| !long.is_nil())?;
-        let renewed_ms = renewed.map(str::parse).transpose().ok()?;
-        Some(LongCookie { long, renewed_ms })
-    }
-
-    /// The id, unless its time is up.
-    pub fn in_force(self, ttl_ms: i64, now_ms: i64) -> Option<Uuid> {
-        let is_over = self.renewed_ms.is_some_and(|at| now_ms.saturating_sub(at) >= ttl_ms);
-        (!is_over).then_some(self.long)
-    }
+pub(super) enum Way {
+    /// By a script's request, or an app's.
+    Post,
+    /// By the pixel, for which any site's link or picture is enough.
+    Pixel,
 }
 
 /// Reads a request's head; `peer` is who is connected, `query` stands behind the path.
 pub(super) fn client_of(
     headers: &HeaderMap,
     query: Option<&str>,
+    way: Way,
     peer: SocketAddr,
     config: &CollectorConfig,
 ) -> Client {
-    let anonymous = is_anonymous(headers, query, &config.consent);
+    let told = query.map(told_by_query).unwrap_or_default();
+    let anonymous = told.anonymous || is_anonymous(headers, &config.consent);
     let ip = address_of(headers, peer.ip().to_canonical(), &config.trusted_proxies);
     let kept_ip = Some(ip).filter(|_| !anonymous || config.consent.keep_ip);
     let sender = Sender { ip: kept_ip, user_agent: user_agent(headers) };
-    let (mut long, mut short) = (None, None);
+    let Brought { long: by_cookie, short, any } = ids_of(headers, config);
+    let mut client = Client { ip: Some(ip), sender, anonymous, ..Client::default() };
+    client.brings_cookies = any;
     if !anonymous {
-        (long, short) = ids_of(headers, &config.cookies);
-        long = long.or_else(|| newcomer(query?));
+        // A link could make a visitor one of whom another knows the name.
+        let by_name = || told.newcomer.filter(|_| way == Way::Post);
+        client.keeps_cookies = by_cookie.is_some();
+        client.long = by_cookie.or_else(|| by_header(headers, config)).or_else(by_name);
+        client.short = short;
     }
-    Client { ip: Some(ip), sender, anonymous, long, short }
+    client
 }
 
-fn is_anonymous(headers: &HeaderMap, query: Option<&str>, consent: &Consent) -> bool {
-    let is_one = |name: &str| headers.get(name).is_some_and(|value| value == "1");
-    let header = headers.get(&consent.anonymous_header);
-    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair == "anonymous=1"));
-    consent.honor_dnt && is_one("dnt")
-        || consent.honor_gpc && is_one("sec-gpc")
-        || header.is_some_and(|value| value != "0")
-        || in_query
+/// What a query says of who sends it.
+#[derive(Debug, Default)]
+struct Told {
+    anonymous: bool,
+    newcomer: Option<LongCookie>,
+}
+
+fn told_by_query(query: &str) -> Told {
+    let mut told = Told::default();
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if is_anonymous_key(&key) {
+            told.anonymous |= is_yes(value.as_bytes(), &[]);
+        } else if key == "first" {
+            told.newcomer = told.newcomer.or_else(|| newcomer(&value));
+        }
+    }
+    told
+}
+
+/// Whether a query's key asks that no ids are taken.
+pub(super) fn is_anonymous_key(key: &str) -> bool {
+    key.eq_ignore_ascii_case("anonymous")
+}
+
+/// However it is spelled: who sends more than a no is taken to mean it.
+fn is_anonymous(headers: &HeaderMap, consent: &Consent) -> bool {
+    let says = |name: &str, unset: &[&str]| {
+        headers.get_all(name).iter().any(|value| is_yes(value.as_bytes(), unset))
+    };
+    consent.honor_dnt && says("dnt", &UNSET)
+        || consent.honor_gpc && says("sec-gpc", &UNSET)
+        || says(&consent.anonymous_header, &[])
+}
+
+/// Whether a value, or one of several with commas between them, says anything but no; what is in
+/// `unset` says nothing.
+fn is_yes(value: &[u8], unset: &[&str]) -> bool {
+    value.split(|byte| *byte == b',').any(|one| {
+        let one = one.trim_ascii();
+        let bare = one.strip_prefix(b"\"").and_then(|one| one.strip_suffix(b"\"")).unwrap_or(one);
+        let is = |word: &&str| bare.eq_ignore_ascii_case(word.as_bytes());
+        !NO.iter().any(is) && !unset.iter().any(is)
+    })
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
@@ -93,32 +132,33 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     serde_json::to_string(&text[..text.floor_char_boundary(USER_AGENT_BYTES_MAX)]).ok()
 }
 
-/// The ids that a client brings: by cookie, or the long one by a header.
-fn ids_of(
-    headers: &HeaderMap,
-    names: &CookieSettings,
-) -> (Option<LongCookie>, Option<ShortCookie>) {
-    let (mut long, mut short) = (None, None);
-    let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    for (name, value) in texts.flat_map(|text| text.split(';')).filter_map(|c| c.split_once('=')) {
-        let (name, value) = (name.trim(), value.trim());
-        if name == names.long_name {
-            long = LongCookie::parse(value);
-        } else if name == names.short_name {
-            short = ShortCookie::parse(value);
-        }
-    }
-    let header = || LongCookie::parse(headers.get(LONG_HEADER)?.to_str().ok()?);
-    (long.or_else(header), short)
+/// What a client's cookies say.
+fn ids_of(headers: &HeaderMap, config: &CollectorConfig) -> Brought {
+    reader_of(config).read(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes))
 }
 
-/// The visitor of `?first=<UUID>`, a name that a page makes up until the first answer has brought
-/// cookies: requests that went out before it are of one visitor then, and not of several.
+fn reader_of(config: &CollectorConfig) -> CookieReader<'_> {
+    let cookies = &config.cookies;
+    CookieReader {
+        short_name: &cookies.short_name,
+        long_name: &cookies.long_name,
+        keys: &cookies.keys,
+        accepts_unsigned: cookies.accept_unsigned,
+    }
+}
+
+/// The visitor of a client that keeps no cookies, but what answers' headers said.
+fn by_header(headers: &HeaderMap, config: &CollectorConfig) -> Option<LongCookie> {
+    let value = headers.get(TOKEN_HEADER).or_else(|| headers.get(LONG_HEADER))?;
+    reader_of(config).long_of(value.as_bytes())
+}
+
+/// The visitor of `?first=<UUID>`, a name that a page makes up until it has seen that cookies come
+/// back: requests without any are of one visitor then, and not of several.
 ///
 /// The id is made of that name, so that all collectors give the same without asking each other.
-fn newcomer(query: &str) -> Option<LongCookie> {
-    let name = query.split('&').find_map(|pair| pair.strip_prefix("first="))?;
-    let name = Uuid::try_parse(name).ok()?;
+fn newcomer(name: &str) -> Option<LongCookie> {
+    let name = Uuid::try_parse(name).ok().filter(|name| !name.is_nil() && !name.is_max())?;
     let digest = Sha256::new().chain_update(b"ashiato visitor").chain_update(name).finalize();
     let bytes = digest.first_chunk::<16>()?;
     let long = uuid::Builder::from_custom_bytes(*bytes).into_uuid();
@@ -165,7 +205,7 @@ mod tests {
     }
 
     fn client(pairs: &[(&'static str, &'static str)], config: &CollectorConfig) -> Client {
-        client_of(&headers(pairs), None, "192.0.2.9:1".parse().unwrap(), config)
+        client_of(&headers(pairs), None, Way::Post, "192.0.2.9:1".parse().unwrap(), config)
     }
 
     #[test]
@@ -204,7 +244,7 @@ mod tests {
         let mut odd = headers(&[("x-forwarded-for", "6.6.6.6")]);
         let value = hyper::header::HeaderValue::from_bytes(b"\xe9, 203.0.113.7").unwrap();
         odd.append("x-forwarded-for", value);
-        let found = client_of(&odd, None, "192.0.2.9:1".parse().unwrap(), &config).ip;
+        let found = client_of(&odd, None, Way::Post, "192.0.2.9:1".parse().unwrap(), &config).ip;
         assert_eq!(found.unwrap().to_string(), "192.0.2.9", "nothing before it is believed");
     }
 
@@ -230,6 +270,86 @@ mod tests {
     }
 
     #[test]
+    fn whoever_asks_not_to_be_tracked_is_not_however_it_is_spelled() {
+        let config = CollectorConfig::default();
+        let peer = "192.0.2.9:1".parse().unwrap();
+        let is_anonymous = |query: Option<&str>, pairs: &[(&'static str, &'static str)]| {
+            client_of(&headers(pairs), query, Way::Post, peer, &config).anonymous
+        };
+        for query in [
+            "anonymous=1",
+            "anonymous=true",
+            "anonymous=TRUE",
+            "anonymous=yes",
+            "anonymous=on",
+            "anonymous",
+            "anonymous=",
+            "Anonymous=1",
+            "a=b&anonymous=1",
+            "anonymous=0&anonymous=1",
+            "%61nonymous=%31",
+            "anonymous=%201",
+            "anonymous=%ff",
+        ] {
+            assert!(is_anonymous(Some(query), &[]), "{query}");
+        }
+        for query in ["", "anonymous=0", "anonymous=false", "anonymous=No", "anonymously=1"] {
+            assert!(!is_anonymous(Some(query), &[]), "{query}");
+        }
+        for pair in [
+            ("dnt", "1"),
+            ("dnt", "1, 1"),
+            ("dnt", "0,1"),
+            ("dnt", " 1 "),
+            ("dnt", "\"1\""),
+            ("dnt", "1xyz"),
+            ("dnt", "true"),
+            ("sec-gpc", "1"),
+            ("sec-gpc", "?1"),
+            ("sec-gpc", "1, 1"),
+            ("sec-gpc", "yes"),
+            ("ashiato-anonymous", ""),
+            ("ashiato-anonymous", "true"),
+            ("ashiato-anonymous", "0, 1"),
+        ] {
+            assert!(is_anonymous(None, &[pair]), "{pair:?}");
+        }
+        for pair in [
+            ("dnt", "0"),
+            ("dnt", ""),
+            ("dnt", "null"),
+            ("dnt", "unspecified"),
+            ("dnt", "0, 0"),
+            ("sec-gpc", "0"),
+            ("sec-gpc", "?0"),
+            ("ashiato-anonymous", "false"),
+        ] {
+            assert!(!is_anonymous(None, &[pair]), "{pair:?}");
+        }
+        assert!(is_anonymous(None, &[("dnt", "0"), ("dnt", "1")]), "of several any");
+    }
+
+    #[test]
+    fn where_cookies_are_signed_a_header_needs_the_proof_too() {
+        let mut config = CollectorConfig::default();
+        assert!(config.cookies.keys.push(b"0123456789abcdef"));
+        let id = Uuid::from_u64_pair(0, 1);
+        let token = LongCookie::signed(id, 5, &config.cookies.keys).to_string();
+        let of = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            pairs.iter().for_each(|(name, value)| {
+                headers.append(*name, value.parse().unwrap());
+            });
+            let peer = "192.0.2.9:1".parse().unwrap();
+            client_of(&headers, None, Way::Post, peer, &config).long.map(|cookie| cookie.long)
+        };
+        assert_eq!(of(&[(TOKEN_HEADER, &token)]), Some(id));
+        assert_eq!(of(&[(LONG_HEADER, &token)]), Some(id));
+        assert_eq!(of(&[(LONG_HEADER, &id.to_string())]), None);
+        assert_eq!(of(&[(TOKEN_HEADER, &token.replace(".5.", ".6."))]), None);
+    }
+
+    #[test]
     fn ids_come_by_cookie_or_by_header_and_what_is_none_is_ignored() {
         let config = CollectorConfig::default();
         let id = Uuid::from_u64_pair(0, 1);
@@ -251,7 +371,8 @@ mod tests {
         let config = CollectorConfig::default();
         let peer = "192.0.2.9:1".parse().unwrap();
         let of = |query: &str, pairs: &[(&'static str, &'static str)]| {
-            client_of(&headers(pairs), Some(query), peer, &config).long.map(|cookie| cookie.long)
+            let client = client_of(&headers(pairs), Some(query), Way::Post, peer, &config);
+            client.long.map(|cookie| cookie.long)
         };
         let name = "first=0199f000-0000-4000-8000-000000000001";
         let visitor = of(name, &[]).unwrap();
@@ -263,13 +384,8 @@ mod tests {
         assert_eq!(of(name, &[cookie]), Some(Uuid::from_u64_pair(0, 1)));
         assert_eq!(of(name, &[("dnt", "1")]), None);
         assert_eq!(of("first=me", &[]), None);
-    }
-
-    #[test]
-    fn a_visitor_is_forgotten_exactly_when_the_time_is_up() {
-        let cookie = LongCookie { long: Uuid::from_u64_pair(0, 1), renewed_ms: Some(1000) };
-        assert_eq!(cookie.in_force(500, 1499), Some(cookie.long));
-        assert_eq!(cookie.in_force(500, 1500), None);
-        assert_eq!(cookie.in_force(500, 0), Some(cookie.long));
+        assert_eq!(of("first=00000000-0000-0000-0000-000000000000", &[]), None);
+        let by_pixel = client_of(&headers(&[]), Some(name), Way::Pixel, peer, &config);
+        assert_eq!(by_pixel.long, None, "any site could choose who comes");
     }
 }

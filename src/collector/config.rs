@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use ipnet::IpNet;
 
+use super::cookies::CookieKeys;
 use crate::visits::{AttributionRules, Touching, VisitRules};
 
 /// What a collector does. The default is good for a trial on one machine.
@@ -22,7 +23,8 @@ pub struct CollectorConfig {
     pub landing: LandingConfig,
     /// What is refused.
     pub limits: Limits,
-    /// Pages of which sites may send events, as `https://shop.example`; `*` is any.
+    /// Pages of which sites may send events, as `https://shop.example`; `*` is any. Those of the
+    /// collector's own host may.
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -59,6 +61,9 @@ pub struct LandingConfig {
     pub recent_ids_min: usize,
 }
 
+/// Bytes of a line around the client's event, but for what is left out where there is no room.
+pub const ENVELOPE_BYTES_MAX: usize = 4096;
+
 /// What is refused, and how long anybody is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -68,6 +73,8 @@ pub struct Limits {
     pub events_max: usize,
     /// Bytes of an event.
     pub event_bytes_max: usize,
+    /// Bytes of a line that lands.
+    pub line_bytes_max: usize,
     /// Objects and arrays within each other, the event being the first.
     pub depth_max: usize,
     /// Bytes of a request's head.
@@ -82,21 +89,28 @@ pub struct Limits {
     pub client_rate_max: u32,
 }
 
+impl Limits {
+    /// Bytes of a line at least, so that each event that is taken has room.
+    pub fn line_bytes_least(&self) -> usize {
+        self.event_bytes_max + ENVELOPE_BYTES_MAX
+    }
+}
+
 /// Whose ids are not taken: no cookie, no ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// Those who send `DNT: 1`.
+    /// Those who send `DNT: 1`, or anything else but a no.
     pub honor_dnt: bool,
-    /// Those who send `Sec-GPC: 1`.
+    /// Those who send `Sec-GPC: 1`, or anything else but a no.
     pub honor_gpc: bool,
-    /// Those who send this header with anything but `0`; `?anonymous=1` says the same.
+    /// Those who send this header with anything but a no; `?anonymous=1` says the same.
     pub anonymous_header: String,
     /// Whether their addresses are kept.
     pub keep_ip: bool,
 }
 
 /// The cookies that hold the ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CookieSettings {
     /// Of the visit.
     pub short_name: String,
@@ -112,6 +126,10 @@ pub struct CookieSettings {
     pub secure: bool,
     /// Out of scripts' reach.
     pub http_only: bool,
+    /// What they are signed with; without a key, whoever knows an id can say that it is theirs.
+    pub keys: CookieKeys,
+    /// Whether those from before there was a key are good.
+    pub accept_unsigned: bool,
 }
 
 /// When other sites' pages send a cookie.
@@ -203,6 +221,7 @@ impl Default for Limits {
             body_bytes_max: 1 << 20,
             events_max: 1000,
             event_bytes_max: 60 << 10,
+            line_bytes_max: 64 << 10,
             depth_max: 32,
             header_bytes_max: 16 << 10,
             connections_max: 20_000,
@@ -234,6 +253,8 @@ impl Default for CookieSettings {
             same_site: SameSite::Lax,
             secure: true,
             http_only: true,
+            keys: CookieKeys::default(),
+            accept_unsigned: false,
         }
     }
 }

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use toml_span::{DeserError, Spanned};
+use toml_span::{DeserError, Span, Spanned};
 
 use super::config::{
-    CollectorConfig, Consent, CookieSettings, LandingConfig, Limits, SameSite, VisitStoreConfig,
+    CollectorConfig, Consent, CookieSettings, ENVELOPE_BYTES_MAX, LandingConfig, Limits, SameSite,
+    VisitStoreConfig,
 };
+use super::cookies::{CookieKeys, KEY_BYTES_MIN};
 use crate::config::ConfigFile;
 use crate::config::section::{Findings, Section};
-use crate::config::variables::substitute_variables;
+use crate::config::variables::{Lookup, substitute_variables};
 use crate::error::{Diagnostic, Error, Result};
 use crate::store::StoreLocation;
 use crate::visits::{AttributionRules, REDIS_PREFIX_DEFAULT, Touching, VisitRules};
@@ -44,7 +46,9 @@ pub fn parse_collector_config(
             let mut errors = Vec::new();
             substitute_variables(&mut value, lookup, &mut errors);
             found.diagnostics.extend(file.diagnostics(&DeserError { errors }));
-            Section::read(&mut value, &mut found, read_collector)
+            Section::read(&mut value, &mut found, |section, found| {
+                read_collector(section, found, lookup)
+            })
         });
     match config {
         Some(config) if found.diagnostics.is_empty() => Ok(config),
@@ -52,7 +56,11 @@ pub fn parse_collector_config(
     }
 }
 
-fn read_collector(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<CollectorConfig> {
+fn read_collector(
+    section: &mut Section<'_>,
+    found: &mut Findings<'_>,
+    lookup: Lookup<'_>,
+) -> Option<CollectorConfig> {
     let mut config = CollectorConfig::default();
     set(&mut config.listen, parsed(section, "listen", "an address such as 127.0.0.1:8080", found));
     if let Some(name) = section.text("name") {
@@ -72,7 +80,12 @@ fn read_collector(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
     set(&mut config.landing, section.section("landing", found, read_landing));
     set(&mut config.limits, section.section("limits", found, read_limits));
     set(&mut config.consent, section.section("consent", found, read_consent));
-    set(&mut config.cookies, section.section("cookies", found, read_cookies));
+    let cookies =
+        section.section("cookies", found, |section, found| read_cookies(section, found, lookup));
+    config.cookies = cookies.unwrap_or_else(|| {
+        let keys = read_keys([None, None], section.span, lookup, found);
+        CookieSettings { keys, ..CookieSettings::default() }
+    });
     if let Some((rules, renewing)) = section.section("visits", found, read_visits) {
         (config.visits, config.renewing_events) = (rules, renewing);
     }
@@ -121,6 +134,15 @@ fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Li
         }
         limits.depth_max = depth.value;
     }
+    limits.line_bytes_max = limits.line_bytes_max.max(limits.line_bytes_least());
+    set(&mut limits.line_bytes_max, size(section, "line_bytes_max", found));
+    if limits.line_bytes_max < limits.line_bytes_least() {
+        let least = limits.line_bytes_least();
+        let message = format!(
+            "`line_bytes_max`: expected at least {least} bytes, an event's and {ENVELOPE_BYTES_MAX} more"
+        );
+        found.at(section.span, message);
+    }
     set(&mut limits.header_bytes_max, size(section, "header_bytes_max", found));
     if limits.header_bytes_max < HEADER_BYTES_LEAST {
         found.at(section.span, "`header_bytes_max`: expected at least 8KiB");
@@ -148,7 +170,11 @@ fn read_consent(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<C
     })
 }
 
-fn read_cookies(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<CookieSettings> {
+fn read_cookies(
+    section: &mut Section<'_>,
+    found: &mut Findings<'_>,
+    lookup: Lookup<'_>,
+) -> Option<CookieSettings> {
     let mut cookies = CookieSettings::default();
     let mut name = |key, slot: &mut String| {
         let Some(text) = section.text(key) else { return };
@@ -178,7 +204,42 @@ fn read_cookies(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<C
     if cookies.same_site == SameSite::None && !cookies.secure {
         found.at(section.span, "`same_site = \"none\"` needs `secure = true`: browsers refuse it");
     }
+    let names = [section.text("key_variable"), section.text("previous_key_variable")];
+    cookies.keys = read_keys(names, section.span, lookup, found);
+    cookies.accept_unsigned = section.truth("accept_unsigned", cookies.accept_unsigned, found);
     Some(cookies)
+}
+
+/// The environment's variables that hold the key of cookies and the one before it, if the
+/// configuration names no others.
+const KEY_VARIABLES: [&str; 2] = ["ASHIATO_COOKIE_KEY", "ASHIATO_COOKIE_KEY_PREVIOUS"];
+
+/// The keys of cookies. They are not in the file, which others may read.
+fn read_keys(
+    names: [Option<Spanned<String>>; 2],
+    span: Span,
+    lookup: Lookup<'_>,
+    found: &mut Findings<'_>,
+) -> CookieKeys {
+    let mut keys = CookieKeys::default();
+    for (place, (name, usual)) in names.into_iter().zip(KEY_VARIABLES).enumerate() {
+        let span = name.as_ref().map_or(span, |name| name.span);
+        let is_named = name.is_some();
+        let name = name.map_or_else(|| usual.to_owned(), |name| name.value);
+        let Some(secret) = lookup(&name).filter(|secret| !secret.is_empty()) else {
+            if is_named {
+                found.at(span, format!("the environment has no variable `{name}`"));
+            }
+            continue;
+        };
+        if place > 0 && keys.is_empty() {
+            found.at(span, format!("there is a key in `{name}` from before, and no key now"));
+        } else if !keys.push(secret.as_bytes()) {
+            let expected = format!("expected at least {KEY_BYTES_MIN} bytes, 32 random ones best");
+            found.at(span, format!("the key in `{name}`: {expected}"));
+        }
+    }
+    keys
 }
 
 fn read_visits(
@@ -259,9 +320,10 @@ fn origins(section: &mut Section<'_>, found: &mut Findings<'_>) -> Vec<String> {
     for text in &texts {
         let is_origin = url::Url::parse(&text.value)
             .is_ok_and(|url| url.origin().ascii_serialization() == text.value);
-        if !is_origin && text.value != "*" {
+        // A pattern would be an origin that no page has.
+        if (!is_origin || text.value.contains('*')) && text.value != "*" {
             let message = "`allowed_origins`: expected a scheme and a host such as \
-                           `https://shop.example`, without a `/` at its end";
+                           `https://shop.example`, without a `/` at its end, or `*` for any";
             found.diagnostics.push(of_text(found.file, text, message));
         }
     }

@@ -2,7 +2,11 @@ use super::*;
 
 fn parse(text: &str) -> Result<CollectorConfig> {
     let file = ConfigFile { path: "collector.toml".into(), text: text.to_owned() };
-    parse_collector_config(&file, &|name| (name == "PORT").then(|| "9999".to_owned()))
+    parse_collector_config(&file, &|name| match name {
+        "PORT" => Some("9999".to_owned()),
+        "SHOP_COOKIE_KEY" => Some("0123456789abcdef".to_owned()),
+        _ => None,
+    })
 }
 
 #[test]
@@ -52,6 +56,8 @@ fn everything_can_be_said() {
         same_site = "none"
         secure = true
         http_only = false
+        key_variable = "SHOP_COOKIE_KEY"
+        accept_unsigned = true
         [visits]
         short_ttl = "20min"
         long_ttl = "100days"
@@ -79,6 +85,7 @@ fn everything_can_be_said() {
     assert_eq!(config.limits.depth_max, 8);
     assert_eq!(config.consent.anonymous_header, "x-anonymous");
     assert_eq!(config.cookies.same_site, SameSite::None);
+    assert!(!config.cookies.keys.is_empty() && config.cookies.accept_unsigned);
     assert_eq!(config.visits.short_ttl_ms, 20 * 60_000);
     assert_eq!(config.visits.attribution.touching, Touching::First);
     let redis = VisitStoreConfig::Redis {
@@ -130,4 +137,37 @@ fn the_readme_shows_the_defaults_as_they_are() {
     assert!(defaults.len() > 30, "{defaults:?}");
     let parsed = parse(&defaults.join("\n")).unwrap();
     assert_eq!(format!("{parsed:?}"), format!("{:?}", CollectorConfig::default()));
+}
+
+#[test]
+fn keys_of_cookies_come_from_the_environment_and_are_long_enough() {
+    let parse = |text: &str, variables: &[(&str, &str)]| {
+        let file = ConfigFile { path: "collector.toml".into(), text: text.to_owned() };
+        let lookup = |name: &str| {
+            variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned())
+        };
+        parse_collector_config(&file, &lookup)
+            .map(|config| format!("{:?}", config.cookies.keys))
+            .map_err(|error| error.to_string())
+    };
+    const KEY: &str = "0123456789abcdef";
+    let (now, before) = (("ASHIATO_COOKIE_KEY", KEY), ("ASHIATO_COOKIE_KEY_PREVIOUS", KEY));
+    assert_eq!(parse("", &[]).unwrap(), "CookieKeys(0)");
+    assert_eq!(parse("", &[now]).unwrap(), "CookieKeys(1)");
+    assert_eq!(parse("[cookies]\nsecure = false", &[now, before]).unwrap(), "CookieKeys(2)");
+    assert_eq!(parse("", &[("ASHIATO_COOKIE_KEY", "")]).unwrap(), "CookieKeys(0)");
+    for (text, variables, expected) in [
+        ("", &[("ASHIATO_COOKIE_KEY", "short")][..], "expected at least 16 bytes"),
+        ("[cookies]\nkey_variable = \"K\"", &[], "the environment has no variable `K`"),
+        ("", &[before], "from before, and no key now"),
+    ] {
+        let error = parse(text, variables).unwrap_err();
+        assert!(error.contains(expected) && !error.contains(KEY), "{error}");
+    }
+}
+
+#[test]
+fn an_origin_with_a_pattern_is_refused_as_no_page_has_it() {
+    let error = parse("allowed_origins = [\"https://*.shop.example\"]").unwrap_err().to_string();
+    assert!(error.contains("or `*` for any, found `https://*.shop.example`"), "{error}");
 }

@@ -7,7 +7,16 @@
 //!  "item_via":[{"sku":"7","via":{"channel":"ad"}}],"body":{"event":"cart_add",…}}
 //! ```
 //!
-//! What is not known is left out. The line begins with the event's id, by which the spool knows it.
+//! What is not known is left out. `item_via` has an element for each of the event's items, in their
+//! order, and an item without a name has none there either. Where that makes many bytes, an element
+//! has no `sku`, and instead of a `via` that an earlier one has, that one's number, from 1:
+//!
+//! ```json
+//! "item_via":[{"via":{"channel":"ad"}},{"same_as":1},{},{"same_as":1}]
+//! ```
+//!
+//! A line is never longer than is configured, so that whoever reads it can count on that: of very
+//! many different `via`s those that have no room are left out, and counted.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -22,13 +31,16 @@ use crate::visits::{ItemVia, VisitOutcome};
 pub(super) struct Letterhead {
     /// `"received_at":"…","collector":"…"`.
     text: String,
+    /// Bytes of a line.
+    line_bytes_max: usize,
 }
 
 impl Letterhead {
-    pub fn new(collector: &str, received_ms: i64) -> Self {
+    pub fn new(collector: &str, received_ms: i64, line_bytes_max: usize) -> Self {
         let received = DateTime::from_timestamp_millis(received_ms).unwrap_or_default();
         let received = received.to_rfc3339_opts(SecondsFormat::Millis, true);
-        Letterhead { text: format!("\"received_at\":\"{received}\",\"collector\":\"{collector}\"") }
+        let text = format!("\"received_at\":\"{received}\",\"collector\":\"{collector}\"");
+        Letterhead { text, line_bytes_max }
     }
 }
 
@@ -44,6 +56,8 @@ pub(super) struct Sender {
 #[derive(Debug)]
 pub(super) struct Letter<'a> {
     pub id: Uuid,
+    /// The client's own id as JSON, if it is another text or a number.
+    pub id_text: Option<&'a str>,
     pub sender: &'a Sender,
     /// None for those whose ids are not taken.
     pub visit: Option<&'a VisitOutcome>,
@@ -52,11 +66,23 @@ pub(super) struct Letter<'a> {
     pub body: &'a str,
 }
 
-/// Appends the line of an event.
-pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec<u8>) {
+/// Bytes of all items' ways that are written in full.
+pub(super) const WAYS_BYTES_FULL: usize = 4096;
+/// What ends a line, around the event.
+const TAIL_BYTES: usize = "],\"body\":}".len();
+
+/// Appends the line of an event; gives how many items' `via` it has no room for.
+pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec<u8>) -> usize {
+    let start = lines.len();
     let put = |lines: &mut Vec<u8>, text: &str| lines.extend_from_slice(text.as_bytes());
     put(lines, "{\"event_id\":\"");
-    put_id(letter.id, lines);
+    match letter.id_text {
+        Some(text) => {
+            let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            put(lines, inner.unwrap_or(text));
+        }
+        None => put_id(letter.id, lines),
+    }
     put(lines, "\",");
     put(lines, &head.text);
     if let Some(user_agent) = &letter.sender.user_agent {
@@ -81,12 +107,15 @@ pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec
         put(lines, via);
     }
     let items = letter.visit.map_or(&[][..], |visit| &visit.attribution.items);
+    let mut left_out = 0;
     if !items.is_empty() {
-        write_items(items, lines);
+        let used = lines.len() - start + letter.body.len() + TAIL_BYTES;
+        left_out = write_items(items, head.line_bytes_max.saturating_sub(used), lines);
     }
     put(lines, ",\"body\":");
     put(lines, letter.body);
     put(lines, "}\n");
+    left_out
 }
 
 fn put_id(id: Uuid, lines: &mut Vec<u8>) {
@@ -94,19 +123,70 @@ fn put_id(id: Uuid, lines: &mut Vec<u8>) {
     lines.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
 }
 
-fn write_items(items: &[ItemVia], lines: &mut Vec<u8>) {
+/// Appends what led each item to the cart, in at most `room` bytes, if all that is left out makes
+/// it so; gives how many `via`s are.
+fn write_items(items: &[ItemVia], room: usize, lines: &mut Vec<u8>) -> usize {
+    let start = lines.len();
     lines.extend_from_slice(b",\"item_via\":[");
+    let begun = lines.len();
+    if write_items_in_full(items, start + room.min(WAYS_BYTES_FULL), lines) {
+        return 0;
+    }
+    lines.truncate(begun);
+    write_items_by_number(items, start + room, lines)
+}
+
+/// Whether all items have room before `end`.
+fn write_items_in_full(items: &[ItemVia], end: usize, lines: &mut Vec<u8>) -> bool {
     for (place, item) in items.iter().enumerate() {
-        lines.extend_from_slice(if place == 0 { b"{\"sku\":" } else { b",{\"sku\":" });
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut *lines, &item.sku);
+        lines.extend_from_slice(if place == 0 { b"{" } else { b",{" });
+        if !item.sku.is_empty() {
+            lines.extend_from_slice(b"\"sku\":");
+            // Writing to memory does not fail.
+            let _ = serde_json::to_writer(&mut *lines, &item.sku);
+        }
         if let Some(via) = &item.via {
-            lines.extend_from_slice(b",\"via\":");
+            lines.extend_from_slice(if item.sku.is_empty() { b"\"via\":" } else { b",\"via\":" });
             lines.extend_from_slice(via.as_bytes());
         }
         lines.push(b'}');
+        if lines.len() > end {
+            return false;
+        }
     }
     lines.push(b']');
+    lines.len() <= end
+}
+
+/// Writes each `via` once.
+fn write_items_by_number(items: &[ItemVia], end: usize, lines: &mut Vec<u8>) -> usize {
+    let mut written: Vec<(&str, usize)> = Vec::new();
+    let mut left_out = 0;
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            lines.push(b',');
+        }
+        let rest = (items.len() - place - 1) * ",{}".len() + "]".len();
+        let begun = lines.len();
+        if let Some(via) = item.via.as_deref() {
+            match written.iter().find(|(one, _)| *one == via) {
+                // Writing to memory does not fail.
+                Some((_, number)) => drop(write!(lines, "{{\"same_as\":{number}}}")),
+                None => drop(write!(lines, "{{\"via\":{via}}}")),
+            }
+            if lines.len() + rest > end {
+                lines.truncate(begun);
+                left_out += 1;
+            } else if lines[begun..].starts_with(b"{\"via\"") {
+                written.push((via, place + 1));
+            }
+        }
+        if lines.len() == begun {
+            lines.extend_from_slice(b"{}");
+        }
+    }
+    lines.push(b']');
+    left_out
 }
 
 #[cfg(test)]
@@ -120,6 +200,7 @@ mod tests {
             long: Uuid::from_u64_pair(0, 1),
             short: Uuid::from_u64_pair(0, 2),
             seq: 3,
+            seen_ms: 4,
             attribution: Attribution {
                 via: Some(r#"{"channel":"ad"}"#.into()),
                 items: vec![ItemVia { sku: "7\"".into(), via: None }],
@@ -130,9 +211,10 @@ mod tests {
             user_agent: Some(r#""a\"b""#.into()),
         };
         let (id, body) = (Uuid::from_u64_pair(0, 9), r#"{"price":1.50,"名":"足"}"#);
-        let letter = Letter { id, sender: &sender, visit: Some(&visit), via: None, body };
+        let letter =
+            Letter { id, id_text: None, sender: &sender, visit: Some(&visit), via: None, body };
         let mut lines = Vec::new();
-        write_line(&Letterhead::new("web-1", 1_795_233_900_123), &letter, &mut lines);
+        write_line(&Letterhead::new("web-1", 1_795_233_900_123, 65_536), &letter, &mut lines);
         let expected = concat!(
             r#"{"event_id":"00000000-0000-0000-0000-000000000009","#,
             r#""received_at":"2026-11-21T04:05:00.123Z","collector":"web-1","#,
@@ -149,11 +231,96 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let (id, sender) = (Uuid::from_u64_pair(0, 9), Sender::default());
-        let letter = Letter { id, sender: &sender, visit: None, via: None, body: "{}" };
+        let (id_text, body) = (Some("\"evt_1\""), "{}");
+        let letter = Letter { id, id_text, sender: &sender, visit: None, via: None, body };
         let mut lines = Vec::new();
-        write_line(&Letterhead::new("c", 0), &letter, &mut lines);
+        write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
         let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
         let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["body", "collector", "event_id", "received_at"]);
+        assert_eq!(line["event_id"], "evt_1");
+    }
+
+    fn items(count: usize, via: impl Fn(usize) -> Option<String>) -> Vec<ItemVia> {
+        (0..count).map(|at| ItemVia { sku: format!("sku-{at}"), via: via(at) }).collect()
+    }
+
+    /// What is written for items, and how many are left out.
+    fn written(items: &[ItemVia], room: usize) -> (serde_json::Value, usize) {
+        let mut lines = b"{\"a\":1".to_vec();
+        let before = lines.len();
+        let left_out = write_items(items, room, &mut lines);
+        assert!(lines.len() - before <= room, "{} of {room}", lines.len() - before);
+        lines.push(b'}');
+        let value: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+        (value["item_via"].clone(), left_out)
+    }
+
+    #[test]
+    fn each_item_keeps_its_place_and_one_without_a_name_has_none() {
+        let mut items = items(3, |at| Some(format!("{{\"n\":{at}}}")));
+        items[0].sku.clear();
+        items[1].via = None;
+        let expected = serde_json::json!([
+            {"via": {"n": 0}}, {"sku": "sku-1"}, {"sku": "sku-2", "via": {"n": 2}}
+        ]);
+        assert_eq!(written(&items, 60_000), (expected, 0));
+    }
+
+    #[test]
+    fn many_bytes_of_the_same_via_are_written_once() {
+        let (ad, mail) = ("{\"n\":\"ad\"}", format!("{{\"n\":\"{}\"}}", "m".repeat(240)));
+        let items = items(200, |at| match at % 3 {
+            0 => Some(ad.to_owned()),
+            1 => Some(mail.clone()),
+            _ => None,
+        });
+        let (value, left_out) = written(&items, 60_000);
+        assert_eq!(left_out, 0);
+        let value = value.as_array().unwrap();
+        assert_eq!(value.len(), 200);
+        assert_eq!(value[0], serde_json::json!({"via": {"n": "ad"}}));
+        assert_eq!(value[1]["via"]["n"].as_str().unwrap().len(), 240);
+        for (at, found) in value.iter().enumerate().skip(3) {
+            let expected = [serde_json::json!({"same_as": 1}), serde_json::json!({"same_as": 2})];
+            assert_eq!(found, expected.get(at % 3).unwrap_or(&serde_json::json!({})), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_is_left_out_and_counted() {
+        let items = items(200, |at| Some(format!("{{\"n\":\"{}{at}\"}}", "m".repeat(240))));
+        let (value, left_out) = written(&items, 20_000);
+        let value = value.as_array().unwrap();
+        assert_eq!(value.len(), 200);
+        assert!(value[0]["via"].is_object() && left_out > 100 && left_out < 150, "{left_out}");
+        assert_eq!(value.iter().filter(|one| one["via"].is_object()).count(), 200 - left_out);
+        let least = ",\"item_via\":[{}".len() + 199 * ",{}".len() + "]".len();
+        assert_eq!(written(&items, least).1, 200);
+    }
+
+    #[test]
+    fn an_envelope_has_room_for_the_longest_of_all_that_stands_around_an_event() {
+        let (id, via) = (Uuid::max(), format!("{{\"channel\":\"{}\"}}", "v".repeat(254)));
+        let items = items(crate::collector::events::ITEMS_MAX, |_| Some(via.clone()));
+        let attribution = Attribution { via: Some(via), items };
+        let (short, long, seq) = (id, id, u64::MAX);
+        let visit = VisitOutcome { short, long, seq, seen_ms: 0, attribution };
+        let ip = Some("2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap());
+        let agent = serde_json::to_string(&"\"".repeat(1024)).ok();
+        let sender = Sender { ip, user_agent: agent };
+        let id_text = format!("\"{}\"", "i".repeat(crate::collector::members::ID_JSON_BYTES_MAX));
+        let body = format!("{{\"a\":\"{}\"}}", "b".repeat(1000));
+        let head = Letterhead::new(
+            &"c".repeat(64),
+            1_795_233_900_123,
+            body.len() + crate::collector::config::ENVELOPE_BYTES_MAX,
+        );
+        let (id_text, visit) = (Some(id_text.as_str()), Some(&visit));
+        let letter = Letter { id, id_text, sender: &sender, visit, via: None, body: &body };
+        let mut lines = Vec::new();
+        write_line(&head, &letter, &mut lines);
+        assert!(lines.len() <= head.line_bytes_max + 1, "{}", lines.len());
+        serde_json::from_slice::<serde_json::Value>(&lines).unwrap();
     }
 }

@@ -13,19 +13,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use uuid::Uuid;
-
 use super::config::Limits;
+use super::members::{EventName, ItemName, name_of_item, plain_text, quantity_of, via_of};
 use crate::decode::{Cpu, SKIM_PADDING, Span, skim};
 use crate::json::{JsonFault, JsonFaultKind, read_json};
-use crate::visits::{EventFacts, EventKind, ItemFacts, Via};
+use crate::visits::{EventFacts, EventKind, ItemFacts};
 
-/// Bytes of a `via` beyond which it is none.
-const VIA_BYTES_MAX: usize = 256;
-/// Bytes of a name of an item beyond which it is none.
-const SKU_BYTES_MAX: usize = 128;
 /// Items of an event that are looked at.
-const ITEMS_MAX: usize = 200;
+pub(super) const ITEMS_MAX: usize = 200;
 
 /// A byte order mark, which is no part of the text (RFC 8259, 8.1).
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -146,6 +141,9 @@ pub enum EventText {
 pub struct Event {
     /// Its text: an object on one line.
     pub text: EventText,
+    /// Where in the body, or in its own text, its id stands as JSON; none if it has none, or one
+    /// that is written as [`EventFacts::id`] is.
+    pub id_text: Option<Range<usize>>,
     /// What the rules of visits need to know.
     pub facts: EventFacts,
 }
@@ -280,8 +278,8 @@ impl EventReader<'_> {
             // A carriage return ends a line for some who read it.
             && memchr::memchr(b'\r', &bytes[range.start..end]).is_none()
         {
-            let facts = self.look_into(body.padded(), spans);
-            return Ok(Event { text: EventText::InBody(range.start..end), facts });
+            let (facts, id_text) = self.look_into(body.padded(), spans);
+            return Ok(Event { text: EventText::InBody(range.start..end), id_text, facts });
         }
         self.odd_event(&body.text()[range])
     }
@@ -300,20 +298,21 @@ impl EventReader<'_> {
         let mut spans = Vec::new();
         let skimmed = skim(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
         debug_assert!(skimmed.is_some(), "the two readers disagree about {text}");
-        let facts = self.look_into(&padded, &mut spans);
-        Ok(Event { text: EventText::Own(text), facts })
+        let (facts, id_text) = self.look_into(&padded, &mut spans);
+        Ok(Event { text: EventText::Own(text), id_text, facts })
     }
 
-    /// What the collector needs of an event's members; of equal keys the last counts.
-    fn look_into(&self, bytes: &[u8], spans: &mut Vec<Span>) -> EventFacts {
-        let (mut id, mut name, mut via, mut cart) = (None, "", None, None);
+    /// What the collector needs of an event's members, and where its id stands if that has to be
+    /// known; of equal keys the last counts.
+    fn look_into(&self, bytes: &[u8], spans: &mut Vec<Span>) -> (EventFacts, Option<Range<usize>>) {
+        let (mut id, mut id_text, mut name, mut via, mut cart) = (None, None, "", None, None);
         for Span { key, value } in spans.iter() {
             let value_bytes = &bytes[value.clone()];
             match &bytes[key.clone()] {
                 b"\"event_id\"" => {
-                    id = plain_text(value_bytes).and_then(|t| Uuid::try_parse(t).ok());
-                    // What a client has that forgot to make one is nobody's own.
-                    id = id.filter(|id: &Uuid| !id.is_nil() && !id.is_max());
+                    let named = EventName::of(value_bytes);
+                    id_text = named.filter(|name| name.is_written).map(|_| value.clone());
+                    id = named.map(|name| name.id);
                 }
                 b"\"event\"" => name = plain_text(value_bytes).unwrap_or_default(),
                 b"\"via\"" => via = via_of(value_bytes),
@@ -332,10 +331,11 @@ impl EventReader<'_> {
             kind = EventKind::Other;
         }
         let items = items.unwrap_or_default();
-        EventFacts { id, kind, renews, via, items }
+        (EventFacts { id, kind, renews, is_passive: false, via, items }, id_text)
     }
 
-    /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`; none if there is no list.
+    /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`; none if there is no list. Each
+    /// element has its place, whatever it is.
     fn items(&self, bytes: &[u8], cart: usize, spans: &mut Vec<Span>) -> Option<Vec<ItemFacts>> {
         let depth_max = self.limits.depth_max;
         let member = |spans: &[Span], name: &[u8]| {
@@ -357,14 +357,17 @@ impl EventReader<'_> {
         let elements: Vec<usize> =
             spans.iter().take(ITEMS_MAX).map(|span| span.value.start).collect();
         let mut items = Vec::with_capacity(elements.len());
-        for element in elements.into_iter().filter(|at| bytes[*at] == b'{') {
-            if skim(self.cpu, bytes, element, depth_max, spans).is_none() {
+        for element in elements {
+            if bytes[element] != b'{' || skim(self.cpu, bytes, element, depth_max, spans).is_none()
+            {
+                // It is no item, and puts none into the cart.
+                items.push(ItemFacts { sku: ItemName::new(), quantity: Some(0) });
                 continue;
             }
-            let sku = member(spans, b"\"sku\"").and_then(|sku| text_of(&bytes[sku]));
-            let quantity = member(spans, b"\"quantity\"");
-            let quantity = quantity.and_then(|quantity| quantity_of(&bytes[quantity]));
-            items.extend(sku.map(|sku| ItemFacts { sku, quantity }));
+            let value = |name: &[u8]| member(spans, name).map(|value| &bytes[value]);
+            let sku = name_of_item(value(b"\"sku\""), value(b"\"id\""));
+            let quantity = value(b"\"quantity\"").and_then(quantity_of);
+            items.push(ItemFacts { sku, quantity });
         }
         Some(items)
     }
@@ -415,40 +418,6 @@ fn behind_blanks(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
-}
-
-/// A string's text, if it has no escapes.
-fn plain_text(value: &[u8]) -> Option<&str> {
-    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'))
-}
-
-/// A string's text, or a number's.
-fn text_of(value: &[u8]) -> Option<String> {
-    let text = match value.first()? {
-        b'"' => plain_text(value).map(str::to_owned).or_else(|| serde_json::from_slice(value).ok()),
-        b'0'..=b'9' | b'-' => std::str::from_utf8(value).ok().map(str::to_owned),
-        _ => None,
-    };
-    text.filter(|text| !text.is_empty() && text.len() <= SKU_BYTES_MAX)
-}
-
-/// A number, or a text that is one: `2`, `2.0`, `"2"`; less than none is none at all.
-fn quantity_of(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?.trim_matches('"');
-    let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
-    // A float that is too large or below 0 becomes the nearest number that there is.
-    text.parse().ok().or_else(|| number().map(|number| number.ceil() as u64))
-}
-
-/// `"ad"` as `{"channel":"ad"}`, an object as it is; others, and long ones, are none.
-fn via_of(value: &[u8]) -> Option<Via> {
-    let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= VIA_BYTES_MAX)?;
-    match value.first()? {
-        b'"' if text.len() > 2 => Some(format!("{{\"channel\":{text}}}")),
-        b'{' if text.len() > 2 => Some(text.to_owned()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 use crate::json::{Json, JsonKind};
@@ -104,7 +105,8 @@ fn a_few_members_are_looked_at_wherever_they_stand() {
     let reader = EventReader { limits: &limits, renewing: &renewing, cpu: Cpu::best() };
     let text = concat!(
         r#"{"x":{"event":"no"},"cart":{"n":1,"items":[{"sku":"7"},{"sku":8,"quantity":2},"#,
-        r#"{"sku":""},{"sku":"a\"b","quantity":"x"},9]},"event_id":"x","via":{"channel":"ad"},"#,
+        r#"{"sku":""},{"sku":"a\"b","quantity":"x"},9,{"id":"i","sku":null}]},"#,
+        r#""event_id":"x","via":{"channel":"ad"},"#,
         r#""event":"cart_add","event_id":"0199f000-0000-7000-8000-000000000001"}"#,
     );
     let body = Body::new(text.as_bytes()).unwrap();
@@ -116,10 +118,19 @@ fn a_few_members_are_looked_at_wherever_they_stand() {
             id: Uuid::try_parse("0199f000-0000-7000-8000-000000000001").ok(),
             kind: EventKind::CartAdd,
             renews: false,
+            is_passive: false,
             via: Some(r#"{"channel":"ad"}"#.into()),
-            items: vec![item("7", None), item("8", Some(2)), item("a\"b", None)],
+            items: vec![
+                item("7", None),
+                item("8", Some(2)),
+                item("", None),
+                item("a\"b", None),
+                item("", Some(0)),
+                item("i", None),
+            ],
         }
     );
+    assert_eq!(event.id_text, None, "it is written as it is known");
 }
 
 #[test]
@@ -129,8 +140,8 @@ fn a_via_is_a_text_or_an_object_and_short() {
         read(&text).unwrap().remove(0).unwrap().facts.via
     };
     assert_eq!(via("\"ad\"").as_deref(), Some(r#"{"channel":"ad"}"#));
-    assert_eq!(via(r#"{"a": 1}"#).as_deref(), Some(r#"{"a": 1}"#));
-    for none in ["null", "1", "\"\"", "{}", "[\"ad\"]"] {
+    assert_eq!(via(r#"{"b": 1.50, "a": 1}"#).as_deref(), Some(r#"{"a":1,"b":1.50}"#));
+    for none in ["null", "1", "\"\"", "{}", "{ }", "[\"ad\"]"] {
         assert_eq!(via(none), None, "{none}");
     }
 }
@@ -239,4 +250,27 @@ fn ids_that_are_everybodys_are_nobodys() {
     assert_eq!(id("00000000-0000-0000-0000-000000000000"), None);
     assert_eq!(id("ffffffff-ffff-ffff-ffff-ffffffffffff"), None);
     assert!(id("00000000-0000-0000-0000-000000000001").is_some());
+}
+
+#[test]
+fn an_id_that_is_no_uuid_is_found_where_it_stands() {
+    for (text, expected) in [
+        (r#"{"event_id":"evt_1"}"#, Some("\"evt_1\"")),
+        ("{\n\"event_id\":\n\"ajs-next-1\"}", Some("\"ajs-next-1\"")),
+        (r#"{"event_id": 17 }"#, Some("17")),
+        (r#"{"event_id":"x","event_id":null}"#, None),
+        (r#"{"event_id":"x","event_id":"0199f000-0000-7000-8000-000000000001"}"#, None),
+        (r#"{"event_id":{"a":1}}"#, None),
+        ("{}", None),
+    ] {
+        let body = Body::new(text.as_bytes()).unwrap();
+        let event = read(text).unwrap().remove(0).unwrap();
+        let own = match &event.text {
+            EventText::InBody(_) => body.text(),
+            EventText::Own(text) => text,
+        };
+        let found = event.id_text.clone().map(|range| &own[range]);
+        assert_eq!(found, expected, "{text}");
+        assert_eq!(event.facts.id.is_some(), expected.is_some() || text.contains("0199f000"));
+    }
 }

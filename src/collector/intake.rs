@@ -10,20 +10,24 @@
 //! can answer. An answer is given only when both the visits and the lines are durable; if one of
 //! them is not, the batch is refused, to come again.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::client::Client;
-use super::envelope::{Letter, Letterhead, write_line};
+use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
 use super::events::{Body, Event, EventText};
 use super::metrics::Metrics;
 use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
 use crate::error::{Error, Result};
-use crate::spool::{Append, Entry, Spool};
+use crate::spool::{Append, Entry, Spool, begin_line};
 use crate::store::WallClock;
 use crate::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
 
@@ -56,36 +60,89 @@ pub(super) struct Delivery {
     /// Those of its events that are taken: what is known of each, and where its text is.
     pub facts: Vec<EventFacts>,
     pub texts: Vec<EventText>,
+    /// Their own ids' places, where these are to be written as they are.
+    pub id_texts: Vec<Option<Range<usize>>>,
+    /// What tells them from all others; none for one without an id of its own.
+    pub keys: Vec<Option<Uuid>>,
 }
 
 impl Delivery {
     /// A delivery with room for some events, and none so far.
     pub fn new(client: Client, body: Body, events: usize) -> Self {
         let (facts, texts) = (Vec::with_capacity(events), Vec::with_capacity(events));
-        Delivery { client, body, facts, texts }
+        let (id_texts, keys) = (Vec::with_capacity(events), Vec::with_capacity(events));
+        Delivery { client, body, facts, texts, id_texts, keys }
     }
 
     /// Adds an event of the body.
-    pub fn push(&mut self, Event { text, facts }: Event) {
+    pub fn push(&mut self, Event { text, id_text, facts }: Event) {
+        let own = text_of(&text, &self.body);
+        self.keys.push(facts.id.map(|id| key_of(&self.client, id, own)));
         self.facts.push(facts);
         self.texts.push(text);
+        self.id_texts.push(id_text);
     }
 
     /// About as many bytes as its lines will have, which may be far more than it brought.
     fn lines_bytes(&self) -> usize {
         let agent = self.client.sender.user_agent.as_ref().map_or(0, String::len);
-        let items: usize = self.facts.iter().map(|facts| facts.items.len()).sum();
-        self.body.text().len() + self.facts.len() * (LETTER_BYTES + agent) + items * ITEM_BYTES
+        let ways = |facts: &EventFacts| (facts.items.len() * ITEM_BYTES).min(WAYS_BYTES_FULL);
+        let ways: usize = self.facts.iter().map(ways).sum();
+        self.body.text().len() + self.facts.len() * (LETTER_BYTES + agent) + ways
     }
+}
+
+/// An event's text: an object on one line.
+fn text_of<'a>(text: &'a EventText, body: &'a Body) -> &'a str {
+    match text {
+        EventText::InBody(range) => &body.text()[range.clone()],
+        EventText::Own(text) => text,
+    }
+}
+
+/// What tells a client's event from all others. Ids are the client's own: nobody can have another's
+/// event taken for one that came already. A client that has no id yet is known by its address, which
+/// others may share, so that its event has to be the same in all.
+fn key_of(client: &Client, id: Uuid, text: &str) -> Uuid {
+    let hash = match (client.long, client.ip) {
+        (Some(cookie), _) => Sha256::new().chain_update(b"v").chain_update(cookie.long),
+        (None, Some(IpAddr::V4(ip))) => Sha256::new().chain_update(b"4").chain_update(ip.octets()),
+        (None, Some(IpAddr::V6(ip))) => Sha256::new().chain_update(b"6").chain_update(ip.octets()),
+        (None, None) => Sha256::new(),
+    };
+    let hash = hash.chain_update(id);
+    let hash = if client.long.is_some() { hash } else { hash.chain_update(text) };
+    Uuid::from_bytes(hash.finalize().first_chunk().copied().unwrap_or_default())
 }
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Receipt {
     /// The events' ids, in their order.
-    pub ids: Vec<Uuid>,
+    pub ids: Vec<EventId>,
     /// The visit, for those whose ids are taken.
     pub visit: Option<VisitReceipt>,
+}
+
+/// An event's id as its line has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum EventId {
+    /// A UUID, the client's or one that was made for it.
+    Uuid(Uuid),
+    /// The client's text as JSON, or its number.
+    Json(Box<str>),
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventId::Uuid(id) => write!(f, "{id}"),
+            EventId::Json(json) => match serde_json::from_str::<String>(json) {
+                Ok(text) => f.write_str(&text),
+                Err(_) => f.write_str(json),
+            },
+        }
+    }
 }
 
 /// A visit as its visitor is told.
@@ -94,7 +151,9 @@ pub(super) struct VisitReceipt {
     pub long: Uuid,
     pub short: Uuid,
     pub seq: u64,
-    /// When it was renewed, which the cookies say too.
+    /// When it was renewed last, which its cookie says too.
+    pub seen_ms: i64,
+    /// Now, when the visitor is renewed.
     pub now_ms: i64,
 }
 
@@ -147,6 +206,8 @@ pub(super) struct Intake {
     pub collector: String,
     pub desk: VisitDesk,
     pub long_ttl_ms: i64,
+    /// Bytes of a line that lands.
+    pub line_bytes_max: usize,
     pub clock: Arc<dyn WallClock>,
     pub metrics: Arc<Metrics>,
 }
@@ -250,7 +311,7 @@ impl Intake {
             }
         };
         self.metrics.visits(began.elapsed());
-        let head = Letterhead::new(&self.collector, now_ms);
+        let head = Letterhead::new(&self.collector, now_ms, self.line_bytes_max);
         let lines_bytes = deliveries.iter().map(Delivery::lines_bytes).sum();
         let mut append = Append { lines: Vec::with_capacity(lines_bytes), ..Append::default() };
         let mut answers = Vec::with_capacity(deliveries.len());
@@ -303,20 +364,25 @@ impl Intake {
         let mut ids = Vec::with_capacity(delivery.facts.len());
         for (place, (facts, text)) in delivery.facts.iter().zip(&delivery.texts).enumerate() {
             let id = facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
-            let body = match text {
-                EventText::InBody(range) => &delivery.body.text()[range.clone()],
-                EventText::Own(text) => text.as_str(),
-            };
+            let key = delivery.keys[place].unwrap_or(id);
+            let body = text_of(text, &delivery.body);
+            let id_text = delivery.id_texts[place].clone().map(|range| match text {
+                EventText::InBody(_) => &delivery.body.text()[range],
+                EventText::Own(text) => &text[range],
+            });
             let (sender, via) = (&delivery.client.sender, facts.via.as_deref());
-            let letter = Letter { id, sender, visit: outcomes.get(place), via, body };
-            write_line(head, &letter, &mut append.lines);
-            append.entries.push(Entry { id, end: append.lines.len() });
-            ids.push(id);
+            let letter = Letter { id, id_text, sender, visit: outcomes.get(place), via, body };
+            begin_line(key, &mut append.lines);
+            let left_out = write_line(head, &letter, &mut append.lines);
+            self.metrics.item_via_left_out(left_out);
+            append.entries.push(Entry { id: key, end: append.lines.len() });
+            ids.push(id_text.map_or(EventId::Uuid(id), |text| EventId::Json(text.into())));
         }
         let visit = outcomes.last().map(|last| VisitReceipt {
             long: last.long,
             short: last.short,
             seq: last.seq,
+            seen_ms: last.seen_ms,
             now_ms,
         });
         Receipt { ids, visit }

@@ -37,6 +37,7 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
         collector: "web-1".to_owned(),
         desk: VisitDesk { store: Arc::new(store), rules: config.visits, ids },
         long_ttl_ms: config.visits.long_ttl_ms,
+        line_bytes_max: config.limits.line_bytes_max,
         clock,
         metrics: Arc::new(Metrics::default()),
     };
@@ -49,7 +50,7 @@ fn page(long: Option<Uuid>) -> Delivery {
     let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
     let body = Body::new(br#"{"event":"page_view"}"#).unwrap();
     let events = reader.read(&body, false).unwrap();
-    let long = long.map(|long| crate::collector::client::LongCookie { long, renewed_ms: None });
+    let long = long.map(|long| crate::collector::cookies::LongCookie { long, renewed_ms: None });
     let mut delivery = Delivery::new(Client { long, ..Client::default() }, body, events.len());
     events.into_iter().flatten().for_each(|event| delivery.push(event));
     delivery
@@ -125,7 +126,7 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
         client.sender.user_agent = Some(format!("\"{agent}\""));
         let mut delivery = Delivery::new(client, body, events.len());
         events.into_iter().flatten().for_each(|event| delivery.push(event));
-        let head = Letterhead::new("web-1", NOW_MS);
+        let head = Letterhead::new("web-1", NOW_MS, limits.line_bytes_max);
         let mut lines = Vec::new();
         for (facts, text) in delivery.facts.iter().zip(&delivery.texts) {
             let items = facts.items.iter().map(|item| crate::visits::ItemVia {
@@ -134,11 +135,12 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
             });
             let attribution =
                 crate::visits::Attribution { via: Some(via.clone()), items: items.collect() };
-            let visit = VisitOutcome { long: id, short: id, seq: 1, attribution };
+            let visit = VisitOutcome { long: id, short: id, seq: 1, seen_ms: 0, attribution };
             let EventText::InBody(range) = text else { panic!("it is plain") };
             let body = &delivery.body.text()[range.clone()];
             let (sender, visit) = (&delivery.client.sender, Some(&visit));
-            write_line(&head, &Letter { id, sender, visit, via: None, body }, &mut lines);
+            let letter = Letter { id, id_text: None, sender, visit, via: None, body };
+            write_line(&head, &letter, &mut lines);
         }
         let expected = delivery.lines_bytes();
         assert!(lines.len() < expected + expected / 2, "{} of {expected}", lines.len());

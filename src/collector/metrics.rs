@@ -44,6 +44,7 @@ pub(super) struct Metrics {
     events: Counter,
     events_known: Counter,
     events_refused: Counter,
+    item_via_left_out: Counter,
     connections: Gauge,
     connections_refused: Counter,
     landed_objects: Counter,
@@ -76,6 +77,7 @@ impl Default for Metrics {
             events: Counter::default(),
             events_known: Counter::default(),
             events_refused: Counter::default(),
+            item_via_left_out: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             landed_objects: Counter::default(),
@@ -114,6 +116,8 @@ impl Metrics {
         registry.register("events_known", help, self.events_known.clone());
         let help = "Events that were no JSON objects, or too large or deep";
         registry.register("events_refused", help, self.events_refused.clone());
+        let help = "Items whose via had no room in their event's line";
+        registry.register("item_via_left_out", help, self.item_via_left_out.clone());
         registry.register("connections", "Open connections", self.connections.clone());
         let help = "Connections closed at once, as there were too many";
         registry.register("connections_refused", help, self.connections_refused.clone());
@@ -171,6 +175,13 @@ impl Metrics {
     /// Events were refused.
     pub fn refused(&self, events: usize) {
         self.events_refused.inc_by(events as u64);
+    }
+
+    /// Items whose `via` was left out of a line.
+    pub fn item_via_left_out(&self, items: usize) {
+        if items > 0 {
+            self.item_via_left_out.inc_by(items as u64);
+        }
     }
 
     /// A connection was opened (1) or closed (-1).

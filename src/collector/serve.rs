@@ -71,6 +71,7 @@ pub async fn collect(
         collector: config.name.clone(),
         desk,
         long_ttl_ms: config.visits.long_ttl_ms,
+        line_bytes_max: config.limits.line_bytes_max,
         clock: Arc::clone(&supplies.clock),
         metrics: Arc::clone(&metrics),
     };

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{ALLOW, CONNECTION, HeaderValue};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Answer, AnswerSettings, Place, empty, fault, json, text};
 use super::body::{BodyTaker, Refused, TakenBody, body_kind};
-use super::client::{Client, client_of};
+use super::client::{Client, Way, client_of};
 use super::config::{CollectorConfig, Limits};
 use super::events::{Body, BodyFault, EventReader, Events, NotUtf8};
 use super::intake::{Delivery, IntakeQueue, Receipt};
@@ -50,6 +50,27 @@ pub(super) struct Service {
     /// When events could not be made durable last, in milliseconds since it began; 0 for never.
     failed_ms: AtomicU64,
     stopping: AtomicBool,
+}
+
+/// What a client does with cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// It brought its visitor's.
+    Kept,
+    /// It brought none that is good.
+    New,
+    /// It brought some, though it does not want to be known.
+    Unwanted,
+}
+
+impl Keeping {
+    fn of(client: &Client) -> Self {
+        match client.anonymous {
+            true if client.brings_cookies => Keeping::Unwanted,
+            _ if client.keeps_cookies => Keeping::Kept,
+            _ => Keeping::New,
+        }
+    }
 }
 
 /// What came of an event, in the body of a 202.
@@ -126,7 +147,11 @@ impl Service {
         let began = Instant::now();
         let (head, body) = request.into_parts();
         let headers = head.headers;
+        let refusal = self.refuse_page(&headers, &head.uri);
         let mut answer = match (head.method, head.uri.path()) {
+            _ if refusal.is_some() => {
+                fault(StatusCode::FORBIDDEN, &refusal.unwrap_or_default(), None)
+            }
             (Method::POST, "/v1/events") => {
                 self.take_body(&headers, head.uri.query(), body, peer).await
             }
@@ -154,6 +179,24 @@ impl Service {
         answer
     }
 
+    /// Why a page may not send events here, if it may not.
+    fn refuse_page(&self, headers: &HeaderMap, target: &Uri) -> Option<String> {
+        let takes_events = matches!(target.path(), "/v1/events" | "/v1/pixel.gif");
+        let checked = || self.answers.origins.check(headers, target.authority());
+        // A picture says no origin, whatever page it stands in, and that is its use.
+        let is_picture = target.path() == "/v1/pixel.gif" && !headers.contains_key(ORIGIN);
+        if takes_events && !is_picture { checked().err() } else { None }
+    }
+
+    /// Gives an answer what its client is to remember, or to forget.
+    fn add_ids(&self, answer: &mut Answer, receipt: &Receipt, keeping: Keeping) {
+        match &receipt.visit {
+            Some(visit) => self.answers.add_visit(answer, visit, keeping == Keeping::Kept),
+            None if keeping == Keeping::Unwanted => self.answers.expire_cookies(answer),
+            None => {}
+        }
+    }
+
     async fn take_body<B>(
         &self,
         headers: &HeaderMap,
@@ -165,7 +208,7 @@ impl Service {
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let client = client_of(headers, query, peer, &self.config);
+        let client = client_of(headers, query, Way::Post, peer, &self.config);
         if let Err(refused) = self.admit(&client) {
             return of_refused(&refused);
         }
@@ -219,6 +262,7 @@ impl Service {
             let error = format!("expected at most {max} events, found more");
             return fault(StatusCode::PAYLOAD_TOO_LARGE, &error, None);
         }
+        let keeping = Keeping::of(&client);
         let mut delivery = Delivery::new(client, body, events.len());
         let mut refusals = Vec::new();
         for (place, event) in events.into_iter().enumerate() {
@@ -238,14 +282,12 @@ impl Service {
             // Who looks at the status alone is not to believe that anything was taken.
             (false, true) => json(StatusCode::BAD_REQUEST, &results(&receipt, refusals)),
         };
-        if let Some(visit) = &receipt.visit {
-            self.answers.add_visit(&mut answer, visit);
-        }
+        self.add_ids(&mut answer, &receipt, keeping);
         answer
     }
 
     async fn take_pixel(&self, headers: &HeaderMap, query: &str, peer: SocketAddr) -> Answer {
-        let client = client_of(headers, Some(query), peer, &self.config);
+        let client = client_of(headers, Some(query), Way::Pixel, peer, &self.config);
         if let Err(refused) = self.admit(&client) {
             return of_refused(&refused);
         }
@@ -261,14 +303,16 @@ impl Service {
             Ok(events) => events,
             Err(error) => return fault(StatusCode::BAD_REQUEST, &error.message, None),
         };
+        let keeping = Keeping::of(&client);
         let mut delivery = Delivery::new(client, body, events.len());
-        events.into_iter().flatten().for_each(|event| delivery.push(event));
+        for mut event in events.into_iter().flatten() {
+            event.facts.is_passive = true;
+            delivery.push(event);
+        }
         match self.deliver(delivery, None).await {
             Ok(receipt) => {
                 let mut answer = text(StatusCode::OK, "image/gif", PIXEL);
-                if let Some(visit) = &receipt.visit {
-                    self.answers.add_visit(&mut answer, visit);
-                }
+                self.add_ids(&mut answer, &receipt, keeping);
                 answer
             }
             Err(refused) => of_refused(&refused),

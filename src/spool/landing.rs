@@ -11,7 +11,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
-use super::segment::{Damage, SealedSegment, ids_of, landed_path, read_segment};
+use super::segment::{Damage, SealedSegment, landed_path, lines_of, read_segment};
 use crate::error::{Error, Result};
 use crate::store::background::{Pace, in_background};
 use crate::store::durable::{create_folders, disk_error, remove_file, sync_folder};
@@ -161,14 +161,20 @@ fn pack(segment: &SealedSegment, mut pace: Pace) -> Result<Packed> {
         let mut ids = Vec::new();
         let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
         encoder.include_checksum(true)?;
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
         let damage = read_segment(&segment.path, segment.bytes, |lines| {
-            ids_of(lines).for_each(|id| ids.extend_from_slice(&id.to_be_bytes()));
-            for piece in lines.chunks(PIECE_BYTES) {
-                encoder.write_all(piece)?;
-                pace.rest();
+            for (key, line) in lines_of(lines) {
+                ids.extend_from_slice(key.map(u128::to_be_bytes).as_ref().map_or(&[], |key| key));
+                piece.extend_from_slice(line);
+                if piece.len() >= PIECE_BYTES {
+                    encoder.write_all(&piece)?;
+                    piece.clear();
+                    pace.rest();
+                }
             }
             Ok(())
         })?;
+        encoder.write_all(&piece)?;
         Ok(Packed { object: Bytes::from(encoder.finish()?), ids, damage })
     };
     pack().map_err(|error| disk_error("reading", &segment.path, &error))

@@ -1,11 +1,11 @@
 //! The spool: what was acknowledged lies on this machine's disk until an object store has it.
 //!
 //! ```text
-//! lines      {"event_id":"0199…",…}\n{"event_id":"0199…",…}\n     of many requests
+//! lines      Xk3…{"event_id":"0199…",…}\nq9Z…{"event_id":"evt_1",…}\n     of many requests
 //! frame      length, lines, checksum, the lines' bytes              one write, one fdatasync
 //! segment    spool/dt=2026-11-21,hr=13,web-1.0199….spool            frames of one hour
 //! object     raw/dt=2026-11-21/hr=13/web-1-0199….ndjson.zst         put if none is there
-//! ids        spool/0199….ids                                        the segment's event ids
+//! ids        spool/0199….ids                                        the segment's events' keys
 //! ```
 //!
 //! | a crash | leaves | the next start |
@@ -14,6 +14,9 @@
 //! | before the object is there | the segment | puts the object |
 //! | behind that | segment and object | finds the object, compares, removes the segment |
 //! | while the segment is removed | ids, some of it as `….landed` | removes that, keeps the ids |
+//!
+//! A key says which event of whom a line is, so that one that is sent again is taken once. It stands
+//! in front of its line as 22 characters, and does not land.
 //!
 //! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
 //! put twice is put under one name, and the second time finds it there. A segment whose checksums
@@ -29,4 +32,5 @@ mod writer;
 pub use backlog::Backlog;
 pub use landing::{Landed, Landing, LandingSettings};
 pub use recent::RecentIds;
+pub use segment::begin_line;
 pub use writer::{Append, Entry, Spool, SpoolSettings};

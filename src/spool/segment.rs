@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use super::frame::{HEADER_BYTES, MAGIC, Next, read_frame};
@@ -210,11 +212,46 @@ fn next_frame(bytes: &[u8]) -> io::Result<Option<usize>> {
     Ok(None)
 }
 
-/// The ids of a frame's events: each line begins with `{"event_id":"<UUID>"`.
-pub(super) fn ids_of(lines: &[u8]) -> impl Iterator<Item = u128> + '_ {
-    const BEFORE: usize = r#"{"event_id":""#.len();
-    let id_of = |line: &[u8]| Uuid::try_parse_ascii(line.get(BEFORE..BEFORE + 36)?).ok();
-    lines.split(|byte| *byte == b'\n').filter_map(id_of).map(|id| id.as_u128())
+/// Characters of a key in front of its line: 16 bytes in base64url.
+const KEY_CHARACTERS: usize = 22;
+
+/// Begins a spooled line with its event's key, which does not land. What follows is the line that
+/// does, a JSON object.
+pub fn begin_line(key: Uuid, lines: &mut Vec<u8>) {
+    let mut text = [b'A'; KEY_CHARACTERS];
+    // 16 bytes make 22 characters.
+    let _ = URL_SAFE_NO_PAD.encode_slice(key.as_bytes(), &mut text);
+    lines.extend_from_slice(&text);
+}
+
+/// A frame's lines, with their line ends: each event's key, if it is known, and what lands.
+pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Option<u128>, &[u8])> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let line = rest.split_off(..end)?;
+        (!line.is_empty()).then(|| split_line(line))
+    })
+}
+
+/// The keys of a frame's events.
+pub(super) fn keys_of(lines: &[u8]) -> impl Iterator<Item = u128> + '_ {
+    lines_of(lines).filter_map(|(key, _)| key)
+}
+
+fn split_line(line: &[u8]) -> (Option<u128>, &[u8]) {
+    if line.first() == Some(&b'{') {
+        // An earlier version knew an event by its id, with which its line begins.
+        const BEFORE: usize = r#"{"event_id":""#.len();
+        let id = line.get(BEFORE..BEFORE + 36).and_then(|id| Uuid::try_parse_ascii(id).ok());
+        return (id.map(|id| id.as_u128()), line);
+    }
+    let Some((text, landed)) = line.split_at_checked(KEY_CHARACTERS) else { return (None, line) };
+    let mut key = [0; 16 + 2];
+    match URL_SAFE_NO_PAD.decode_slice(text, &mut key) {
+        Ok(16) => (key.first_chunk().map(|key| u128::from_be_bytes(*key)), landed),
+        _ => (None, line),
+    }
 }
 
 #[cfg(test)]
@@ -240,9 +277,18 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_at_the_beginning_of_lines() {
-        let id = Uuid::from_u64_pair(3, 4);
-        let lines = format!("{{\"event_id\":\"{id}\",\"x\":1}}\nshort\n");
-        assert_eq!(ids_of(lines.as_bytes()).collect::<Vec<_>>(), [id.as_u128()]);
+    fn keys_are_found_at_the_beginning_of_lines_and_do_not_land() {
+        let (id, key) = (Uuid::from_u64_pair(3, 4), Uuid::from_u64_pair(u64::MAX, 9));
+        let old = format!("{{\"event_id\":\"{id}\",\"x\":1}}\n");
+        let mut lines = old.clone().into_bytes();
+        begin_line(key, &mut lines);
+        lines.extend_from_slice(b"{\"event_id\":\"evt_1\"}\nshort\n");
+        let expected: [(_, &[u8]); 3] = [
+            (Some(id.as_u128()), old.as_bytes()),
+            (Some(key.as_u128()), b"{\"event_id\":\"evt_1\"}\n"),
+            (None, b"short\n"),
+        ];
+        assert_eq!(lines_of(&lines).collect::<Vec<_>>(), expected);
+        assert_eq!(keys_of(&lines).collect::<Vec<_>>(), [id.as_u128(), key.as_u128()]);
     }
 }

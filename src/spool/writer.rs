@@ -14,7 +14,7 @@ use super::backlog::Backlog;
 use super::frame::Frames;
 use super::recent::RecentIds;
 use super::segment::{
-    OpenSegment, SealedSegment, SegmentName, ids_of, list_segments, read_segment, remove_landed,
+    OpenSegment, SealedSegment, SegmentName, keys_of, list_segments, read_segment, remove_landed,
 };
 use crate::error::{Error, Result};
 use crate::store::durable::{create_folders, disk_error, sync_folder};
@@ -42,7 +42,7 @@ pub struct SpoolSettings {
 /// One event of an [`Append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// The event's id.
+    /// The event's key: two that are equal are the same event of the same client.
     pub id: Uuid,
     /// Where its line ends among the lines.
     pub end: usize,
@@ -51,9 +51,9 @@ pub struct Entry {
 /// Lines that become durable together.
 #[derive(Debug, Default)]
 pub struct Append {
-    /// Whole lines; each begins with `{"event_id":"<UUID>"`.
+    /// Whole lines; each begins with its key ([`super::begin_line`]).
     pub lines: Vec<u8>,
-    /// The lines' ids and ends, in their order.
+    /// The lines' keys and ends, in their order.
     pub entries: Vec<Entry>,
 }
 
@@ -198,7 +198,7 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Option<
     let path = &segment.path;
     let failed = |error| disk_error("recovering", path, &error);
     let damage = read_segment(path, segment.bytes, |lines| {
-        ids_of(lines).for_each(|id| recent.insert(id));
+        keys_of(lines).for_each(|id| recent.insert(id));
         Ok(())
     });
     let damage = damage.map_err(failed)?;

@@ -46,7 +46,7 @@ fn sealed(spool: &Spool) -> Vec<(String, Vec<u64>)> {
     while let Some(segment) = spool.backlog().first() {
         let mut numbers = Vec::new();
         read_segment(&segment.path, segment.bytes, |lines| {
-            numbers.extend(ids_of(lines).map(|id| id as u64));
+            numbers.extend(keys_of(lines).map(|id| id as u64));
             Ok(())
         })
         .unwrap();

@@ -21,6 +21,7 @@ mod geoip;
 mod geoip_asn;
 mod geoip_country;
 mod invoice_tax;
+mod item_ways;
 mod parse_user_agent;
 mod pseudonymize;
 mod row_source;
@@ -52,6 +53,7 @@ macro_rules! with_every_function {
             $apply!(tax_excluded::TaxExcluded),
             $apply!(tax_rate::TaxRate),
             $apply!(invoice_tax::InvoiceTax),
+            $apply!(item_ways::ItemWays),
             $apply!(geoip::GeoIp),
             $apply!(geoip_country::GeoIpCountry),
             $apply!(geoip_asn::GeoIpAsn),

@@ -37,15 +37,17 @@ pub struct VisitOutcome {
     pub short: Uuid,
     /// The event's number within the visit, from 1.
     pub seq: u64,
+    /// When the visit was renewed last, in milliseconds since 1970.
+    pub seen_ms: i64,
     /// What led to it.
     pub attribution: Attribution,
 }
 
 /// Applies events of one visitor, in their order, to what is known.
 ///
-/// Without a record the cookie says which visit goes on, if it does. An event that comes again
-/// counts once. A clock that steps back ends
-/// no visit: a visit's time never goes back.
+/// Without a record the cookie says which visit goes on, if it does; so it does where it is newer
+/// than the record, as a store may have lost its last second. An event that comes again counts
+/// once. A clock that steps back ends no visit: a visit's time never goes back.
 pub(super) fn advance(
     known: Option<VisitorRecord>,
     long: Uuid,
@@ -58,6 +60,9 @@ pub(super) fn advance(
     let mut record = known
         .or_else(|| cookie.map(|cookie| of_cookie(cookie, now_ms)))
         .unwrap_or_else(|| fresh(now_ms));
+    if let Some(cookie) = cookie {
+        catch_up(&mut record, cookie, now_ms);
+    }
     if record.short.is_nil() || is_over(record.seen_ms, rules.short_ttl_ms, now_ms) {
         record.short = ids.next(now_ms);
         record.seq = 0;
@@ -70,7 +75,8 @@ pub(super) fn advance(
             record.seen_ms = record.seen_ms.max(now_ms);
         }
         let (seq, attribution) = count(&mut record, event, now_ms, &rules.attribution);
-        outcomes.push(VisitOutcome { long, short: record.short, seq, attribution });
+        let VisitorRecord { short, seen_ms, .. } = record;
+        outcomes.push(VisitOutcome { long, short, seq, seen_ms, attribution });
     }
     (record, outcomes)
 }
@@ -112,9 +118,28 @@ fn attribute_again(
         return attribution.clone();
     }
     // What it put into the cart is there, with its `via`; its own is in force or was followed.
-    let event = EventFacts { via: None, ..event.clone() };
+    let via = event.via.clone().filter(|_| event.is_passive);
+    let event = EventFacts { via, ..event.clone() };
     let (mut touch, mut cart) = (record.touch.clone(), record.cart.clone());
     attribute(&mut touch, &mut cart, &event, now_ms, rules)
+}
+
+/// Takes over what the cookie knows and the record does not: the cookie was written after the
+/// record, and so has what the record was when it says more.
+fn catch_up(record: &mut VisitorRecord, cookie: ShortCookie, now_ms: i64) {
+    let seen_ms = cookie.seen_ms.min(now_ms);
+    let known = match record.short == cookie.short {
+        true => record.seq,
+        false if seen_ms > record.seen_ms => 0,
+        false => return,
+    };
+    if cookie.seq < known || cookie.short.is_nil() {
+        return;
+    }
+    record.counted.skip(cookie.seq - known);
+    record.short = cookie.short;
+    record.seq = cookie.seq;
+    record.seen_ms = record.seen_ms.max(seen_ms);
 }
 
 fn fresh(now_ms: i64) -> VisitorRecord {

@@ -17,7 +17,8 @@ fn rules() -> VisitRules {
 }
 
 fn event(renews: bool) -> EventFacts {
-    EventFacts { id: None, kind: EventKind::Other, renews, via: None, items: Vec::new() }
+    let (id, kind, via) = (None, EventKind::Other, None);
+    EventFacts { id, kind, renews, is_passive: false, via, items: Vec::new() }
 }
 
 /// A visitor whose events are played one by one.
@@ -73,8 +74,47 @@ fn without_a_record_the_cookie_says_which_visit_goes_on() {
     assert_eq!(Visitor::new().event_at(1000 + TTL - 1, true, Some(cookie)), (99, 5));
     assert_eq!(Visitor::new().event_at(1000 + TTL, true, Some(cookie)), (1, 1));
     let mut known = Visitor::new();
-    known.event_at(900, true, None);
-    assert_eq!(known.event_at(1000, true, Some(cookie)), (1, 2), "the record counts");
+    known.event_at(1000, true, None);
+    assert_eq!(known.event_at(1001, true, Some(cookie)), (1, 2), "the record counts");
+}
+
+#[test]
+fn a_store_that_lost_its_last_second_is_told_by_the_cookie() {
+    let mut visitor = Visitor::new();
+    assert_eq!(visitor.event_at(0, true, None), (1, 1));
+    let lost = visitor.known.clone();
+    assert_eq!(visitor.event_at(TTL, true, None), (2, 1));
+    assert_eq!(visitor.event_at(TTL + 1, true, None), (2, 2));
+    // The visit that began since is not in the store, but in the cookie.
+    let cookie = ShortCookie { short: Uuid::from_u64_pair(0, 2), seen_ms: TTL + 1, seq: 2 };
+    visitor.known = lost;
+    assert_eq!(visitor.event_at(TTL + 2, true, Some(cookie)), (2, 3));
+    // Of the same visit, events are not in the store that the cookie knows of.
+    let ahead = ShortCookie { seq: 9, ..cookie };
+    assert_eq!(visitor.event_at(TTL + 3, true, Some(ahead)), (2, 10));
+    assert_eq!(visitor.event_at(TTL + 4, true, Some(cookie)), (2, 11), "an old cookie");
+    // A cookie of a visit that is over brings it not back, and one of the future makes none.
+    let over = ShortCookie { short: Uuid::from_u64_pair(0, 1), seen_ms: 0, seq: 1 };
+    assert_eq!(visitor.event_at(TTL + 5, true, Some(over)), (2, 12));
+    let future = ShortCookie { seen_ms: i64::MAX, ..ahead };
+    assert_eq!(visitor.event_at(TTL + 6, false, Some(future)), (2, 13));
+    assert_eq!(visitor.event_at(2 * TTL + 6, true, None).1, 1);
+}
+
+#[test]
+fn events_that_a_store_lost_are_not_taken_for_others() {
+    let (long, ids) = (Uuid::from_u64_pair(7, 7), CountedIds::default());
+    let events = [told("a: click"), told("b: click"), told("c: click")];
+    let play = |known, cookie, events: &[EventFacts]| {
+        let (record, outcomes) = advance(known, long, cookie, events, 0, &rules(), &ids);
+        (record, outcomes.iter().map(|one| one.seq).collect::<Vec<u64>>())
+    };
+    let (lost, _) = play(None, None, &events[..1]);
+    let cookie = ShortCookie { short: lost.short, seen_ms: 0, seq: 2 };
+    let (record, seqs) = play(Some(lost), Some(cookie), &events[2..]);
+    assert_eq!(seqs, [3]);
+    let (_, seqs) = play(Some(record), None, &events);
+    assert_eq!(seqs, [1, 4, 3], "what was lost is counted anew, the others as they were");
 }
 
 #[test]
@@ -105,7 +145,7 @@ fn told(text: &str) -> EventFacts {
     };
     let id = Some(Uuid::from_u64_pair(1, id.bytes().next().unwrap().into()));
     let (kind, via) = (EventKind::of(name), via.map(str::to_owned));
-    EventFacts { id, kind, renews: true, via, items }
+    EventFacts { id, kind, renews: true, is_passive: false, via, items }
 }
 
 /// Plays events at their times; each must get its number within the visit and its `via`.

@@ -16,12 +16,16 @@
 //! An event about items has the `via` of its items if they agree, else none; the items' own stand
 //! beside it, one by one. The touch of the event itself comes before its items are fixed.
 //!
+//! A passive event is one that another site can have a browser send, by a link or a picture. It has
+//! its own `via` or the one in force, and changes neither touch nor cart.
+//!
 //! An event that comes again (`counted`) changes neither touch nor cart, and gets what it got.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What led somewhere: the text of a JSON object on one line, `{"channel":"ad","campaign":"fall"}`.
+/// What led somewhere: the text of a JSON object on one line, `{"campaign":"fall","channel":"ad"}`.
+/// Its keys are sorted, so that what is equal is the same text.
 pub type Via = String;
 
 /// Which touch counts.
@@ -108,12 +112,14 @@ impl EventKind {
 /// What the rules need to know of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFacts {
-    /// The client's own id, if it is a UUID: by it an event that comes again is known.
+    /// The client's own id, or what stands for it: by it an event that comes again is known.
     pub id: Option<Uuid>,
     /// What it does to the cart.
     pub kind: EventKind,
     /// Whether it renews the visit.
     pub renews: bool,
+    /// Whether another site may have had it sent.
+    pub is_passive: bool,
     /// What it says led to it.
     pub via: Option<Via>,
     /// The items that it is about.
@@ -123,7 +129,7 @@ pub struct EventFacts {
 /// An item that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemFacts {
-    /// Which one.
+    /// Which one; empty if it has no name. Those without one are one item to the cart.
     pub sku: String,
     /// How many, if it says so.
     pub quantity: Option<u64>,
@@ -132,7 +138,7 @@ pub struct ItemFacts {
 /// An item and what led it to the cart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemVia {
-    /// Which one.
+    /// Which one; empty if it has no name.
     pub sku: String,
     /// What led it there, if anything is known.
     pub via: Option<Via>,
@@ -157,6 +163,10 @@ pub(super) fn attribute(
 ) -> Attribution {
     touch.take_if(|touch| is_over(touch.at_ms, rules.via_ttl_ms, now_ms));
     cart.retain(|item| !is_over(item.at_ms, rules.cart_ttl_ms, now_ms));
+    if event.is_passive {
+        let in_force = touch.as_ref().map(|touch| &touch.via);
+        return Attribution { via: event.via.as_ref().or(in_force).cloned(), items: Vec::new() };
+    }
     if let Some(via) = &event.via
         && (touch.is_none() || rules.touching == Touching::Last)
     {
@@ -169,17 +179,10 @@ pub(super) fn attribute(
         }
         return Attribution { via: in_force.cloned(), items: Vec::new() };
     }
-    if event.kind == EventKind::CartUpdate {
-        cart.retain(|item| event.items.iter().any(|told| told.sku == item.sku));
-    }
-    let mut items: Vec<ItemVia> = Vec::with_capacity(event.items.len());
-    for told in &event.items {
-        // On several lines of one event it is still the same item.
-        let before = items.iter().find(|item| item.sku == told.sku).map(|item| item.via.clone());
-        let via = change_item(cart, told, event.kind, in_force, now_ms);
-        let via = before.filter(|_| event.kind.takes_off()).unwrap_or(via);
-        items.push(ItemVia { sku: told.sku.clone(), via });
-    }
+    let items = match event.kind {
+        EventKind::CartUpdate => update_cart(cart, &event.items, in_force, now_ms),
+        kind => change_items(cart, &event.items, kind, in_force, now_ms),
+    };
     let excess = cart.len().saturating_sub(rules.cart_items_max);
     cart.drain(..excess);
     let via = match items.split_first() {
@@ -195,6 +198,52 @@ pub(super) fn attribute(
 /// Whether what began at a moment is over; it is from the millisecond on at which its time is up.
 pub(super) fn is_over(since_ms: i64, ttl_ms: i64, now_ms: i64) -> bool {
     now_ms.saturating_sub(since_ms) >= ttl_ms
+}
+
+/// Changes the cart line by line; gives what led each line's item there.
+fn change_items(
+    cart: &mut Vec<CartItem>,
+    lines: &[ItemFacts],
+    kind: EventKind,
+    in_force: Option<&Via>,
+    now_ms: i64,
+) -> Vec<ItemVia> {
+    let mut items: Vec<ItemVia> = Vec::with_capacity(lines.len());
+    for told in lines {
+        // On several lines of one event it is still the same item.
+        let before = items.iter().find(|item| item.sku == told.sku).map(|item| item.via.clone());
+        let via = change_item(cart, told, kind, in_force, now_ms);
+        let via = before.filter(|_| kind.takes_off()).unwrap_or(via);
+        items.push(ItemVia { sku: told.sku.clone(), via });
+    }
+    items
+}
+
+/// Makes the cart what the lines say; gives what led each line's item there. Of an item on several
+/// lines there are as many as they say together.
+fn update_cart(
+    cart: &mut Vec<CartItem>,
+    lines: &[ItemFacts],
+    in_force: Option<&Via>,
+    now_ms: i64,
+) -> Vec<ItemVia> {
+    let mut summed: Vec<ItemFacts> = Vec::with_capacity(lines.len());
+    for told in lines {
+        match summed.iter_mut().find(|sum| sum.sku == told.sku) {
+            Some(sum) => {
+                let more = told.quantity.unwrap_or(1);
+                sum.quantity = Some(sum.quantity.unwrap_or(1).saturating_add(more));
+            }
+            None => summed.push(told.clone()),
+        }
+    }
+    cart.retain(|item| summed.iter().any(|told| told.sku == item.sku));
+    let items = change_items(cart, &summed, EventKind::CartUpdate, in_force, now_ms);
+    if items.len() == lines.len() {
+        return items;
+    }
+    let of_line = |told: &ItemFacts| items.iter().find(|item| item.sku == told.sku).cloned();
+    lines.iter().filter_map(of_line).collect()
 }
 
 /// Changes one item of the cart; gives what led it there.

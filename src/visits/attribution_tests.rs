@@ -17,7 +17,7 @@ fn event(text: &str) -> EventFacts {
     };
     let items = items.split(", ").filter(|item| !item.is_empty()).map(item).collect();
     let (kind, via) = (EventKind::of(name), via.map(str::to_owned));
-    EventFacts { id: None, kind, renews: true, via, items }
+    EventFacts { id: None, kind, renews: true, is_passive: false, via, items }
 }
 
 /// What an event got, as a case writes it: `ad`, or `ad; 7=ad, 8=-` for items.
@@ -188,6 +188,32 @@ fn the_table_of_cases_holds() {
             ],
         ),
         (
+            "an item on two lines of an update is as many as they say together",
+            &[
+                (0, "cart_update(7x1, 7x2) via ad", "ad; 7=ad, 7=ad"),
+                (1, "cart_remove(7x2)", "ad; 7=ad"),
+                (2, "cart_add(7) via mail", "ad; 7=ad"),
+                (3, "cart_remove(7x2)", "ad; 7=ad"),
+                (4, "cart_add(7)", "mail; 7=mail"),
+            ],
+        ),
+        (
+            "an item whose first line of an update is none keeps what led it there",
+            &[
+                (0, "cart_add(7, 8) via ad", "ad; 7=ad, 8=ad"),
+                (1, "cart_update(7x0, 8, 7x1) via mail", "ad; 7=ad, 8=ad, 7=ad"),
+                (2, "purchase(7)", "ad; 7=ad"),
+            ],
+        ),
+        (
+            "lines of an update without a number are one each",
+            &[
+                (0, "cart_update(7, 7) via ad", "ad; 7=ad, 7=ad"),
+                (1, "cart_remove(7x1)", "ad; 7=ad"),
+                (2, "cart_add(7) via mail", "ad; 7=ad"),
+            ],
+        ),
+        (
             "an item on two lines of a purchase is one item",
             &[
                 (0, "cart_add(7) via ad", "ad; 7=ad"),
@@ -217,4 +243,22 @@ fn by_first_touch_the_first_one_counts_until_it_is_over() {
         (DAY + 2, "purchase(7)", "ad; 7=ad"),
     ];
     play(Touching::First, "first touch", &steps);
+}
+
+#[test]
+fn a_passive_event_has_its_own_via_and_changes_neither_touch_nor_cart() {
+    let (mut touch, mut cart) = (None, Vec::new());
+    let mut got = |text: &str, is_passive: bool| {
+        let event = EventFacts { is_passive, ..event(text) };
+        shown(&attribute(&mut touch, &mut cart, &event, 0, &rules(Touching::Last)))
+    };
+    assert_eq!(got("mail_open via evil", true), "evil");
+    assert_eq!(got("cart_add(7) via ad", false), "ad; 7=ad");
+    for text in ["page_view", "cart_clear", "cart_update", "purchase(7)", "cart_remove(7)"] {
+        assert_eq!(got(&format!("{text} via evil"), true), "evil");
+        assert_eq!(got(text, true), "ad");
+    }
+    assert_eq!(got("click", false), "ad");
+    assert_eq!(got("page_view via mail", false), "mail");
+    assert_eq!(got("purchase(7)", false), "ad; 7=ad");
 }

@@ -19,8 +19,9 @@ use uuid::Uuid;
 
 use super::attribution::Attribution;
 
-/// Events that are known; the tracker sends at most as many in a request.
-const MARKS_MAX: usize = 20;
+/// Events that are known: more than a browser's queue holds, all of which may come again after a
+/// beacon took them along.
+const MARKS_MAX: usize = 256;
 /// Of events that took items off the cart, those whose items' `via` is known.
 const TAKEN_MAX: usize = 2;
 
@@ -53,6 +54,12 @@ impl CountedEvents {
         self.marks.0.push_back(id.map_or(0, mark_of));
         let excess = self.marks.0.len().saturating_sub(MARKS_MAX);
         self.marks.0.drain(..excess);
+    }
+
+    /// Notes that some events were counted of which nothing else is known.
+    pub(super) fn skip(&mut self, events: u64) {
+        let events = usize::try_from(events).unwrap_or(usize::MAX).min(MARKS_MAX);
+        (0..events).for_each(|_| self.count(None));
     }
 
     /// Notes what an event got that took items off the cart.
@@ -102,12 +109,24 @@ mod tests {
     #[test]
     fn the_last_events_are_known_and_how_long_ago_they_were() {
         let mut counted = CountedEvents::default();
-        (0..30).for_each(|number| counted.count(id(number)));
+        (0..300).for_each(|number| counted.count(id(number)));
         counted.count(None);
-        assert_eq!(counted.ago(id(29)), Some(1));
-        assert_eq!(counted.ago(id(11)), Some(19));
-        assert_eq!(counted.ago(id(10)), None);
+        assert_eq!(counted.ago(id(299)), Some(1));
+        assert_eq!(counted.ago(id(45)), Some(255));
+        assert_eq!(counted.ago(id(44)), None);
         assert_eq!(counted.ago(None), None);
+        counted.skip(2);
+        assert_eq!(counted.ago(id(299)), Some(3));
+        counted.skip(u64::MAX);
+        assert_eq!(counted.ago(id(299)), None);
+    }
+
+    #[test]
+    fn as_many_events_are_known_as_a_trackers_queue_holds() {
+        let tracker = include_str!("../../fixtures/tracker/tracker.js");
+        let (_, rest) = tracker.split_once("queueMax = ").unwrap();
+        let queue_max: usize = rest.split([',', ';']).next().unwrap().trim().parse().unwrap();
+        assert!(queue_max < MARKS_MAX, "{queue_max}");
     }
 
     #[test]

@@ -18,8 +18,14 @@ fn rules() -> VisitRules {
     }
 }
 
-const EVENT: EventFacts =
-    EventFacts { id: None, kind: EventKind::Other, renews: true, via: None, items: Vec::new() };
+const EVENT: EventFacts = EventFacts {
+    id: None,
+    kind: EventKind::Other,
+    renews: true,
+    is_passive: false,
+    via: None,
+    items: Vec::new(),
+};
 static EVENTS: [EventFacts; 4] = [EVENT; 4];
 
 fn request(long: Option<u64>, events: usize) -> VisitRequest<'static> {

@@ -41,6 +41,7 @@ impl House {
             id: None,
             kind: EventKind::Other,
             renews: true,
+            is_passive: false,
             via: None,
             items: Vec::new(),
         };

@@ -63,8 +63,8 @@ impl VisitorRecord {
 
 /// What the short-lived cookie says: `<visit>.<milliseconds since 1970>.<events so far>`.
 ///
-/// It counts only where the store knows nothing of the visitor, so that a visit keeps its id even
-/// if the store lost its last second.
+/// It counts where the store knows less, so that a visit keeps its id even if the store lost its
+/// last second, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShortCookie {
     /// The visit's id.

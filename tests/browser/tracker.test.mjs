@@ -43,6 +43,9 @@ const answer = (status, body, headers = {}) => ({
 /** What the collector answers to bodies of events: here, that it took them. */
 const taking = () => answer(204);
 
+/** As it answers a browser whose cookies come back. */
+const keeping = () => answer(204, "", { "ashiato-visit-cookie": "kept" });
+
 class Browser {
   storage = new Storage();
   locks = new Locks();
@@ -53,12 +56,18 @@ class Browser {
   underWayMost = 0;
 
   /** A tab that has loaded the tracker. */
-  open({ url = "http://shop.example/", hasStorage = true, hasBeacon = true, hasUuid = true } = {}) {
+  open({
+    url = "http://shop.example/",
+    hasStorage = true,
+    hasBeacon = true,
+    hasUuid = true,
+    script = { dataset: { service: "shop", collector: "http://collector.example" } },
+  } = {}) {
     const timers = [];
     const listeners = {};
     const listen = (name, listener) => (listeners[name] ||= []).push(listener);
     const document = {
-      currentScript: { dataset: { service: "shop", collector: "http://collector.example" } },
+      currentScript: script,
       title: "店",
       referrer: "",
       visibilityState: "visible",
@@ -497,9 +506,10 @@ test("without consent no ids: apart from others, and remembered by all tabs", as
   browser.requests = [];
   await runTimers(tab);
   const sent = browser.requests.map(({ url, credentials, events }) => {
-    return [end(url), credentials, events[0].event_id];
+    return [end(url), credentials, events[0]?.event_id];
   });
   assert.deepEqual(sent, [
+    ["events?anonymous=1", "include", undefined],
     ["events?anonymous=1", "omit", bare],
     ["events", "include", full],
   ]);
@@ -524,10 +534,197 @@ test("what waits when consent is withdrawn goes without ids", async () => {
   await runTimers(tab);
   tab.hide();
   const asked = [...browser.requests, ...browser.beacons].map(({ url }) => end(url));
-  assert.deepEqual(asked, ["events", "events?anonymous=1", "events?anonymous=1"]);
+  assert.deepEqual(asked, ["events", "events?anonymous=1"]);
   // A beacon would have taken cookies along.
   assert.deepEqual(browser.beacons, []);
-  assert.ok(browser.requests.slice(1).every(({ credentials }) => credentials === "omit"));
+  browser.collector = taking;
+  browser.requests = [];
+  await runTimers(tab);
+  const credentials = browser.requests.map(({ events, credentials }) => [events.length, credentials]);
+  assert.deepEqual(credentials, [
+    [0, "include"],
+    [1, "omit"],
+  ]);
+});
+
+test("who refuses has the collector take its cookies back, and is another visitor later", async () => {
+  const browser = new Browser();
+  browser.collector = keeping;
+  const tab = browser.open();
+  tab.ashiato("page_view");
+  await settle();
+  const before = browser.requests[0].url;
+  tab.ashiato("page_view");
+  await settle();
+  // The collector is away, the page is left, and consent is given again: still they go first.
+  browser.requests = [];
+  browser.collector = () => answer(503);
+  tab.ashiato.consent(false);
+  tab.ashiato.consent(false);
+  await settle();
+  tab.ashiato.consent(true);
+  tab.ashiato("click");
+  tab.hide();
+  assert.deepEqual(browser.beacons, []);
+  assert.deepEqual(browser.requests.map(({ body }) => body), ["[]"]);
+  const [{ url, credentials }] = browser.requests;
+  assert.deepEqual([end(url), credentials], ["events?anonymous=1", "include"]);
+  browser.requests = [];
+  browser.collector = keeping;
+  browser.open();
+  await settle();
+  assert.deepEqual(browser.requests.map(({ events }) => events.length), [0, 1]);
+  assert.match(browser.requests[1].url, /\?first=[0-9a-f-]{36}$/);
+  assert.notEqual(browser.requests[1].url, before);
+});
+
+test("who has refused already is not asked for cookies again by each page", async () => {
+  const browser = new Browser();
+  for (let page = 0; page < 3; page++) {
+    browser.open().ashiato.consent(false);
+    await settle();
+  }
+  assert.equal(browser.requests.length, 1);
+});
+
+test("a newcomer's name is kept until a cookie comes back", async () => {
+  const browser = new Browser();
+  const tab = browser.open();
+  const ask = async (cookie) => {
+    browser.requests = [];
+    browser.collector = () => answer(204, "", cookie && { "ashiato-visit-cookie": cookie });
+    tab.ashiato("click");
+    await settle();
+    return browser.requests[0].url.split("/").at(-1);
+  };
+  // Cookies are blocked: each answer brings some, and none comes back.
+  const name = await ask("new");
+  assert.match(name, /^events\?first=[0-9a-f-]{36}$/);
+  assert.deepEqual([await ask("new"), await ask("new"), await ask("kept")], [name, name, name]);
+  assert.deepEqual([await ask("kept"), await ask("kept")], ["events", "events"]);
+  // Then they are blocked after all.
+  assert.equal(await ask("new"), "events");
+  const another = await ask("new");
+  assert.match(another, /^events\?first=/);
+  assert.notEqual(another, name);
+  assert.equal(await ask("new"), another);
+  // Whoever is not tracked gets none, and needs no name.
+  assert.equal(await ask(), another);
+  assert.equal(await ask(), "events");
+});
+
+test("45 events that waited are in beacons and in the queue, each with its id", async () => {
+  const browser = new Browser();
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  const ids = Array.from({ length: 45 }, () => tab.ashiato("page_view"));
+  await settle();
+  tab.hide();
+  const carried = browser.beacons.flatMap(({ events }) => events.map((event) => event.event_id));
+  assert.deepEqual(carried, ids);
+  browser.collector = taking;
+  browser.requests = [];
+  browser.open();
+  await settle();
+  assert.deepEqual(browser.sentIds, ids);
+});
+
+test("nothing is thrown into a page, whatever it hands over", async (t) => {
+  const rejections = [];
+  const note = (reason) => rejections.push(reason);
+  process.on("unhandledRejection", note);
+  t.after(() => process.off("unhandledRejection", note));
+  const browser = new Browser();
+  const tab = browser.open();
+  const circle = {};
+  circle.circle = circle;
+  const thrower = () => {
+    throw new Error("of the page");
+  };
+  const hostile = new Proxy({}, { get: thrower, ownKeys: thrower });
+  const taken = [
+    {},
+    null,
+    undefined,
+    { cart: {} },
+    { cart: null },
+    { cart: "x" },
+    { cart: { items: null } },
+    { cart: { items: {} } },
+    { cart: { items: "x" } },
+    { cart: { items: [null, 1, "x", undefined, [], { price: 1n }] } },
+    { n: 1n, f: () => 1, s: Symbol("s") },
+    "text",
+    17,
+    [],
+    { event_id: "x!" },
+  ];
+  for (const details of taken) {
+    assert.ok(tab.ashiato("x", details), `${typeof details}`);
+  }
+  const lost = [
+    circle,
+    hostile,
+    { cart: hostile },
+    { cart: { items: [hostile] } },
+    { get cart() { return thrower(); } },
+    { toJSON: thrower },
+    { toJSON: () => undefined },
+    { toJSON: () => "text" },
+    { x: { toJSON: thrower } },
+  ];
+  for (const details of lost) {
+    assert.equal(tab.ashiato("x", details), undefined);
+  }
+  for (const event of [undefined, null, 17, {}, Symbol("s"), hostile, circle, thrower]) {
+    tab.ashiato(event);
+  }
+  for (const given of [undefined, null, 0, hostile, Symbol("s")]) tab.ashiato.consent(given);
+  for (const target of [{}, null, { closest: thrower }, { closest: () => ({}) }]) {
+    tab.fire("click", { target });
+  }
+  tab.fire("click");
+  await settle();
+  const events = browser.requests.flatMap(({ events }) => events);
+  assert.ok(events.every((event) => typeof event === "object" && !Array.isArray(event)));
+  assert.ok(events.length >= taken.length);
+  assert.deepEqual(browser.queue, []);
+  assert.deepEqual(rejections, []);
+});
+
+test("a browser that lacks or denies what it needs gets no error", async (t) => {
+  const rejections = [];
+  const note = (reason) => rejections.push(reason);
+  process.on("unhandledRejection", note);
+  t.after(() => process.off("unhandledRejection", note));
+  const thrower = () => {
+    throw new Error("denied");
+  };
+  for (const broken of [
+    { fetch: thrower },
+    { fetch: undefined },
+    { crypto: undefined },
+    { Blob: undefined },
+    { document: null },
+  ]) {
+    const browser = new Browser();
+    const tab = browser.open({ script: null });
+    Object.assign(tab.window, broken);
+    tab.ashiato("x");
+    tab.hide();
+    tab.ashiato.consent(false);
+    await settle();
+  }
+  for (const missing of [{ AbortSignal: undefined }, {}]) {
+    const browser = new Browser();
+    browser.locks = { request: thrower };
+    const tab = browser.open();
+    Object.assign(tab.window, missing);
+    const id = tab.ashiato("x");
+    await settle();
+    assert.deepEqual(browser.sentIds, [id]);
+  }
+  assert.deepEqual(rejections, []);
 });
 
 test("it is less than 3 kB of a page", () => {
