@@ -140,3 +140,128 @@ fn a_request_targets_path_is_what_was_asked_for() {
     ];
     assert_eq!(rows, expected);
 }
+
+/// A project that joins its logs' `v` with a table's `code`.
+fn joined(file: &str, table: &str, keys: &str, lines: &[&str]) -> Project {
+    let project = project("type = \"string\"\n", "v", lines);
+    let format = file.rsplit('.').next().unwrap();
+    let reference = format!(
+        "[[reference]]\nname = \"codes\"\nlocation = \"${{PIPELINE_DIR}}/{file}\"\n\
+         format = \"{format}\"\n{keys}"
+    );
+    let project = project.pipeline(&format!("{}{reference}", crate::support::OUTPUT));
+    project.write(&format!("shop/{file}"), table);
+    project.write(
+        "shop/rows.sql",
+        "SELECT l.id, c.name, arrow_typeof(c.n) AS t, c.n, l._source, l._line\n\
+         FROM logs l JOIN codes c ON l.v = c.code\n",
+    );
+    project
+}
+
+#[test]
+fn a_reference_table_is_text_as_it_stands_unless_its_types_are_told() {
+    let csv = "code,name,n\n0012,one,0.10\n12,two,\n";
+    let ndjson =
+        "{\"code\":\"0012\",\"name\":\"one\",\"n\":0.10}\n{\"code\":12,\"name\":\"two\"}\n";
+    for (file, table) in [("codes.csv", csv), ("codes.ndjson", ndjson)] {
+        let lines = ["\"0012\"", "\"12\""];
+        let project = joined(file, table, "", &lines);
+        project.run().published();
+        assert_eq!(project.rows(), ["1\tone\tUtf8\t0.10", "2\ttwo\tUtf8\t\\N"], "{file}");
+        let typed = joined(file, table, "types = { n = \"decimal(5,2)\" }\n", &lines);
+        typed.run().published();
+        let expected = ["1\tone\tDecimal128(5, 2)\t0.10", "2\ttwo\tDecimal128(5, 2)\t\\N"];
+        assert_eq!(typed.rows(), expected, "{file}");
+    }
+}
+
+#[test]
+fn text_far_down_a_reference_table_is_text_or_a_fault_with_table_row_and_column() {
+    let mut csv = "code,name,n\n".to_owned();
+    for row in 1..3000 {
+        let n = if row == 1500 { "many".to_owned() } else { row.to_string() };
+        csv.push_str(&format!("c{row},\"name, {row}\",{n}\n"));
+    }
+    let lines = ["\"c1500\"", "\"c1501\""];
+    let project = joined("codes.csv", &csv, "", &lines);
+    project.run().published();
+    assert_eq!(project.rows(), ["1\tname, 1500\tUtf8\tmany", "2\tname, 1501\tUtf8\t1501"]);
+    let typed = joined("codes.csv", &csv, "types = { n = \"int64\" }\n", &lines);
+    for subcommand in ["check", "run"] {
+        let arguments: &[&str] = if subcommand == "run" { &crate::support::DAY } else { &[] };
+        typed.ashiato(subcommand, arguments).fails_with(
+            78,
+            &[
+                "pipeline.toml:",
+                "reference table `codes`",
+                "codes.csv: row 1500, column `n`: expected a number that int64 holds exactly, found \"many\"",
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_reference_table_is_told_before_a_run() {
+    let csv = "code,name,n\na,b,1\n";
+    for (file, table, keys, expected) in [
+        (
+            "codes.csv",
+            csv,
+            "types = { m = \"int64\" }",
+            "a column `m` that is not there; did you mean `n`?",
+        ),
+        (
+            "codes.csv",
+            csv,
+            "types = { n = \"int46\" }",
+            "unknown type `int46`; did you mean `int64`?",
+        ),
+        ("codes.csv", csv, "types = { n = 1 }", "expected a type's name for `n`"),
+        (
+            "codes.csv",
+            "code,name,n\na,b\n",
+            "",
+            "codes.csv: row 1: expected 3 fields, as the header has, found 2",
+        ),
+        ("codes.csv", "code,code,n\n", "", "column 2 has the name of another one"),
+        ("codes.csv", "", "", "expected a header line"),
+        (
+            "codes.csv",
+            "code,name,n\na,b,2026-02-30\n",
+            "types = { n = \"date\" }",
+            "row 1, column `n`: expected a date",
+        ),
+        ("codes.ndjson", "{\"code\":1}\n{\"code\"}\n", "", "codes.ndjson: row 2: expected `:`"),
+        ("codes.ndjson", "[1]\n", "", "codes.ndjson: row 1: expected an object"),
+        ("codes.parquet", "x", "types = { n = \"int64\" }", "parquet has types of its own"),
+    ] {
+        let project = joined(file, table, &format!("{keys}\n"), &["\"a\""]);
+        project.ashiato("check", &[]).fails_with(78, &[expected]);
+    }
+    let project = joined("codes.csv", csv, "", &["\"a\""]);
+    std::fs::remove_file(project.path("shop/codes.csv")).unwrap();
+    let expected = "reference table `codes`";
+    project.ashiato("check", &[]).fails_with(78, &[expected, "there is no such file or directory"]);
+}
+
+#[test]
+fn a_reference_table_of_text_keeps_within_the_memory_limit() {
+    let csv: String = (0..200_000).map(|row| format!("{row},name of {row},{row}\n")).collect();
+    let project = joined(
+        "codes.csv",
+        &format!("code,name,n\n{csv}"),
+        "[resources]\nmemory_limit = \"64MiB\"\n",
+        &["\"a\""],
+    );
+    project.ashiato("check", &[]).fails_with(78, &["codes.csv:", "`parquet`", "`memory_limit`"]);
+}
+
+#[test]
+fn typed_columns_of_a_reference_table_have_values_of_each_type() {
+    let table = "code,name,n\na,TRUE,2026-11-21\nb,false,\"\"\n";
+    let keys = "types = { name = \"bool\", n = \"date\" }\n";
+    let project = joined("codes.csv", table, keys, &["\"a\"", "\"b\""]);
+    project.run().published();
+    assert_eq!(project.rows(), ["1\ttrue\tDate32\t2026-11-21", "2\tfalse\tDate32\t\\N"]);
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Output, Parameter};
 use crate::config::ConfigFile;
-use crate::contract::Contract;
+use crate::contract::{ColumnType, Contract};
 use crate::enrich::TaxUnknown;
 use crate::interval::PathTemplate;
 
@@ -144,6 +144,8 @@ pub struct Reference {
     pub location: String,
     /// The format of its files.
     pub format: ReferenceFormat,
+    /// The types of its columns, by name; others are text. Parquet has types of its own.
+    pub types: BTreeMap<String, ColumnType>,
     /// Where it stands in `pipeline.toml`: line and column from 1.
     pub place: (usize, usize),
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use toml_span::value::ValueInner;
 use toml_span::{DeserError, Spanned};
 
 use super::resolve_output::resolve_output;
@@ -13,7 +14,7 @@ use super::{
 use crate::config::section::{Findings, Section};
 use crate::config::variables::{Lookup, substitute_variables};
 use crate::config::{ConfigFile, line_and_column};
-use crate::contract::{Column, Contract, parse_contract};
+use crate::contract::{Column, ColumnType, Contract, parse_contract};
 use crate::enrich::TaxUnknown;
 use crate::error::Diagnostic;
 use crate::interval::PathTemplate;
@@ -316,8 +317,34 @@ fn resolve_reference(section: &mut Section<'_>, found: &mut Findings<'_>) -> Opt
         ("ndjson", ReferenceFormat::Ndjson),
     ];
     let format = section.choice("format", &formats, found);
+    let types = resolve_types(section, format, found);
     let place = line_and_column(&found.file.text, section.span.start);
-    Some(Reference { name: name?.value, location: location?.value, format, place })
+    Some(Reference { name: name?.value, location: location?.value, format, types, place })
+}
+
+/// `types = { opened = "date" }`.
+fn resolve_types(
+    section: &mut Section<'_>,
+    format: ReferenceFormat,
+    found: &mut Findings<'_>,
+) -> BTreeMap<String, ColumnType> {
+    let mut types = BTreeMap::new();
+    for (name, mut value) in section.entries("types", found) {
+        let span = value.span;
+        if format == ReferenceFormat::Parquet {
+            found.at(name.span, "`types`: parquet has types of its own; leave this out");
+            continue;
+        }
+        let ValueInner::String(text) = value.take() else {
+            found.at(span, format!("`types`: expected a type's name for `{}`", name.value));
+            continue;
+        };
+        match ColumnType::of_name(&text) {
+            Ok(column_type) => drop(types.insert(name.value, column_type)),
+            Err(message) => found.at(span, message),
+        }
+    }
+    types
 }
 
 fn resolve_view(file: &ConfigFile) -> View {

@@ -77,10 +77,11 @@ impl Engine {
         let schema = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
         let logs = Arc::new(LogsTable::new(schema));
         context.register_table(crate::pipeline::LOGS, logs).map_err(engine_error)?;
-        let mut found = register_references(&context, pipeline, stores).await;
+        let most = settings.pool_bytes / 100 * REFERENCES_PERCENT;
+        let (held, mut found) = register_references(&context, pipeline, stores, most).await?;
         found.extend(on_large_stack(register_views(&context, &pipeline.views, values)).await);
         let spill = settings.spill.clone().unwrap_or_else(std::env::temp_dir);
-        Ok((Engine { context, pool_bytes: settings.pool_bytes, spill }, found))
+        Ok((Engine { context, pool_bytes: settings.pool_bytes - held, spill }, found))
     }
 
     /// Plans all outputs down to the sinks. Outputs whose view is broken are left out: the view's
@@ -142,6 +143,8 @@ impl Engine {
     }
 }
 
+/// Share of the memory for queries that reference tables of text may hold.
+const REFERENCES_PERCENT: usize = 50;
 /// Rows of a batch; log records are wide, some KiB each.
 const BATCH_ROWS: usize = 2048;
 /// What each sort keeps back for its merge.

@@ -19,6 +19,7 @@ mod outputs;
 mod parameters;
 mod planning_stack;
 mod read_ahead;
+mod reference_rows;
 mod references;
 mod rejected_rows;
 mod scan;

@@ -204,7 +204,7 @@ fn read_type(
         (other, None) => other,
     };
     let asked_for = number_in_string.filter(|number| number.value);
-    if let Some(number_in_string) = asked_for.filter(|_| !may_be_number(&column_type)) {
+    if let Some(number_in_string) = asked_for.filter(|_| !column_type.may_be_number()) {
         let message = format!("`number_in_string` means nothing for type `{column_type}`");
         let help = "it is for number types and for timestamps in an epoch form";
         findings.add_with_help(number_in_string.span, message, help);
@@ -212,44 +212,61 @@ fn read_type(
     Some(column_type)
 }
 
-fn may_be_number(column_type: &ColumnType) -> bool {
-    match column_type {
-        ColumnType::Int32
-        | ColumnType::Int64
-        | ColumnType::Float64
-        | ColumnType::Decimal { .. } => true,
-        ColumnType::Timestamp { forms, .. } => forms.iter().any(TimestampForm::is_epoch),
-        ColumnType::String
-        | ColumnType::Bool
-        | ColumnType::Date { .. }
-        | ColumnType::List(_)
-        | ColumnType::Json => false,
-    }
+fn simple_type(name: &Spanned<String>, findings: &mut Findings<'_>) -> Option<ColumnType> {
+    let simple = simple_type_of(&name.value).unwrap_or_else(|| {
+        let help = suggestion(&name.value, TYPES.into_iter());
+        Err(format!("unknown type `{}`; {help}", name.value))
+    });
+    simple.map_err(|message| findings.add(name.span, message)).ok()
 }
 
-fn simple_type(name: &Spanned<String>, findings: &mut Findings<'_>) -> Option<ColumnType> {
-    Some(match name.value.as_str() {
+/// The type of a name, without keys of its own; none for other names.
+fn simple_type_of(name: &str) -> Option<Result<ColumnType, String>> {
+    Some(Ok(match name {
         "string" => ColumnType::String,
         "bool" => ColumnType::Bool,
         "int32" => ColumnType::Int32,
         "int64" => ColumnType::Int64,
         "float64" => ColumnType::Float64,
         "json" => ColumnType::Json,
-        decimal if decimal.starts_with("decimal") => {
-            return match decimal_type(decimal) {
-                Ok(column_type) => Some(column_type),
-                Err(reason) => {
-                    findings.add(name.span, reason);
-                    None
-                }
-            };
+        decimal if decimal.starts_with("decimal") => return Some(decimal_type(decimal)),
+        _ => return None,
+    }))
+}
+
+impl ColumnType {
+    /// The type that a name stands for by itself: any but `list`; dates and timestamps are
+    /// RFC 3339.
+    ///
+    /// # Errors
+    /// What is wrong with the name.
+    pub fn of_name(name: &str) -> Result<Self, String> {
+        let forms = vec![TimestampForm::Rfc3339];
+        match name {
+            "date" => Ok(ColumnType::Date { forms }),
+            "timestamp" => Ok(ColumnType::Timestamp { forms, assumed_zone: None }),
+            other => simple_type_of(other).unwrap_or_else(|| {
+                let known = TYPES.into_iter().filter(|name| *name != "list");
+                Err(format!("unknown type `{other}`; {}", suggestion(other, known)))
+            }),
         }
-        unknown => {
-            let help = suggestion(unknown, TYPES.into_iter());
-            findings.add_with_help(name.span, format!("unknown type `{unknown}`"), help);
-            return None;
+    }
+
+    /// Whether its values may be numbers.
+    pub fn may_be_number(&self) -> bool {
+        match self {
+            ColumnType::Int32
+            | ColumnType::Int64
+            | ColumnType::Float64
+            | ColumnType::Decimal { .. } => true,
+            ColumnType::Timestamp { forms, .. } => forms.iter().any(TimestampForm::is_epoch),
+            ColumnType::String
+            | ColumnType::Bool
+            | ColumnType::Date { .. }
+            | ColumnType::List(_)
+            | ColumnType::Json => false,
         }
-    })
+    }
 }
 
 /// Reads `decimal(12,2)`, spaces allowed.

@@ -30,7 +30,8 @@
 //! - Any other character: itself.
 //!
 //! With `0` behind the `%`, a number has all its digits (`%0m`); `-` and `_` change nothing but
-//! that `_` allows spaces for zeros. Numbers that stand side by side (`%Y%m%d`) have all their digits.
+//! that `_` allows spaces for zeros. Numbers that stand side by side (`%Y%m%d`) have all their
+//! digits.
 //!
 //! `24:00:00` is the next day's midnight; second 60 is taken at 23:59 UTC only and is the next
 //! day's first second. Digits beyond the microsecond are cut off.
