@@ -157,6 +157,52 @@ impl Interval {
     }
 }
 
+/// A span of local time that starts and ends with the clock or the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grain {
+    /// From one full hour to the next.
+    Hour,
+    /// From one day's first instant to the next day's.
+    Day,
+    /// From one month's first instant to the next month's.
+    Month,
+}
+
+impl Grain {
+    /// All of them, the shortest first.
+    pub const ALL: [Grain; 3] = [Grain::Hour, Grain::Day, Grain::Month];
+
+    /// The name in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grain::Hour => "hour",
+            Grain::Day => "day",
+            Grain::Month => "month",
+        }
+    }
+
+    /// Whether one of these spans begins at an instant.
+    fn begins_at(self, at: DateTime<Utc>, zone: Tz) -> bool {
+        let shown = local(at, zone);
+        match self {
+            // Where the clock jumps over a full hour, the next one begins with the jump.
+            Grain::Hour => {
+                let before = local(at - Duration::seconds(1), zone);
+                shown.minute() == 0 && shown.second() == 0 || before.hour() != shown.hour()
+            }
+            Grain::Day => first_instant(shown.date(), zone) == Some(at),
+            Grain::Month => shown.day() == 1 && first_instant(shown.date(), zone) == Some(at),
+        }
+    }
+}
+
+impl Interval {
+    /// Whether it consists of whole spans of a grain in a zone: one, or some in a row.
+    pub fn consists_of(&self, grain: Grain, zone: Tz) -> bool {
+        grain.begins_at(self.start, zone) && grain.begins_at(self.end, zone)
+    }
+}
+
 const ID_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 fn text_of(at: DateTime<Utc>) -> String {

@@ -259,3 +259,28 @@ proptest! {
         prop_assert_eq!(expand(template, &interval, zone), walked);
     }
 }
+
+#[test]
+fn an_interval_consists_of_whole_hours_days_or_months_of_its_zone() {
+    let of =
+        |start, end, grain, zone| Interval::parse(start, end).unwrap().consists_of(grain, zone);
+    let day = ("2026-11-21T00:00:00+09:00", "2026-11-22T00:00:00+09:00");
+    assert!(of(day.0, day.1, Grain::Day, TOKYO) && of(day.0, day.1, Grain::Hour, TOKYO));
+    assert!(!of(day.0, day.1, Grain::Day, BERLIN) && !of(day.0, day.1, Grain::Month, TOKYO));
+    let days = ("2026-11-01T00:00:00+09:00", "2026-12-01T00:00:00+09:00");
+    assert!(of(days.0, days.1, Grain::Day, TOKYO) && of(days.0, days.1, Grain::Month, TOKYO));
+    let hour = ("2026-11-21T13:00:00+09:00", "2026-11-21T14:00:00+09:00");
+    assert!(of(hour.0, hour.1, Grain::Hour, TOKYO) && !of(hour.0, hour.1, Grain::Day, TOKYO));
+    // Half past, by the clock of Kathmandu (+05:45), and full hours by it.
+    assert!(!of(hour.0, hour.1, Grain::Hour, KATHMANDU));
+    let nepal = ("2026-11-21T13:00:00+05:45", "2026-11-21T14:00:00+05:45");
+    assert!(of(nepal.0, nepal.1, Grain::Hour, KATHMANDU));
+    // Days of 23 and 25 hours.
+    for date in ["2026-03-29", "2026-10-25"] {
+        assert!(Interval::of_date(date, BERLIN).unwrap().consists_of(Grain::Day, BERLIN), "{date}");
+    }
+    for hour in ["2026-03-29T01", "2026-10-25T02"] {
+        let interval = Interval::of_hour(hour, BERLIN).unwrap();
+        assert!(interval.consists_of(Grain::Hour, BERLIN), "{hour}");
+    }
+}

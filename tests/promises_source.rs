@@ -142,7 +142,9 @@ fn an_interval_whose_objects_vanished_keeps_its_rows_and_says_so() {
 
 #[test]
 fn every_line_is_accounted_for_even_if_no_query_wants_it() {
-    let project = Project::new().logs("a.ndjson", "{\"id\":1}\nbad\n\n".repeat(5000));
+    let project =
+        Project::new().pipeline_with("max_reject_ratio = 0.5", "", crate::support::OUTPUT);
+    let project = project.logs("a.ndjson", "{\"id\":1}\nbad\n\n".repeat(5000));
     project.write("shop/rows.sql", "SELECT 1 AS id, 'x' AS name, '_' AS _source, 1 AS _line\n");
     let result = project.run().published();
     let counts = ["lines", "decoded", "rejected", "blank"].map(|key| result[key].as_u64().unwrap());

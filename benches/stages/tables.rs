@@ -69,6 +69,7 @@ fn output(format: Format, partition_by: &[&str]) -> Output {
         tables: vec![Table { location: "events".to_owned(), format }],
         partition_by: partition_by.iter().map(|column| (*column).to_owned()).collect(),
         sort_by: Vec::new(),
+        grain: None,
         exclude: Vec::new(),
         on_schema_change: Default::default(),
         expectations: Vec::new(),

@@ -49,6 +49,8 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Remove what attempts that died have left: unfinished uploads, staged files
     Gc(GcArgs),
+    /// Take over the tables that the pipeline published under another name or with another state
+    Adopt(AdoptArgs),
     /// Check a pipeline without touching data: configuration, SQL, outputs, expectations
     Check(CheckArgs),
     /// Describe the SQL functions
@@ -84,6 +86,10 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub force: bool,
 
+    /// Publish however much is rejected: thresholds are not held against this run
+    #[arg(long)]
+    pub allow_rejects: bool,
+
     /// Read only one of COUNT parts of the input, and leave its files to `ashiato publish`
     #[arg(long, value_name = "INDEX/COUNT", default_value = "0/1", hide_default_value = true)]
     pub shard: Shard,
@@ -108,6 +114,10 @@ pub(super) struct PublishArgs {
     /// How many shards the run has
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub shards: u32,
+
+    /// Publish however much is rejected: thresholds are not held against this run
+    #[arg(long)]
+    pub allow_rejects: bool,
 
     /// A value for a parameter of the pipeline; may be given several times
     #[arg(long = "param", value_name = "NAME=VALUE")]
@@ -188,6 +198,25 @@ pub(super) struct GcArgs {
     /// Leave alone what is younger, in hours: its attempt may be alive
     #[arg(long, value_name = "HOURS", default_value_t = 48)]
     pub older_than: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    /// The pipeline's folder: pipeline.toml, contract.toml and SQL files
+    #[arg(value_name = "PIPELINE_DIR")]
+    pub pipeline: PathBuf,
+
+    /// The name under which the tables were published; the pipeline's own if absent
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+
+    /// The state with which they were published; the pipeline's own if absent
+    #[arg(long, value_name = "LOCATION")]
+    pub from_state: Option<String>,
+
+    /// Only tell what would be taken over
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

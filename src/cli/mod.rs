@@ -2,6 +2,7 @@
 //!
 //! stdout is for machines: the run's result is its last line. Everything else goes to stderr.
 
+mod adopt;
 mod agreement;
 mod args;
 mod check;
@@ -57,6 +58,7 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Runs(args) => runs::runs(&args, &environment).map(|()| 0),
         Command::Distcp(args) => distcp::distcp(&args, &environment).map(|()| 0),
         Command::Verify(args) => verify::verify(&args, &environment),
+        Command::Adopt(args) => adopt::adopt(&args, &environment).map(|()| 0),
         Command::Gc(args) => gc::gc(&args, &environment).map(|()| 0),
         Command::Check(args) => check::check(&args, &environment).map(|()| 0),
         Command::Functions(args) => functions::functions(&args).map(|()| 0),

@@ -17,8 +17,8 @@ use super::signals::Stop;
 use super::supplies::{new_commit_supplies, new_runtime, resolve_interval};
 use crate::error::{EXIT_NOTHING_TO_DO, Error, Result};
 use crate::run::{
-    RunPlan, RunRequest, RunResult, RunSupplies, Status, execute, load_pipeline, plan_run,
-    publish_shards,
+    RunPlan, RunRequest, RunResult, RunSupplies, Status, ThresholdsResult, execute, load_pipeline,
+    plan_run, publish_shards,
 };
 use crate::source::Shard;
 use crate::store::{Environment, Stores};
@@ -61,9 +61,18 @@ pub(super) fn run(args: RunArgs, environment: &Environment) -> Result<u8> {
 /// # Errors
 /// As for [`run`].
 pub(super) fn publish(args: PublishArgs, environment: &Environment) -> Result<u8> {
-    let PublishArgs { pipeline, interval, shards, parameters, report, logs } = args;
-    let (dry_run, force, shard) = (false, true, Shard::WHOLE);
-    let args = RunArgs { pipeline, interval, parameters, dry_run, force, shard, report, logs };
+    let PublishArgs { pipeline, interval, shards, allow_rejects, parameters, report, logs } = args;
+    let args = RunArgs {
+        pipeline,
+        interval,
+        parameters,
+        dry_run: false,
+        force: true,
+        allow_rejects,
+        shard: Shard::WHOLE,
+        report,
+        logs,
+    };
     carry_out(&Order { task: Task::Publish(shards), args, environment })
 }
 
@@ -145,6 +154,7 @@ fn plan(args: &RunArgs, environment: &Environment) -> Result<RunPlan> {
         attempt: uuid::Uuid::now_v7().simple().to_string(),
         shard: args.shard,
         force: args.force,
+        allow_rejects: args.allow_rejects,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         temporary: environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
     };
@@ -158,6 +168,7 @@ fn new_result(plan: &RunPlan) -> RunResult {
         attempt: plan.paths.attempt.clone(),
         interval_start: plan.interval.start_rfc3339(),
         interval_end: plan.interval.end_rfc3339(),
+        thresholds: ThresholdsResult::of(plan),
         ..RunResult::default()
     }
 }

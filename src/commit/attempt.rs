@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::commit::drift::ColumnChanges;
-use crate::commit::head::ReadHead;
 use crate::commit::lock::{PublishLock, TaskLock, live_attempts};
-use crate::commit::manifest::{ManifestColumn, read_manifest};
+use crate::commit::manifest::read_manifest;
 use crate::commit::pending::{PendingFile, PendingRecord, pending_names};
 use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::State;
@@ -71,18 +69,6 @@ impl Attempt {
     /// The attempt's names.
     pub fn paths(&self) -> &RunPaths {
         &self.paths
-    }
-
-    /// What changed in the columns of a table since its last publish; none if it has none yet.
-    pub fn column_changes(
-        &self,
-        output: &str,
-        format: &str,
-        columns: &[ManifestColumn],
-    ) -> Result<Option<ColumnChanges>> {
-        let head = ReadHead::of(&self.state, &self.paths)?.head;
-        let last = head.tables.get(&RunPaths::table_folder(output, format));
-        Ok(last.map(|last| last.changes_to(columns)))
     }
 
     /// Makes markers of the interval's tables right that are missing, or another publish's, though

@@ -142,6 +142,8 @@ impl House {
         };
         let table = |output: &str, format: &str, files| StagedTable {
             columns: Vec::new(),
+            partition_by: Vec::new(),
+            timestamps: String::new(),
             output: output.into(),
             format: format.into(),
             location: self.place(output),
@@ -166,6 +168,8 @@ impl House {
             is_listed_by_time: true,
             seen: record.seen,
             tables,
+            folder: "/pipelines/p".into(),
+            counts: serde_json::Value::Null,
         }
     }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::commit::distcp::plan_copy;
-use crate::commit::head::LastPublish;
+use crate::commit::head::{LastPublish, Layout};
+use crate::commit::layout::is_same_place;
 use crate::commit::manifest::{
     Manifest, ManifestFile, ManifestTable, PreviousManifest, read_manifest,
 };
@@ -31,6 +32,9 @@ pub(super) struct Intent {
     pub(super) tables: Vec<TableIntent>,
     /// The pending records of the interval, all of which are settled by this.
     pub(super) pending: Vec<String>,
+    /// The folder that defines the pipeline.
+    #[serde(default)]
+    pub(super) folder: Option<String>,
 }
 
 /// What will be done for one table besides what its manifest says.
@@ -64,6 +68,7 @@ impl Intent {
                 attempt: self.manifest.attempt.clone(),
                 manifest_sha256: manifest_sha256.clone(),
                 columns: table.columns.clone(),
+                layout: Some(layout_of(table)),
             };
             (RunPaths::table_folder(&table.output, &table.format), last)
         });
@@ -81,6 +86,16 @@ impl Intent {
                 upload: uploads.get(path),
             })
             .collect()
+    }
+}
+
+fn layout_of(table: &ManifestTable) -> Layout {
+    let names = table.columns.iter().map(|column| column.name.clone());
+    Layout {
+        root: table.root.clone(),
+        partition_by: table.partition_by.clone(),
+        timestamps: table.timestamps.clone(),
+        places: names.filter(|name| !table.partition_by.contains(name)).collect(),
     }
 }
 
@@ -113,10 +128,16 @@ pub(super) fn plan_publish(
         tables.push(table);
         table_intents.push(intent);
     }
-    let roots: BTreeSet<&String> = tables.iter().map(|table| &table.root).collect();
-    let elsewhere = earlier_tables.iter().filter(|table| !roots.contains(&table.root));
-    let carried = merge_by_root(elsewhere.cloned());
-    tables.extend(carried);
+    let roots: Vec<StoreLocation> =
+        request.tables.iter().map(|table| table.location.clone()).collect();
+    let mut elsewhere = Vec::new();
+    for table in earlier_tables {
+        let root = StoreLocation::parse(&table.root)?;
+        if !roots.iter().any(|own| is_same_place(own, &root)) {
+            elsewhere.push(table);
+        }
+    }
+    tables.extend(merge_by_root(elsewhere.into_iter()));
     Ok(Intent {
         version: VERSION,
         manifest: Manifest {
@@ -132,9 +153,11 @@ pub(super) fn plan_publish(
             inputs: request.inputs.clone(),
             replaced_intervals: replaced,
             tables,
+            counts: Some(request.counts.clone()),
         },
         tables: table_intents,
         pending: Vec::new(),
+        folder: Some(request.folder.clone()),
     })
 }
 
@@ -152,9 +175,12 @@ fn plan_table(
     let uploads = uploads.filter_map(|file| Some((file.path(), file.upload.clone()?))).collect();
     let partitions: BTreeSet<&String> = staged.files.iter().map(|file| &file.hive_path).collect();
     let partitions = partitions.into_iter().filter(|path| !path.is_empty()).cloned().collect();
-    let same_root = earlier.iter().filter(|table| table.root == root);
-    let removed: BTreeSet<String> =
-        same_root.flat_map(|table| table.files.iter().map(|file| file.path.clone())).collect();
+    let mut removed = BTreeSet::new();
+    for table in earlier {
+        if is_same_place(&StoreLocation::parse(&table.root)?, &staged.location) {
+            removed.extend(table.files.iter().map(|file| file.path.clone()));
+        }
+    }
     // Before the intent is written: behind it, there is only forward.
     let all = removed.iter().chain(files.iter().map(|file| &file.path));
     all.into_iter().try_for_each(|path| check_path(&root, path))?;
@@ -170,6 +196,8 @@ fn plan_table(
         format: staged.format.clone(),
         root,
         columns: staged.columns.clone(),
+        partition_by: staged.partition_by.clone(),
+        timestamps: staged.timestamps.clone(),
         partitions,
         files,
         removed: removed.into_iter().collect(),

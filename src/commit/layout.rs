@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnostic, Error, Result};
-use crate::store::StoreLocation;
+use crate::store::{Environment, StoreLocation};
 
 /// Characters that DistCp takes for a glob in a listed path.
 const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];
@@ -133,6 +133,29 @@ fn linked_overlaps(
         }
     }
     problems
+}
+
+/// Whether two names are of one place: symbolic links are followed, and `s3a` is `s3`.
+pub(super) fn is_same_place(a: &StoreLocation, b: &StoreLocation) -> bool {
+    match (a.local_path(), b.local_path()) {
+        (Some(a), Some(b)) => real(&a) == real(&b),
+        (None, None) => {
+            let environment = Environment::default();
+            a.hadoop_url(&environment) == b.hadoop_url(&environment)
+        }
+        _ => false,
+    }
+}
+
+/// Whether one of two places contains the other, or they are the same; symbolic links are followed.
+pub(super) fn are_nested(a: &StoreLocation, b: &StoreLocation) -> bool {
+    match (a.local_path(), b.local_path()) {
+        (Some(a), Some(b)) => {
+            let (a, b) = (real(&a), real(&b));
+            a.starts_with(&b) || b.starts_with(&a)
+        }
+        _ => a.overlaps(b),
+    }
 }
 
 /// The path with its symbolic links followed, as far as it exists.

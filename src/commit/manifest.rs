@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::distcp::DistCp;
@@ -37,6 +38,9 @@ pub struct Manifest {
     /// The tables: first those of this publish, then those that earlier ones of the interval wrote
     /// at roots that are no longer in the pipeline.
     pub tables: Vec<ManifestTable>,
+    /// What the run counted: lines, rejects by reason, rows by output, as its result says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<serde_json::Value>,
 }
 
 /// The manifest that another one followed; it lies in the interval's history.
@@ -92,6 +96,12 @@ pub struct ManifestTable {
     pub root: String,
     /// Its columns, partition columns among them.
     pub columns: Vec<ManifestColumn>,
+    /// The columns that are directories, outermost first.
+    #[serde(default)]
+    pub partition_by: Vec<String>,
+    /// How its files hold points in time: `int64` or `int96` in Parquet, `text` in TSV.
+    #[serde(default)]
+    pub timestamps: String,
     /// The partitions that have files of the interval, sorted.
     pub partitions: Vec<String>,
     /// The files of the interval.
@@ -111,6 +121,31 @@ pub struct ManifestColumn {
     /// Its Arrow type as text, such as `Decimal128(12, 2)`.
     #[serde(rename = "type")]
     pub data_type: String,
+    /// What a struct consists of; of a list, its element.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<ManifestColumn>,
+}
+
+impl ManifestColumn {
+    /// A column as its field says it.
+    pub fn of(field: &Field) -> Self {
+        let fields = match field.data_type() {
+            DataType::List(element) => vec![Self::of(element)],
+            DataType::Struct(fields) => fields.iter().map(|field| Self::of(field)).collect(),
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(pair) => pair.iter().map(|field| Self::of(field)).collect(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        let (name, data_type) = (field.name().clone(), field.data_type().to_string());
+        ManifestColumn { name, data_type, fields }
+    }
+
+    /// The type without what it is made of: `List`, `Decimal128`.
+    pub(super) fn kind(&self) -> &str {
+        self.data_type.split('(').next().unwrap_or_default()
+    }
 }
 
 /// One file of a table.
@@ -169,6 +204,7 @@ impl Manifest {
             inputs: Vec::new(),
             replaced_intervals: Vec::new(),
             tables: Vec::new(),
+            counts: None,
         }
     }
 }

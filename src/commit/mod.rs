@@ -60,6 +60,7 @@
 //! no conditions: an attempt that was slow for that long in the middle of step 1 may remove a
 //! marker that was put back meanwhile; it notices, and puts it back.
 
+mod adopt;
 mod attempt;
 mod contents;
 mod ddl;
@@ -77,9 +78,11 @@ mod layout;
 mod lock;
 mod manifest;
 mod overlap;
+mod ownership;
 mod pending;
 mod publish;
 mod recover;
+mod shape;
 mod state;
 mod steps;
 mod store_table;
@@ -87,6 +90,7 @@ mod supplies;
 mod table;
 mod verify;
 
+pub use adopt::{AdoptRequest, Adopted, AdoptedTable, adopt};
 pub use attempt::Attempt;
 pub use ddl::create_table_sql;
 pub use distcp::{DistCp, DistCpForm};
@@ -100,9 +104,11 @@ pub use manifest::{
     Provenance, read_manifest,
 };
 pub use overlap::{check_inputs, check_overlaps};
+pub use ownership::OwnTable;
 pub use pending::{PendingFile, PendingRecord};
 pub use publish::{PublishOutcome, PublishRequest, StagedTable, publish_run};
 pub use recover::Recovered;
+pub use shape::{ShapeChanges, TableShape};
 pub use state::State;
 pub use supplies::{BeforeAct, CommitSupplies};
 pub use verify::{TableVerdict, verify_tables};

@@ -8,6 +8,7 @@ use crate::commit::head::ReadHead;
 use crate::commit::intent::{Intent, plan_publish};
 use crate::commit::manifest::{Manifest, ManifestColumn, ManifestInput, Provenance};
 use crate::commit::overlap::{check_inputs, check_overlaps};
+use crate::commit::ownership::{OwnTable, check_roots};
 use crate::commit::pending::pending_names;
 use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::to_json;
@@ -44,6 +45,10 @@ pub struct PublishRequest {
     pub seen: Option<String>,
     /// All tables of the run, those without a file too: an earlier publish may have had some.
     pub tables: Vec<StagedTable>,
+    /// The folder that defines the pipeline.
+    pub folder: String,
+    /// What the run counted, for the manifest.
+    pub counts: serde_json::Value,
 }
 
 /// One table's written files.
@@ -57,6 +62,10 @@ pub struct StagedTable {
     pub location: StoreLocation,
     /// The table's columns, partition columns among them.
     pub columns: Vec<ManifestColumn>,
+    /// The columns that are directories, outermost first.
+    pub partition_by: Vec<String>,
+    /// The form of points in time in its files.
+    pub timestamps: String,
     /// The files of this output and format, as the sink recorded them.
     pub files: Vec<WrittenFile>,
     /// The table's definition.
@@ -148,6 +157,8 @@ fn plan(
     earlier: Option<&crate::commit::state::Document>,
 ) -> Result<Intent> {
     let Attempt { supplies, state, paths, .. } = attempt;
+    let tables: Vec<OwnTable> = request.tables.iter().map(OwnTable::of).collect();
+    check_roots(attempt, &tables)?;
     let replaced = check_overlaps(state, paths)?;
     if !request.is_listed_by_time {
         check_inputs(state, paths, &request.inputs, &replaced)?;

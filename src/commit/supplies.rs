@@ -56,9 +56,20 @@ impl CommitSupplies {
         paths: &RunPaths,
         table: &ManifestTable,
     ) -> Result<Box<dyn TablePlace>> {
-        let location = StoreLocation::parse(&table.root)?;
+        let folder = RunPaths::table_folder(&table.output, &table.format);
+        self.open_root(state, paths, &StoreLocation::parse(&table.root)?, folder)
+    }
+
+    /// Opens the root of a table whose name in the state is `table`.
+    pub(super) fn open_root(
+        &self,
+        state: &State,
+        paths: &RunPaths,
+        location: &StoreLocation,
+        table: String,
+    ) -> Result<Box<dyn TablePlace>> {
         let Some(root) = location.local_path() else {
-            return Ok(Box::new(StoreTable(self.open(&location)?)));
+            return Ok(Box::new(StoreTable(self.open(location)?)));
         };
         let folder = state.folder().ok_or_else(|| {
             Error::config(format!("publishing to {location}: it is on disk, but the state is not"))
@@ -66,7 +77,7 @@ impl CommitSupplies {
         Ok(Box::new(DiskTable {
             root,
             stagings: paths.stagings(folder).join(&paths.interval),
-            folder: RunPaths::table_folder(&table.output, &table.format),
+            folder: table,
             temporary: folder.join(&paths.pipeline).join("success.tmp"),
         }))
     }

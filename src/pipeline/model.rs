@@ -62,6 +62,8 @@ pub struct Source {
     pub framing: Framing,
     /// More objects of which nothing can be read than this fail the run.
     pub unreadable_objects_max: u64,
+    /// What a run does if the source has nothing any more for an interval that was published.
+    pub on_empty: OnEmpty,
     /// Where it stands in `pipeline.toml`: line and column from 1.
     pub place: (usize, usize),
 }
@@ -80,6 +82,29 @@ pub enum Framing {
     Array,
 }
 
+/// What a run does if the source has nothing any more for an interval that was published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnEmpty {
+    /// The rows stay as they are, and there is nothing to do.
+    #[default]
+    Keep,
+    /// The interval's rows go, as the source has none.
+    Replace,
+    /// The run fails.
+    Fail,
+}
+
+impl OnEmpty {
+    /// The name in configuration and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            OnEmpty::Keep => "keep",
+            OnEmpty::Replace => "replace",
+            OnEmpty::Fail => "fail",
+        }
+    }
+}
+
 /// Where rejects go, and how many are too many.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quarantine {
@@ -87,7 +112,7 @@ pub struct Quarantine {
     pub location: String,
     /// More rejected lines than this stop the run.
     pub rejects_max: Option<u64>,
-    /// A larger share of rejected lines than this, 0 to 1, fails the run.
+    /// A larger share of rejected lines than this, 0 to 1, fails the run; if absent, a safe one.
     pub reject_ratio_max: Option<f64>,
 }
 

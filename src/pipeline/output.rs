@@ -1,5 +1,7 @@
 //! What an output is: a view that is written.
 
+use crate::interval::Grain;
+
 /// A view that is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
@@ -15,6 +17,8 @@ pub struct Output {
     pub sort_by: Vec<String>,
     /// Columns of the view that are not written.
     pub exclude: Vec<String>,
+    /// The spans of time whose rows it makes as a whole; none if it treats each row by itself.
+    pub grain: Option<Grain>,
     /// Which changes of the columns since the last publish are taken.
     pub on_schema_change: OnSchemaChange,
     /// What must hold of the rows.

@@ -8,8 +8,8 @@ use toml_span::{DeserError, Spanned};
 
 use super::resolve_output::resolve_output;
 use super::{
-    EnrichmentSettings, Framing, NamedFile, Output, Parameter, ParameterType, Pipeline, Quarantine,
-    Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
+    EnrichmentSettings, Framing, NamedFile, OnEmpty, Output, Parameter, ParameterType, Pipeline,
+    Quarantine, Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
 use crate::config::section::{Findings, Section};
 use crate::config::variables::{Lookup, substitute_variables};
@@ -187,6 +187,8 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
     ];
     let framing = section.choice("framing", &framings, found);
     let unreadable_objects_max = section.number::<u64>("max_unreadable_objects", found);
+    let on_empty = [OnEmpty::Keep, OnEmpty::Replace, OnEmpty::Fail];
+    let on_empty = section.choice("on_empty", &on_empty.map(|it| (it.name(), it)), found);
     let declared = section.texts("partition_columns");
     let path = path?;
     let mut partition_columns = path.hive_keys();
@@ -204,6 +206,7 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
         partition_columns,
         framing,
         unreadable_objects_max: unreadable_objects_max.map_or(0, |max| max.value),
+        on_empty,
     })
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::config::line_and_column;
 use crate::config::section::{Findings, Section};
+use crate::interval::Grain;
 
 /// Reads one `[[output]]`.
 pub(super) fn resolve_output(
@@ -23,6 +24,9 @@ pub(super) fn resolve_output(
     let partition_by = texts(section.texts("partition_by"));
     let sort_by = texts(section.texts("sort_by"));
     let exclude = texts(section.texts("exclude"));
+    let mut grains = vec![("none", None)];
+    grains.extend(Grain::ALL.map(|grain| (grain.name(), Some(grain))));
+    let grain = section.choice("grain", &grains, found);
     let policies = [OnSchemaChange::AllowAdded, OnSchemaChange::Freeze, OnSchemaChange::Any];
     let policies = policies.map(|policy| (policy.name(), policy));
     let on_schema_change = section.choice("on_schema_change", &policies, found);
@@ -42,6 +46,7 @@ pub(super) fn resolve_output(
         partition_by,
         sort_by,
         exclude,
+        grain,
         on_schema_change,
         expectations,
         place: line_and_column(&found.file.text, section.span.start),

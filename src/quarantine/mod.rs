@@ -15,5 +15,5 @@ mod thresholds;
 mod writer;
 
 pub use record::{QuarantineRecord, RowFault};
-pub use thresholds::{Breach, Thresholds};
+pub use thresholds::{Breach, REJECT_RATIO_DEFAULT, REJECTS_DEFAULT, RejectShare, Thresholds};
 pub use writer::{Quarantine, QuarantineFile, QuarantineSender};

@@ -7,7 +7,7 @@ use super::report::{OutputResult, QuarantineResult, RunResult};
 use super::witness::RunWitness;
 use crate::commit::{ColumnChanges, Manifest};
 use crate::error::{Error, Result};
-use crate::quarantine::QuarantineFile;
+use crate::quarantine::{Breach, QuarantineFile};
 use crate::transform::SinkRecord;
 
 /// What the scan met.
@@ -52,14 +52,30 @@ pub(super) fn fill_outputs(
         };
         result.outputs.insert(output.name.clone(), empty);
     }
+    for (output, why) in &plan.skipped {
+        let skipped = OutputResult { skipped: Some(why.clone()), ..Default::default() };
+        result.outputs.insert(output.clone(), skipped);
+    }
     for record in records {
         result.add_record(record);
     }
 }
 
-/// What an earlier attempt has published, if it is what this one would write.
-pub(super) fn fill_published(result: &mut RunResult, published: &Manifest) {
+/// What an earlier attempt has published, if it is what this one would write: its counts.
+///
+/// # Errors
+/// `Error::Bug` if a result is not JSON.
+pub(super) fn fill_published(result: &mut RunResult, published: &Manifest) -> Result<()> {
+    let counted = published.counts.as_ref().map(|counts| result.set_counts(counts)).transpose()?;
     result.published_by = Some(published.attempt.clone());
+    if counted != Some(true) {
+        fill_from_tables(result, published);
+    }
+    Ok(())
+}
+
+/// What manifests of early versions tell, which have no counts.
+fn fill_from_tables(result: &mut RunResult, published: &Manifest) {
     for table in &published.tables {
         let output = result.outputs.entry(table.output.clone()).or_default();
         output.rows = table.files.iter().map(|file| file.rows).sum();
@@ -84,8 +100,13 @@ pub(super) fn check_thresholds(
     check_unreadable(plan, result)?;
     let thresholds = plan.thresholds();
     let at = &result.quarantine.location;
-    if let Some(breach) = thresholds.check(result.rejected, result.lines) {
-        return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
+    if !plan.shard.is_whole() {
+        // Shares are those of all shards together, when they are published.
+        let breach = thresholds.check_early(result.rejected);
+        return breach.map_or(Ok(()), |breach| Err(too_many("lines", &breach, at)));
+    }
+    if let Some(breach) = thresholds.check(result.rejected, result.lines, result.decoded) {
+        return Err(too_many("lines", &breach, at));
     }
     for record in records {
         check_output_rows(plan, &record.output, (record.rejected(), record.rows_seen), at)?;
@@ -97,8 +118,8 @@ pub(super) fn check_thresholds(
 pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
     check_unreadable(plan, result)?;
     let at = &result.quarantine.location;
-    if let Some(breach) = plan.thresholds().check(result.rejected, result.lines) {
-        return Err(Error::Data(format!("{breach}; the rejects lie at {at}")));
+    if let Some(breach) = plan.thresholds().check(result.rejected, result.lines, result.decoded) {
+        return Err(too_many("lines", &breach, at));
     }
     for (name, output) in &result.outputs {
         let broken: u64 = output.rejected.values().sum();
@@ -136,11 +157,15 @@ fn check_output_rows(
     (rejected, rows_seen): (u64, u64),
     at: &str,
 ) -> Result<()> {
-    match plan.thresholds().check(rejected, rows_seen) {
-        Some(breach) => {
-            let message = format!("output {output}, rows: {breach}; the rejects lie at {at}");
-            Err(Error::Data(message))
-        }
+    match plan.thresholds().check(rejected, rows_seen, rows_seen.saturating_sub(rejected)) {
+        Some(breach) => Err(too_many(&format!("output {output}, rows"), &breach, at)),
         None => Ok(()),
     }
+}
+
+fn too_many(what: &str, breach: &Breach, at: &str) -> Error {
+    Error::Data(format!(
+        "{what}: {breach}; nothing was published, and the rejects lie at {at}; `--allow-rejects` \
+         publishes what is left"
+    ))
 }

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::account::{
     check_thresholds, fill_account, fill_outputs, fill_published, fill_quarantine,
 };
-use super::hold::{HeldInterval, hold_interval, warn_if_published};
+use super::emptied::{Past, look_at_past};
+use super::hold::{HeldInterval, hold_interval};
 use super::lookups::{describe_lookups, load_lookups};
 use super::plan::RunPlan;
 use super::provenance::provenance_of;
@@ -51,8 +52,7 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
     let lookups = load_lookups(&plan.pipeline)?;
     let (engine, outputs) = plan_queries(plan, supplies, &lookups).await?;
     let source = list_source(plan, supplies).await?;
-    if source.objects.is_empty() {
-        warn_if_published(plan, supplies).await?;
+    if source.objects.is_empty() && look_at_past(plan, supplies, result).await? != Past::Replaced {
         result.status = Status::NothingToDo;
         return Ok(());
     }
@@ -61,9 +61,8 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
     let held = hold_interval(plan, supplies, &source, provenance, &outputs).await?;
     let done = match &held.made_already {
         Some(published) if !plan.force => {
-            fill_published(result, published);
             result.status = Status::AlreadyPublished;
-            Ok(())
+            fill_published(result, published)
         }
         _ => {
             let work = Work { engine: &engine, outputs: &outputs, lookups: &lookups, held: &held };
@@ -115,6 +114,11 @@ async fn write_and_publish(
     }
     result.check_balance(scan.objects.len())?;
     check_thresholds(plan, result, &written)?;
+    let has_lines = result.decoded + result.rejected > 0;
+    if !has_lines && look_at_past(plan, supplies, result).await? == Past::Kept {
+        result.status = Status::NothingToDo;
+        return Ok(());
+    }
 
     let record = record_work(plan, held, &written, result).await?;
     if !plan.shard.is_whole() {
@@ -123,7 +127,8 @@ async fn write_and_publish(
         return Ok(());
     }
     let attempt = Arc::clone(&held.attempt);
-    let replaced = publish_tables(plan, supplies, attempt, outputs, vec![record]).await?;
+    let counts = result.counts()?;
+    let replaced = publish_tables(plan, supplies, attempt, outputs, vec![record], counts).await?;
     result.replaced_intervals = replaced;
     result.status = Status::Published;
     Ok(())

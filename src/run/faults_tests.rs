@@ -132,6 +132,7 @@ impl<'w> World<'w> {
             parameters: vec![],
             attempt: id(attempt),
             shard: Shard::WHOLE,
+            allow_rejects: false,
             force: false,
             cores: 1,
             temporary: self.pipeline.join("spill"),

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::execute::RunSupplies;
-use super::layout::{Places, check_layout};
+use super::layout::{Places, check_layout, own_tables};
 use super::plan::RunPlan;
 use super::provenance::is_made_already;
+use super::shape::check_shapes;
 use super::stages::ListedSource;
 use crate::commit::{
-    self, Attempt, ColumnChanges, Manifest, ManifestColumn, ManifestInput, PendingFile, Provenance,
+    self, Attempt, ColumnChanges, Manifest, ManifestInput, PendingFile, Provenance,
 };
-use crate::error::{Diagnostic, Error, Result};
-use crate::pipeline::{OnSchemaChange, Output};
+use crate::error::{Error, Result};
 use crate::sink::{BegunUpload, UploadRoom, UploadStaging};
 use crate::source::SourceObject;
 use crate::transform::PlannedOutput;
@@ -37,7 +37,7 @@ pub(super) struct HeldInterval {
 ///
 /// # Errors
 /// `Error::Unavailable` if another attempt holds it, `Error::Config` if the folders are of no use
-/// or an output's columns changed more than its policy allows, `Error::Usage` if the interval
+/// or an output's shape changed more than its policy allows, `Error::Usage` if the interval
 /// overlaps a published one, or another one published these objects.
 pub(super) async fn hold_interval(
     plan: &RunPlan,
@@ -63,6 +63,10 @@ pub(super) async fn hold_interval(
         for recovered in recovered {
             tracing::warn!("an earlier attempt ended early: {recovered:?}");
         }
+        let tables = own_tables(&plan.pipeline)?;
+        attempt.check_state(&tables, &plan.pipeline.folder)?;
+        let column_changes = check_shapes(&plan, &attempt, &outputs)?;
+        attempt.check_roots(&tables)?;
         let replaced = commit::check_overlaps(attempt.state(), &plan.paths)?;
         if !is_listed_by_time {
             commit::check_inputs(attempt.state(), &plan.paths, &inputs, &replaced)?;
@@ -74,7 +78,7 @@ pub(super) async fn hold_interval(
             attempt.restore_markers()?;
         }
         Ok(HeldInterval {
-            column_changes: check_columns(&plan, &attempt, &outputs)?,
+            column_changes,
             attempt: Arc::new(attempt),
             inputs,
             is_listed_by_time,
@@ -118,84 +122,10 @@ pub(super) async fn wait_for<T: Send + 'static>(
     done.map_err(|error| Error::Bug(format!("{doing}: {error}")))?
 }
 
-/// What changed in the columns of outputs; an `Error::Config` if a policy refuses it.
-fn check_columns(
-    plan: &RunPlan,
-    attempt: &Attempt,
-    outputs: &[PlannedOutput],
-) -> Result<BTreeMap<String, ColumnChanges>> {
-    let (mut changed, mut refused) = (BTreeMap::new(), Vec::new());
-    for planned in outputs {
-        let output = &planned.output;
-        for table in &output.tables {
-            let (format, columns) = (table.format.name(), columns_of(planned));
-            let changes = attempt.column_changes(&output.name, format, &columns)?;
-            let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { continue };
-            if refuses(output.on_schema_change, &changes) {
-                let message = refused_change(output, format, &changes);
-                let (line, column) = output.place;
-                let fault = Diagnostic::new(message).in_file(&plan.pipeline.file.path);
-                refused.push(fault.at(line, column));
-            } else {
-                tracing::warn!(output = output.name, format, "columns changed: {changes}");
-                changed.entry(output.name.clone()).or_insert(changes);
-            }
-        }
-    }
-    if refused.is_empty() { Ok(changed) } else { Err(Error::Config(refused)) }
-}
-
-fn refuses(policy: OnSchemaChange, changes: &ColumnChanges) -> bool {
-    match policy {
-        OnSchemaChange::Any => false,
-        OnSchemaChange::AllowAdded => !changes.only_adds(),
-        OnSchemaChange::Freeze => true,
-    }
-}
-
-fn refused_change(output: &Output, format: &str, changes: &ColumnChanges) -> String {
-    format!(
-        "output `{}`, {format}: its columns changed since {}: {changes}; `on_schema_change = \
-         \"{}\"` refuses that; bring the columns back, write to another location, or set \
-         `on_schema_change = \"any\"` for a run",
-        output.name,
-        changes.since,
-        output.on_schema_change.name(),
-    )
-}
-
-pub(super) fn columns_of(planned: &PlannedOutput) -> Vec<ManifestColumn> {
-    let fields = planned.schema.fields().iter();
-    fields
-        .map(|field| ManifestColumn {
-            name: field.name().clone(),
-            data_type: field.data_type().to_string(),
-        })
-        .collect()
-}
-
 pub(super) fn manifest_input(object: &SourceObject) -> ManifestInput {
     ManifestInput {
         location: object.location.clone(),
         bytes: object.size,
         e_tag: object.e_tag.clone(),
     }
-}
-
-/// Says that the rows of an interval stay which has no objects any more.
-pub(super) async fn warn_if_published(plan: &RunPlan, supplies: &RunSupplies) -> Result<()> {
-    let (plan, supplies) = (plan.clone(), supplies.clone());
-    wait_for("reading a manifest", move || {
-        let state = supplies.commit.open_state(&Places::of(&plan.pipeline)?.state)?;
-        if let Some(manifest) = commit::read_manifest(&state, &plan.paths)? {
-            tracing::warn!(
-                objects_then = manifest.inputs.len(),
-                manifest = state.display_of(&plan.paths.manifest()),
-                "the source has no objects now, but this interval was published before: its rows \
-                 stay as they are",
-            );
-        }
-        Ok(())
-    })
-    .await
 }

@@ -1,6 +1,6 @@
 //! Where a run's places lie to one another.
 
-use crate::commit::{self, TableRoot};
+use crate::commit::{self, OwnTable, TableRoot};
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Output, Pipeline, Table};
 use crate::store::StoreLocation;
@@ -36,6 +36,23 @@ impl Places {
             quarantine: StoreLocation::parse(&pipeline.quarantine.location)?,
         })
     }
+}
+
+/// The tables that a pipeline means to write.
+///
+/// # Errors
+/// `Error::Config` for a location that is none.
+pub fn own_tables(pipeline: &Pipeline) -> Result<Vec<OwnTable>> {
+    let outputs = pipeline.outputs.iter();
+    let tables = outputs.flat_map(|output| output.tables.iter().map(move |table| (output, table)));
+    let own = tables.map(|(output, table)| {
+        Ok(OwnTable {
+            output: output.name.clone(),
+            format: table.format.name().to_owned(),
+            root: StoreLocation::parse(&table.location)?,
+        })
+    });
+    own.collect()
 }
 
 /// Places that must not lie within one another: the source, the quarantine, the state and every

@@ -5,6 +5,7 @@
 
 mod account;
 pub mod check;
+mod emptied;
 pub mod execute;
 mod hold;
 mod layout;
@@ -14,15 +15,17 @@ pub mod plan;
 mod provenance;
 mod publish;
 pub mod report;
+mod shape;
 mod shards;
 mod stages;
 mod witness;
 
 pub use check::{check_pipeline, describe_plan};
 pub use execute::{RunSupplies, execute};
+pub use layout::own_tables;
 pub use load::load_pipeline;
 pub use plan::{RunPlan, RunRequest, plan_run};
-pub use report::{RunResult, Status};
+pub use report::{RunResult, Status, ThresholdsResult};
 pub use shards::publish_shards;
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What a run will do: pure, from the pipeline and the interval alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::suggestion;
 use crate::error::{Error, Result};
-use crate::interval::Interval;
-use crate::pipeline::{BUILT_IN_PARAMETERS, ParameterValue, Pipeline};
-use crate::quarantine::Thresholds;
+use crate::interval::{Grain, Interval};
+use crate::pipeline::{BUILT_IN_PARAMETERS, Output, ParameterValue, Pipeline};
+use crate::quarantine::{RejectShare, Thresholds};
 use crate::sink::WriterOptions;
 use crate::source::Shard;
 use crate::store::paths::RunPaths;
@@ -16,8 +17,10 @@ use crate::transform::{EngineSettings, ParameterValues};
 /// What a run will do, computed without touching data.
 #[derive(Debug, Clone)]
 pub struct RunPlan {
-    /// The definition.
+    /// The definition, without the outputs that are skipped.
     pub pipeline: Arc<Pipeline>,
+    /// Outputs that the interval is too short for, and why.
+    pub skipped: BTreeMap<String, String>,
     /// The data interval.
     pub interval: Interval,
     /// Names of everything that is written.
@@ -32,6 +35,8 @@ pub struct RunPlan {
     pub shard: Shard,
     /// Whether to run even if the tables are published already as this run would make them.
     pub force: bool,
+    /// Whether to publish however much is rejected.
+    pub allow_rejects: bool,
     /// The folder for what is spilled, and for files until they are uploaded.
     pub spill: PathBuf,
 }
@@ -47,6 +52,8 @@ pub struct RunRequest {
     pub shard: Shard,
     /// Whether to run even if the tables are published already as this run would make them.
     pub force: bool,
+    /// Whether to publish however much is rejected.
+    pub allow_rejects: bool,
     /// The machine's cores.
     pub cores: usize,
     /// The machine's folder for temporary files.
@@ -61,9 +68,12 @@ impl RunPlan {
 
     /// How many rejects are too many.
     pub(super) fn thresholds(&self) -> Thresholds {
+        if self.allow_rejects {
+            return Thresholds::NONE;
+        }
         let quarantine = &self.pipeline.quarantine;
-        let (rejects_max, reject_ratio_max) = (quarantine.rejects_max, quarantine.reject_ratio_max);
-        Thresholds { rejects_max, reject_ratio_max }
+        let share = quarantine.reject_ratio_max.map_or(RejectShare::Safe, RejectShare::AtMost);
+        Thresholds { rejects_max: quarantine.rejects_max, share }
     }
 }
 
@@ -76,7 +86,8 @@ pub fn plan_run(
     interval: Interval,
     request: RunRequest,
 ) -> Result<RunPlan> {
-    let RunRequest { attempt, shard, force, cores, temporary, .. } = request;
+    let (pipeline, skipped) = outputs_of(pipeline, &interval)?;
+    let RunRequest { attempt, shard, force, allow_rejects, cores, temporary, .. } = request;
     let mut parameters = resolve_parameters(&pipeline, &request.parameters)?;
     let bounds = [interval.start(), interval.end()];
     for (name, bound) in BUILT_IN_PARAMETERS.iter().zip(bounds) {
@@ -88,7 +99,61 @@ pub fn plan_run(
     let run = format!("{}/{}", paths.pipeline, paths.interval);
     writer.footer = vec![("ashiato.run".to_owned(), run)];
     let spill = pipeline.resources.spill.clone().unwrap_or(temporary);
-    Ok(RunPlan { pipeline, interval, paths, parameters, engine, writer, shard, force, spill })
+    Ok(RunPlan {
+        pipeline,
+        skipped,
+        interval,
+        paths,
+        parameters,
+        engine,
+        writer,
+        shard,
+        force,
+        allow_rejects,
+        spill,
+    })
+}
+
+/// The pipeline with those outputs whose grain the interval consists of, and why without others:
+/// their rows of an hour would stand beside those of other hours in the same day's partition.
+fn outputs_of(
+    pipeline: Arc<Pipeline>,
+    interval: &Interval,
+) -> Result<(Arc<Pipeline>, BTreeMap<String, String>)> {
+    let zone = pipeline.time_zone;
+    let is_too_short =
+        |output: &&Output| output.grain.is_some_and(|grain| !interval.consists_of(grain, zone));
+    let skipped: BTreeMap<String, String> = pipeline
+        .outputs
+        .iter()
+        .filter(is_too_short)
+        .map(|output| {
+            let grain = output.grain.map_or("", Grain::name);
+            let why = format!(
+                "its grain is `{grain}`, and the interval does not consist of whole {grain}s in \
+                 {zone}; a run over such an interval writes it"
+            );
+            (output.name.clone(), why)
+        })
+        .collect();
+    if skipped.is_empty() {
+        return Ok((pipeline, skipped));
+    }
+    for (output, why) in &skipped {
+        tracing::warn!("output `{output}` is skipped: {why}");
+    }
+    if let (Some((output, why)), true) =
+        (skipped.iter().next(), skipped.len() == pipeline.outputs.len())
+    {
+        return Err(Error::Usage(format!(
+            "the interval [{}, {}) writes nothing: output `{output}`: {why}",
+            interval.start_rfc3339(),
+            interval.end_rfc3339()
+        )));
+    }
+    let mut written = Pipeline::clone(&pipeline);
+    written.outputs.retain(|output| !skipped.contains_key(&output.name));
+    Ok((Arc::new(written), skipped))
 }
 
 /// What the program itself, look-up tables, reading ahead, batches on their way and uploads' parts

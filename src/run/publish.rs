@@ -7,9 +7,10 @@ use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
 use super::execute::RunSupplies;
-use super::hold::{HeldInterval, columns_of, wait_for};
+use super::hold::{HeldInterval, wait_for};
 use super::plan::RunPlan;
 use super::report::RunResult;
+use super::shape::{columns_of, timestamps_of};
 use crate::commit::{
     self, Attempt, ManifestInput, PendingFile, PendingRecord, Provenance, PublishOutcome,
     PublishRequest, StagedTable, create_table_sql,
@@ -74,6 +75,7 @@ pub(super) async fn publish_tables(
     attempt: Arc<Attempt>,
     outputs: &[PlannedOutput],
     records: Vec<TaskRecord>,
+    counts: serde_json::Value,
 ) -> Result<Vec<String>> {
     let Some(first) = records.first() else {
         return Err(Error::Bug("a publish of no task".to_owned()));
@@ -91,6 +93,8 @@ pub(super) async fn publish_tables(
         is_listed_by_time: first.work.is_listed_by_time,
         seen: first.seen.clone(),
         tables: tables.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect(),
+        folder: plan.pipeline.folder.display().to_string(),
+        counts,
     };
     supplies.publishing.store(true, Relaxed);
     let run = plan.run_id();
@@ -138,6 +142,8 @@ fn staged_tables(
                 format: table.format.name().to_owned(),
                 location,
                 columns: columns_of(planned),
+                partition_by: keys.clone(),
+                timestamps: timestamps_of(&table.format).to_owned(),
                 files: of_format(table.format.name()),
                 ddl: create_table_sql(&output.name, columns, keys, &table.format, &root)?,
             })

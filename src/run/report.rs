@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::plan::RunPlan;
 use crate::commit::ColumnChanges;
 use crate::decode::count_unknown_field;
 use crate::error::{Error, Result};
+use crate::quarantine::{REJECT_RATIO_DEFAULT, REJECTS_DEFAULT};
 use crate::store::{Operation, OperationCounts};
 use crate::transform::{ObjectTally, SinkRecord};
 
@@ -72,6 +75,11 @@ pub struct RunResult {
     /// What was asked of the stores, by operation; those that were not asked for are left out.
     #[serde(skip_deserializing)]
     pub store: BTreeMap<Operation, OperationCounts>,
+    /// How many rejects are too many.
+    pub thresholds: ThresholdsResult,
+    /// What was published of the interval, if the source has nothing for it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emptied: Option<EmptiedResult>,
     /// Smaller intervals, published earlier, that this run replaced.
     pub replaced_intervals: Vec<String>,
     /// From start to end, in milliseconds.
@@ -84,6 +92,50 @@ pub struct RunResult {
     /// What stopped the run, if something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorResult>,
+}
+
+/// How many rejects are too many: lines of all lines, and rows of each output's rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdsResult {
+    /// A larger share fails the run.
+    pub max_reject_ratio: f64,
+    /// More than this fail the run; none limits nothing.
+    pub max_rejects: Option<u64>,
+    /// So many are taken whatever their share, but never all there is: where no
+    /// `max_reject_ratio` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at_least: Option<u64>,
+    /// Whether nothing of this was held against the run, by `--allow-rejects`.
+    pub ignored: bool,
+}
+
+impl ThresholdsResult {
+    /// Those of a run.
+    pub fn of(plan: &RunPlan) -> Self {
+        let quarantine = &plan.pipeline.quarantine;
+        let ratio = quarantine.reject_ratio_max;
+        ThresholdsResult {
+            max_reject_ratio: ratio.unwrap_or(REJECT_RATIO_DEFAULT),
+            max_rejects: quarantine.rejects_max,
+            taken_at_least: ratio.is_none().then_some(REJECTS_DEFAULT),
+            ignored: plan.allow_rejects,
+        }
+    }
+}
+
+/// What was published of an interval for which the source has nothing any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptiedResult {
+    /// What becomes of it: `keep`, `replace` or `fail`.
+    pub on_empty: String,
+    /// The last attempt that published it.
+    pub published_by: String,
+    /// The objects that were read then.
+    pub objects: u64,
+    /// Files that are in tables since.
+    pub files: u64,
+    /// Rows in them, over all tables.
+    pub rows: u64,
 }
 
 /// What was read.
@@ -142,6 +194,9 @@ pub struct OutputResult {
     pub unusable_partition: u64,
     /// The root of each table, by format.
     pub locations: BTreeMap<String, String>,
+    /// Why nothing of it was written, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// What changed in the columns since the last publish, if something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column_changes: Option<ColumnChanges>,
@@ -283,6 +338,7 @@ impl RunResult {
             add_counts(&mut output.rejected, &other.rejected);
             add_counts(&mut output.warned, &other.warned);
             output.locations.clone_from(&other.locations);
+            output.skipped.clone_from(&other.skipped);
             output.column_changes.clone_from(&other.column_changes);
         }
         self.quarantine.rejects += task.quarantine.rejects;
@@ -290,6 +346,35 @@ impl RunResult {
         self.enrichment.geoip.clone_from(&task.enrichment.geoip);
         self.enrichment.tax_table.clone_from(&task.enrichment.tax_table);
         add_counts(&mut self.enrichment.warnings, &task.enrichment.warnings);
+    }
+
+    /// All counts, with nothing that is the attempt's own, for the manifest.
+    ///
+    /// # Errors
+    /// `Error::Bug` if this is not JSON.
+    pub fn counts(&self) -> Result<Value> {
+        let mut counts = self.to_json()?;
+        OF_THE_ATTEMPT.iter().for_each(|key| drop(counts.remove(*key)));
+        Ok(Value::Object(counts))
+    }
+
+    /// Takes over what another attempt counted; says whether it could be read.
+    ///
+    /// # Errors
+    /// `Error::Bug` if this is not JSON.
+    pub fn set_counts(&mut self, counts: &Value) -> Result<bool> {
+        let mut own = self.to_json()?;
+        own.extend(counts.as_object().cloned().unwrap_or_default());
+        let Ok(counted) = serde_json::from_value(Value::Object(own)) else { return Ok(false) };
+        *self = counted;
+        Ok(true)
+    }
+
+    fn to_json(&self) -> Result<serde_json::Map<String, Value>> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => Ok(members),
+            other => Err(Error::Bug(format!("writing a result as JSON: {other:?}"))),
+        }
     }
 
     /// Notes what stopped the run.
@@ -303,6 +388,25 @@ impl RunResult {
         });
     }
 }
+
+/// What of a result is about the attempt, and not about what it read and wrote.
+const OF_THE_ATTEMPT: [&str; 15] = [
+    "status",
+    "pipeline",
+    "run_id",
+    "attempt",
+    "published_by",
+    "interval_start",
+    "interval_end",
+    "store",
+    "thresholds",
+    "emptied",
+    "replaced_intervals",
+    "duration_ms",
+    "peak_memory_bytes",
+    "plan",
+    "error",
+];
 
 fn add_counts(counts: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
     for (name, count) in others {

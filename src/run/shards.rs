@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::account::{check_shards, fill_published};
+use super::emptied::{Past, look_at_past};
 use super::execute::RunSupplies;
-use super::hold::{manifest_input, wait_for, warn_if_published};
+use super::hold::{manifest_input, wait_for};
 use super::layout::Places;
 use super::lookups::load_lookups;
 use super::plan::RunPlan;
@@ -33,8 +34,7 @@ pub async fn publish_shards(
     let lookups = load_lookups(&plan.pipeline)?;
     let (_, outputs) = plan_queries(plan, supplies, &lookups).await?;
     let source = list_source(plan, supplies).await?;
-    if source.objects.is_empty() {
-        warn_if_published(plan, supplies).await?;
+    if source.objects.is_empty() && look_at_past(plan, supplies, result).await? != Past::Replaced {
         result.status = Status::NothingToDo;
         return Ok(());
     }
@@ -44,9 +44,8 @@ pub async fn publish_shards(
     let (attempt, records) = match read_records(plan, supplies, shards, made_from).await? {
         Written::All(attempt, records) => (attempt, records),
         Written::MadeAlready(published) => {
-            fill_published(result, &published);
             result.status = Status::AlreadyPublished;
-            return Ok(());
+            return fill_published(result, &published);
         }
     };
     check_records(plan, &records, &provenance)?;
@@ -61,7 +60,8 @@ pub async fn publish_shards(
     result.check_balance(objects)?;
     check_shards(plan, result)?;
     let attempt = Arc::from(attempt);
-    let replaced = publish_tables(plan, supplies, attempt, &outputs, records).await?;
+    let counts = result.counts()?;
+    let replaced = publish_tables(plan, supplies, attempt, &outputs, records, counts).await?;
     result.replaced_intervals = replaced;
     result.status = Status::Published;
     Ok(())

@@ -160,6 +160,7 @@ mod tests {
             partition_by: vec!["dt".into()],
             sort_by: vec![],
             exclude: vec!["_line".into()],
+            grain: None,
             on_schema_change: Default::default(),
             expectations: vec![],
             place: (1, 1),

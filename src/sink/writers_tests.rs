@@ -21,6 +21,7 @@ fn output(formats: Vec<Format>, partition_by: &[&str]) -> Output {
         partition_by: partition_by.iter().map(|&column| column.to_owned()).collect(),
         sort_by: vec![],
         exclude: vec![],
+        grain: None,
         on_schema_change: Default::default(),
         expectations: vec![],
         place: (1, 1),

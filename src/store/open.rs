@@ -214,7 +214,8 @@ impl StoreLocation {
     /// outlive the working directory.
     pub fn absolute(&self) -> String {
         match self.local_path() {
-            Some(path) => path.display().to_string(),
+            // Without `.` within and `/` at the end.
+            Some(path) => path.components().collect::<PathBuf>().display().to_string(),
             None => self.text.clone(),
         }
     }

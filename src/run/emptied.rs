@@ -1,0 +1,86 @@
+//! A source that has nothing any more for an interval that was published.
+
+use super::execute::RunSupplies;
+use super::hold::wait_for;
+use super::layout::Places;
+use super::plan::RunPlan;
+use super::report::{EmptiedResult, RunResult};
+use crate::commit::{self, Manifest, State};
+use crate::error::{Error, Result};
+use crate::pipeline::OnEmpty;
+use crate::store::paths::RunPaths;
+
+/// What becomes of the rows that an interval published, if the source has nothing for it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// There are none.
+    Nothing,
+    /// They stay.
+    Kept,
+    /// They go: an empty publish replaces them.
+    Replaced,
+}
+
+/// Looks for rows that the interval, or others within it, published, and says in the result what
+/// becomes of them.
+///
+/// # Errors
+/// `Error::Data` if there are some, and `on_empty` is `fail`.
+pub(super) async fn look_at_past(
+    plan: &RunPlan,
+    supplies: &RunSupplies,
+    result: &mut RunResult,
+) -> Result<Past> {
+    let (of_plan, of_supplies) = (plan.clone(), supplies.clone());
+    let manifests = wait_for("reading manifests", move || {
+        let state = of_supplies.commit.open_state(&Places::of(&of_plan.pipeline)?.state)?;
+        published_within(&state, &of_plan.paths)
+    });
+    let manifests = manifests.await?;
+    let on_empty = plan.pipeline.source.on_empty;
+    let files = manifests.iter().flat_map(|manifest| &manifest.tables).flat_map(|t| &t.files);
+    let (files, rows) = files.fold((0, 0), |(files, rows), file| (files + 1, rows + file.rows));
+    let (Some(last), true) = (manifests.last(), files > 0) else { return Ok(Past::Nothing) };
+    let emptied = EmptiedResult {
+        on_empty: on_empty.name().to_owned(),
+        published_by: last.attempt.clone(),
+        objects: manifests.iter().map(|manifest| manifest.inputs.len() as u64).sum(),
+        files,
+        rows,
+    };
+    let found = format!(
+        "the source has no lines for this interval now, but it was published before, from {} \
+         objects by {}, and {rows} rows are in its tables ({}, `on_empty = \"{}\"`)",
+        emptied.objects,
+        emptied.published_by,
+        plan.paths.manifest(),
+        on_empty.name(),
+    );
+    result.emptied = Some(emptied);
+    match on_empty {
+        OnEmpty::Keep => {
+            tracing::warn!("{found}: its rows stay as they are");
+            Ok(Past::Kept)
+        }
+        OnEmpty::Replace => {
+            tracing::warn!("{found}: its rows go");
+            Ok(Past::Replaced)
+        }
+        OnEmpty::Fail => Err(Error::Data(format!(
+            "{found}: its rows stay; bring the logs back, or set `on_empty` to `replace` or `keep`"
+        ))),
+    }
+}
+
+/// The manifests of the interval and of those within it, the interval's own last.
+fn published_within(state: &State, paths: &RunPaths) -> Result<Vec<Manifest>> {
+    let within = match commit::check_overlaps(state, paths) {
+        Ok(within) => within,
+        // Part of a wider one; what that published is not this interval's.
+        Err(Error::Usage(_)) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let own = within.iter().chain([&paths.interval]);
+    let manifests = own.map(|interval| commit::read_manifest(state, &paths.of_interval(interval)));
+    Ok(manifests.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
