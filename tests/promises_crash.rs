@@ -326,3 +326,42 @@ fn a_killed_attempt_leaves_no_files_in_the_tables_folder_or_the_spill_folder() {
         .collect();
     assert_eq!(left, Vec::<String>::new());
 }
+
+#[test]
+fn what_a_killed_run_left_in_the_spill_folder_goes_with_the_next_run_or_gc_but_not_a_live_ones() {
+    let spill = "[resources]\nspill = \"${SOURCE}/../spill\"\n";
+    let project = Project::new().pipeline(&format!("{}{spill}", crate::support::OUTPUT));
+    let project = project.logs("a.ndjson", "{\"id\":1}\n");
+    let spills = project.path("spill/ashiato-spill");
+    std::fs::create_dir_all(&spills).unwrap();
+    let live = std::fs::File::create(spills.join("live.lock")).unwrap();
+    live.lock().unwrap();
+    project.write("spill/ashiato-spill/live/run-1", "x");
+    let left = || -> Vec<String> {
+        let mut names = names_in(&spills);
+        names.retain(|name| !name.starts_with("live"));
+        names
+    };
+    let kill = || {
+        let mut run = project.command("run", &["--date", "2026-11-21", "--force"]);
+        let killed = finish(run.env("ASHIATO_TEST_KILL_AT", "0"));
+        assert_eq!((killed.code, left().len()), (None, 2), "a folder and its lock: {killed:#?}");
+    };
+    kill();
+    project.run().published();
+    assert_eq!(left(), Vec::<String>::new());
+    kill();
+    let folders = |arguments: &[&str]| {
+        let collected = project.ashiato("gc", arguments);
+        assert_eq!(collected.code, Some(0), "{collected:#?}");
+        collected.result()["spill_folders"].as_array().unwrap().len()
+    };
+    assert_eq!((folders(&["--dry-run"]), left().len()), (1, 2));
+    assert_eq!((folders(&[]), left().len()), (1, 0));
+    assert!(spills.join("live/run-1").exists());
+}
+
+fn names_in(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}

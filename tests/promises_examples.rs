@@ -104,3 +104,24 @@ fn the_shipped_pipelines_are_sound() {
         assert_eq!(checked.code, Some(0), "{checked:#?}");
     }
 }
+
+#[test]
+fn the_shipped_pipelines_have_thresholds_grains_and_no_column_that_duckdb_reserves() {
+    for pipeline in ["action_log", "access_log"] {
+        let folder = Path::new(ROOT).join("sql").join(pipeline);
+        let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        assert!(text("pipeline.toml").contains("\nmax_reject_ratio = "), "{pipeline}");
+        assert!(!text("contract.toml").contains("name = \"at\""), "{pipeline}");
+    }
+    let out = tempfile::tempdir().unwrap();
+    let mut by_hour = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+    by_hour.args(["run", "sql/action_log", "--hour", "2026-11-21T13"]);
+    let result = finish(by_hour.current_dir(ROOT).env("ASHIATO_OUT", out.path())).published();
+    assert!(result["outputs"]["daily_sales"]["skipped"].is_string(), "{result}");
+    assert!(!out.path().join("action_log/daily_sales").exists());
+    assert!(
+        run_example("action_log", out.path(), &[]).published()["outputs"]["daily_sales"]
+            .get("skipped")
+            .is_none()
+    );
+}

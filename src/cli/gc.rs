@@ -4,9 +4,10 @@ use chrono::{Duration, Utc};
 
 use super::args::GcArgs;
 use super::output;
-use super::supplies::OpenedState;
+use super::supplies::{OpenedState, temporary_folder};
 use crate::commit::{GcRequest, collect_garbage};
 use crate::error::Result;
+use crate::sink::remove_dead_spills;
 use crate::store::{Environment, StoreLocation};
 
 /// Removes what dead attempts have left, and prints it as one line of JSON.
@@ -22,6 +23,10 @@ pub(super) fn gc(args: &GcArgs, environment: &Environment) -> Result<()> {
         age_min: Duration::hours(args.older_than.into()),
         is_dry_run: args.dry_run,
     };
-    let garbage = collect_garbage(&opened.commit, &opened.state, &opened.paths(""), &request)?;
+    let mut garbage = collect_garbage(&opened.commit, &opened.state, &opened.paths(""), &request)?;
+    let spill = opened.pipeline.resources.spill.clone();
+    let spill = spill.unwrap_or_else(|| temporary_folder(environment));
+    let spilled = remove_dead_spills(&spill, args.dry_run)?.into_iter();
+    garbage.spill_folders = spilled.map(|folder| folder.display().to_string()).collect();
     output::print_json(&garbage)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{LogArgs, PublishArgs, RunArgs};
 use super::output;
 use super::signals::Stop;
-use super::supplies::{new_commit_supplies, new_runtime, resolve_interval};
+use super::supplies::{new_commit_supplies, new_runtime, resolve_interval, temporary_folder};
 use crate::error::{EXIT_NOTHING_TO_DO, Error, Result};
 use crate::run::{
     RunPlan, RunRequest, RunResult, RunSupplies, Status, ThresholdsResult, execute, load_pipeline,
@@ -156,7 +156,7 @@ fn plan(args: &RunArgs, environment: &Environment) -> Result<RunPlan> {
         force: args.force,
         allow_rejects: args.allow_rejects,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        temporary: environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
+        temporary: temporary_folder(environment),
     };
     plan_run(pipeline, interval, request)
 }
@@ -168,7 +168,7 @@ fn new_result(plan: &RunPlan) -> RunResult {
         attempt: plan.paths.attempt.clone(),
         interval_start: plan.interval.start_rfc3339(),
         interval_end: plan.interval.end_rfc3339(),
-        thresholds: ThresholdsResult::of(plan),
+        thresholds: Some(ThresholdsResult::of(plan)),
         ..RunResult::default()
     }
 }

@@ -1,6 +1,6 @@
 //! What subcommands share: intervals, threads, and what committing needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -36,6 +36,11 @@ pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Resu
                 .to_owned(),
         )),
     }
+}
+
+/// The machine's folder for temporary files.
+pub(super) fn temporary_folder(environment: &Environment) -> PathBuf {
+    environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
 }
 
 /// A pipeline's state, opened for a command that reads no logs.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::commit::table::{Before, PlannedFile, TablePlace};
 use crate::error::{Error, Result};
 use crate::store::durable::{
-    create_folders, file_bytes, move_file, read_file, remove_empty_folder, remove_file,
-    sync_folder, write_atomically,
+    create_folders, create_unsynced, file_bytes, move_file, read_file, remove_empty_folder,
+    remove_file, sync_folder, sync_paths, write_atomically,
 };
 use crate::store::paths::{SUCCESS, attempt_of_file};
 
@@ -36,7 +36,7 @@ impl DiskTable {
     fn move_into_place(&self, file: &PlannedFile<'_>) -> Result<()> {
         let (staged, place) = (self.staged(file.path)?, self.root.join(file.path));
         if file_bytes(&staged)?.is_some() {
-            place.parent().map_or(Ok(()), create_folders)?;
+            place.parent().map_or(Ok(()), create_unsynced)?;
             return move_file(&staged, &place);
         }
         if file_bytes(&place)? == Some(file.bytes) {
@@ -88,9 +88,12 @@ impl TablePlace for DiskTable {
         for file in files {
             before(&format!("place {}", file.path))?;
             self.move_into_place(file)?;
-            folders.extend(self.root.join(file.path).parent().map(Path::to_path_buf));
+            let place = self.root.join(file.path);
+            let above = place.ancestors().skip(1);
+            folders
+                .extend(above.take_while(|it| it.starts_with(&self.root)).map(Path::to_path_buf));
         }
-        folders.iter().try_for_each(|folder| sync_folder(folder))?;
+        sync_paths(&folders.into_iter().collect::<Vec<_>>())?;
         Ok(None)
     }
 

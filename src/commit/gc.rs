@@ -37,6 +37,8 @@ pub struct Garbage {
     pub intents: Vec<String>,
     /// Staging folders, as `<interval>/<attempt>`.
     pub staging_folders: Vec<String>,
+    /// Folders of this machine into which dead processes of any pipeline have spilled.
+    pub spill_folders: Vec<String>,
 }
 
 /// What is collected.

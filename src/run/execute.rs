@@ -10,7 +10,7 @@ use super::account::{
     check_thresholds, fill_account, fill_outputs, fill_published, fill_quarantine,
 };
 use super::emptied::{Past, look_at_past};
-use super::hold::{HeldInterval, hold_interval};
+use super::hold::{HeldInterval, hold_interval, wait_for};
 use super::lookups::{describe_lookups, load_lookups};
 use super::plan::RunPlan;
 use super::provenance::provenance_of;
@@ -23,6 +23,7 @@ use super::witness::RunWitness;
 use crate::commit::CommitSupplies;
 use crate::enrich::Enrichment;
 use crate::error::{Error, Result};
+use crate::sink::SpillFolder;
 use crate::store::Stores;
 use crate::telemetry::Progress;
 use crate::transform::{Engine, PlannedOutput};
@@ -90,6 +91,9 @@ async fn write_and_publish(
     source: ListedSource,
     result: &mut RunResult,
 ) -> Result<()> {
+    let (spill, attempt) = (plan.spill.clone(), plan.paths.attempt.clone());
+    let spill_folder = move || SpillFolder::create(&spill, &attempt);
+    engine.set_spill_folder(wait_for("making a folder to spill into", spill_folder).await?)?;
     let quarantine = start_quarantine(plan, supplies)?;
     let scan = new_scan(plan, supplies, source, outputs);
     let witness = Arc::new(RunWitness::new(plan, supplies, quarantine.sender()));

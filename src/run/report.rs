@@ -75,8 +75,9 @@ pub struct RunResult {
     /// What was asked of the stores, by operation; those that were not asked for are left out.
     #[serde(skip_deserializing)]
     pub store: BTreeMap<Operation, OperationCounts>,
-    /// How many rejects are too many.
-    pub thresholds: ThresholdsResult,
+    /// How many rejects are too many; none if the pipeline could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<ThresholdsResult>,
     /// What was published of the interval, if the source has nothing for it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emptied: Option<EmptiedResult>,

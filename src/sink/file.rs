@@ -44,9 +44,8 @@ impl HashedFile {
         &self.path
     }
 
-    /// Brings all bytes to the disk.
+    /// Tells what was written; the caller syncs it.
     pub(super) fn seal(&mut self) -> Result<Sealed> {
-        self.file.sync_all().map_err(|err| write_error(&self.path, &err))?;
         Ok(Sealed { bytes: self.bytes, sha256: hex::encode(self.sha256.finalize_reset()) })
     }
 }

@@ -42,7 +42,7 @@ pub use encoders::EncoderPool;
 pub use hive_path::{DEFAULT_PARTITION, PartitionKey, UnusableKey, escape_path_name};
 pub use partition_check::PartitionCheck;
 pub use route::UnusableRows;
-pub use staging::{StagingFolders, UploadStaging};
+pub use staging::{SpillFolder, StagingFolders, UploadStaging, remove_dead_spills};
 pub use stored::{stored_schema, stored_type};
 pub use upload::{BegunUpload, FileUploads, UploadRoom};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

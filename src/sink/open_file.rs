@@ -170,7 +170,7 @@ impl OpenFile {
         }
     }
 
-    /// Ends the file and brings it to the disk.
+    /// Ends the file; the caller syncs it.
     pub(super) fn finish(self) -> Result<Sealed> {
         match self.encoder {
             Encoder::Parquet(file) => file.finish(),

@@ -1,13 +1,14 @@
 //! The folders in which files are built until they are published or uploaded.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::pipeline::Output;
 use crate::sink::file::write_error;
 use crate::store::StoreLocation;
-use crate::store::paths::upload_stagings;
+use crate::store::paths::{spills, upload_stagings};
 
 /// Where an attempt builds its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,22 +36,13 @@ impl StagingFolders {
 /// by the next attempt on this machine if the process dies.
 #[derive(Debug)]
 pub struct UploadStaging {
-    folder: PathBuf,
-    lock_path: PathBuf,
-    /// Held while the attempt lives.
-    _lock: File,
+    _folder: LockedFolder,
 }
 
 impl UploadStaging {
     /// Takes a folder below `spill` for an attempt, and removes those of dead ones.
     pub fn create(spill: &Path, attempt: &str) -> Result<Self> {
-        let folders = upload_stagings(spill);
-        fs::create_dir_all(&folders).map_err(|error| write_error(&folders, &error))?;
-        remove_dead(&folders)?;
-        let (folder, lock_path) = (folders.join(attempt), folders.join(format!("{attempt}.lock")));
-        let lock = File::create(&lock_path).and_then(|lock| lock.lock().map(|()| lock));
-        let lock = lock.map_err(|error| write_error(&lock_path, &error))?;
-        Ok(UploadStaging { folder, lock_path, _lock: lock })
+        Ok(UploadStaging { _folder: LockedFolder::create(&upload_stagings(spill), attempt)? })
     }
 
     /// The folder of an attempt below `spill`.
@@ -59,7 +51,65 @@ impl UploadStaging {
     }
 }
 
-impl Drop for UploadStaging {
+/// The folder into which an attempt's queries spill; removed as [`UploadStaging`] is.
+#[derive(Debug)]
+pub struct SpillFolder {
+    folder: LockedFolder,
+}
+
+impl SpillFolder {
+    /// Makes a folder below `spill` for an attempt, and removes those of dead ones.
+    pub fn create(spill: &Path, attempt: &str) -> Result<Self> {
+        let folder = LockedFolder::create(&spills(spill), attempt)?;
+        let path = &folder.folder;
+        fs::create_dir_all(path).map_err(|error| write_error(path, &error))?;
+        Ok(SpillFolder { folder })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.folder.folder
+    }
+}
+
+/// Removes what dead processes left below a spill folder, or only tells it.
+pub fn remove_dead_spills(spill: &Path, is_dry_run: bool) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for folders in [upload_stagings(spill), spills(spill)] {
+        if folders.is_dir() {
+            removed.extend(remove_dead(&folders, is_dry_run)?);
+        }
+    }
+    Ok(removed)
+}
+
+/// A folder of this process among those of others, each beside a file that its process locks: the
+/// system lets go of a lock when its process ends, however it ends.
+#[derive(Debug)]
+struct LockedFolder {
+    folder: PathBuf,
+    lock_path: PathBuf,
+    /// Held while the process has use for the folder.
+    _lock: File,
+}
+
+impl LockedFolder {
+    fn create(folders: &Path, name: &str) -> Result<Self> {
+        fs::create_dir_all(folders).map_err(|error| write_error(folders, &error))?;
+        remove_dead(folders, false)?;
+        let (folder, lock_path) = (folders.join(name), folders.join(format!("{name}.lock")));
+        loop {
+            let lock = File::create(&lock_path).and_then(|lock| lock.lock().map(|()| lock));
+            let lock = lock.map_err(|error| write_error(&lock_path, &error))?;
+            // Whoever removes dead ones may have seen it before it was locked.
+            if is_at(&lock, &lock_path) {
+                return Ok(LockedFolder { folder, lock_path, _lock: lock });
+            }
+        }
+    }
+}
+
+impl Drop for LockedFolder {
     fn drop(&mut self) {
         // What stays is removed by the next attempt.
         let _ = fs::remove_dir_all(&self.folder);
@@ -67,21 +117,35 @@ impl Drop for UploadStaging {
     }
 }
 
-/// Removes folders whose locks nobody holds.
-fn remove_dead(folders: &Path) -> Result<()> {
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(found)) => (file.dev(), file.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
+}
+
+/// Removes folders whose locks nobody holds, or only tells them.
+fn remove_dead(folders: &Path, is_dry_run: bool) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folders).map_err(|error| write_error(folders, &error))?;
+    let mut removed = Vec::new();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let is_lock = path.extension().is_some_and(|extension| extension == "lock");
         let lock = if is_lock { File::open(&path).ok() } else { None };
         if let Some(lock) = lock
             && lock.try_lock().is_ok()
         {
-            // Another attempt may be removing the same, and one that is locked out will come again.
-            let _ = fs::remove_dir_all(path.with_extension(""));
-            let _ = fs::remove_file(&path);
+            let folder = path.with_extension("");
+            if !is_dry_run {
+                // Another attempt may be removing the same, and one that is locked out will come
+                // again.
+                let _ = fs::remove_dir_all(&folder);
+                let _ = fs::remove_file(&path);
+            }
+            removed.push(folder);
         }
     }
-    Ok(())
+    removed.sort();
+    Ok(removed)
 }
 
 #[cfg(test)]
@@ -92,14 +156,31 @@ mod tests {
     fn what_a_dead_attempt_left_goes_and_what_a_live_one_has_stays() {
         let spill = tempfile::tempdir().unwrap();
         let live = UploadStaging::create(spill.path(), "live").unwrap();
-        fs::create_dir(&live.folder).unwrap();
+        let live_folder = UploadStaging::folder_of(spill.path(), "live");
+        fs::create_dir(&live_folder).unwrap();
         let dead = UploadStaging::folder_of(spill.path(), "dead");
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join("part"), "x").unwrap();
         fs::write(dead.with_extension("lock"), "").unwrap();
         let next = UploadStaging::create(spill.path(), "next").unwrap();
-        assert!(!dead.exists() && live.folder.exists());
+        assert!(!dead.exists() && live_folder.exists());
         drop((live, next));
         assert_eq!(fs::read_dir(upload_stagings(spill.path())).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_queries_of_a_dead_process_spilled_is_told_and_goes() {
+        let spill = tempfile::tempdir().unwrap();
+        let live = SpillFolder::create(spill.path(), "live").unwrap();
+        fs::write(live.path().join("run-1"), "x").unwrap();
+        let dead = spills(spill.path()).join("dead");
+        fs::create_dir_all(dead.join("datafusion-abc")).unwrap();
+        fs::write(dead.with_extension("lock"), "").unwrap();
+        assert_eq!(remove_dead_spills(spill.path(), true).unwrap(), [dead.clone()]);
+        assert!(dead.exists(), "only told");
+        assert_eq!(remove_dead_spills(spill.path(), false).unwrap(), [dead.clone()]);
+        assert!(!dead.exists() && live.path().join("run-1").exists());
+        drop(live);
+        assert_eq!(fs::read_dir(spills(spill.path())).unwrap().count(), 0);
     }
 }

@@ -11,7 +11,6 @@
 //! has few files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,11 +23,12 @@ use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Output;
 use crate::sink::block::{Block, lay_together};
 use crate::sink::encoders::EncoderPool;
-use crate::sink::file::{Sealed, write_error};
+use crate::sink::file::Sealed;
 use crate::sink::open_file::{OpenFile, TableBlock, TableWriter};
 use crate::sink::route::{Part, Router};
 use crate::sink::stored::stored_schema;
 use crate::store::Upload;
+use crate::store::durable::{SYNCED_ONE_BY_ONE, sync_paths};
 use crate::store::paths::RunPaths;
 
 /// Bytes of a block: beyond them nothing gets faster.
@@ -98,6 +98,8 @@ pub struct OutputWriter {
     encoder_bytes: u64,
     encoder_bytes_max: u64,
     written: Vec<WrittenFile>,
+    /// Whether some of these were not brought to the disk yet.
+    has_unsynced: bool,
 }
 
 /// A partition that has writers: one a table, in their order; none between two files.
@@ -162,6 +164,7 @@ impl OutputWriter {
             // What is left when a full block is laid together.
             encoder_bytes_max: options.buffered_bytes_max - 2 * block_bytes_max,
             written: Vec::new(),
+            has_unsynced: false,
         })
     }
 
@@ -191,7 +194,7 @@ impl OutputWriter {
     /// All files and the folders that name them have reached the disk.
     pub fn finish(mut self) -> Result<Vec<WrittenFile>> {
         none_refused(&self.close_open()?)?;
-        self.sync_folders()?;
+        self.sync()?;
         self.written.sort();
         Ok(self.written)
     }
@@ -351,10 +354,18 @@ impl OutputWriter {
 
     /// Ends files, several at once: each waits for the disk.
     fn finish_files(&mut self, files: Vec<FullFile>) -> Result<()> {
+        let folders: Vec<PathBuf> = (0..self.tables.len()).map(|t| self.table_folder(t)).collect();
+        // The more there are, the better it is to sync all of them once, at the end.
+        let is_synced = self.written.len() + files.len() <= SYNCED_ONE_BY_ONE;
+        self.has_unsynced |= !is_synced;
         let finish = |full: FullFile| -> Result<WrittenFile> {
+            let path = folders[full.table].join(&full.hive_path).join(&full.file.name);
             let rows = full.file.rows();
             let name = full.file.name.clone();
             let Sealed { bytes, sha256 } = full.file.finish()?;
+            if is_synced {
+                sync_paths(&[path])?;
+            }
             let output = self.output.clone();
             let format = self.tables[full.table].format.to_owned();
             let hive_path = full.hive_path;
@@ -398,23 +409,25 @@ impl OutputWriter {
         self.staging.join(RunPaths::table_folder(&self.output, format))
     }
 
-    /// Brings the folders' entries to the disk: a file whose name is lost is lost.
-    fn sync_folders(&self) -> Result<()> {
+    /// Brings the folders' entries to the disk, as a file whose name is lost is lost, and the files
+    /// that are not there yet.
+    fn sync(&self) -> Result<()> {
         let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut paths = Vec::new();
         for file in &self.written {
             let table = self.staging.join(RunPaths::table_folder(&file.output, &file.format));
             let leaf = table.join(&file.hive_path);
+            if self.has_unsynced {
+                paths.push(leaf.join(&file.name));
+            }
             let up_to_staging = leaf.ancestors().take_while(|folder| *folder != self.staging);
             folders.extend(up_to_staging.map(Path::to_path_buf));
         }
         if !folders.is_empty() {
             folders.insert(self.staging.clone());
         }
-        for folder in &folders {
-            let synced = File::open(folder).and_then(|open| open.sync_all());
-            synced.map_err(|err| write_error(folder, &err))?;
-        }
-        Ok(())
+        paths.extend(folders);
+        sync_paths(&paths)
     }
 }
 

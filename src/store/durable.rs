@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -38,11 +38,42 @@ pub(crate) fn create_folders(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Brings a folder's entries to the disk.
+/// Creates a folder and those above it; the caller syncs them.
+pub(crate) fn create_unsynced(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|err| disk_error("creating folder", folder, &err))
+}
+
+/// Brings a folder's entries, or a file's bytes, to the disk.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let synced = File::open(folder).and_then(|open| open.sync_all());
     synced.map_err(|err| disk_error("syncing folder", folder, &err))
+}
+
+/// So many files and folders are synced one by one; of more, the file system is, once: thousands of
+/// partitions would take minutes else.
+pub(crate) const SYNCED_ONE_BY_ONE: usize = 64;
+
+/// Brings files and folders of one file system to the disk, and folders' entries.
+pub(crate) fn sync_paths(paths: &[PathBuf]) -> Result<()> {
+    match paths {
+        [first, ..] if paths.len() > SYNCED_ONE_BY_ONE && sync_file_system(first)? => Ok(()),
+        paths => paths.iter().try_for_each(|path| sync_folder(path)),
+    }
+}
+
+/// Brings all that a file system holds to the disk, if the system can; says whether it did. Linux
+/// tells of writes that failed since 5.8.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn sync_file_system(path: &Path) -> Result<bool> {
+    let synced = File::open(path).and_then(|open| Ok(rustix::fs::syncfs(&open)?));
+    synced.map(|()| true).map_err(|err| disk_error("syncing the file system of", path, &err))
+}
+
+/// Elsewhere there is no call that waits until all is written.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn sync_file_system(_: &Path) -> Result<bool> {
+    Ok(false)
 }
 
 /// Renames a file; the caller syncs the folder.
@@ -130,4 +161,26 @@ pub(crate) fn disk_error(doing: &str, path: &Path, err: &io::Error) -> Error {
         _ => "check the disk, then retry",
     };
     Error::Unavailable(format!("{doing} {}: {err}; {advice}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_paths_are_synced_one_by_one_and_many_by_their_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> =
+            (0..=SYNCED_ONE_BY_ONE).map(|n| folder.path().join(n.to_string())).collect();
+        sync_paths(&[]).unwrap();
+        fs::write(&paths[0], "x").unwrap();
+        sync_paths(&paths[..1]).unwrap();
+        sync_paths(&[folder.path().to_owned()]).unwrap();
+        let error = sync_paths(&paths[..2]).unwrap_err();
+        assert_eq!(error.exit_code(), 75, "one is not there: {error}");
+        for path in &paths {
+            fs::write(path, "x").unwrap();
+        }
+        sync_paths(&paths).unwrap();
+    }
 }

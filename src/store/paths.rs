@@ -12,6 +12,7 @@
 //! <state>/<pipeline>/locks/<interval>.<task>.lock, publish.lock    on disk: held while at work
 //! <state>/<pipeline>/staging/<interval>/<attempt>/<output>.<format>/<hive path>/<file>   on disk
 //! <spill>/ashiato-staging/<attempt>/<output>.<format>/<hive path>/<file>   until it is uploaded
+//! <spill>/ashiato-spill/<attempt>/…                     what queries spill; a lock beside it
 //! <quarantine>/<pipeline>/<interval>/<attempt>/rejects-00000.ndjson.zst
 //! ```
 //!
@@ -163,6 +164,11 @@ pub fn attempt_of_file(name: &str) -> Option<&str> {
 /// The folder in which attempts of this machine build files that they will upload.
 pub fn upload_stagings(spill: &Path) -> PathBuf {
     spill.join("ashiato-staging")
+}
+
+/// The folder in which attempts of this machine have folders to spill into.
+pub fn spills(spill: &Path) -> PathBuf {
+    spill.join("ashiato-spill")
 }
 
 /// A quarantine file's name.

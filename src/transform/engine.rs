@@ -1,7 +1,7 @@
 //! The engine: a DataFusion context with the tables, views and functions of one pipeline.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -23,7 +23,7 @@ use super::views::register_views;
 use crate::enrich::Enrichment;
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
-use crate::sink::{StagingFolders, WriterOptions};
+use crate::sink::{SpillFolder, StagingFolders, WriterOptions};
 use crate::store::Stores;
 use crate::store::paths::RunPaths;
 use crate::udf;
@@ -45,6 +45,8 @@ pub struct Engine {
     pool_bytes: usize,
     /// Where queries spill.
     spill: PathBuf,
+    /// The folder of this process there.
+    spill_folder: OnceLock<SpillFolder>,
 }
 
 impl Engine {
@@ -81,7 +83,8 @@ impl Engine {
         let (held, mut found) = register_references(&context, pipeline, stores, most).await?;
         found.extend(on_large_stack(register_views(&context, &pipeline.views, values)).await);
         let spill = settings.spill.clone().unwrap_or_else(std::env::temp_dir);
-        Ok((Engine { context, pool_bytes: settings.pool_bytes - held, spill }, found))
+        let (pool_bytes, spill_folder) = (settings.pool_bytes - held, OnceLock::new());
+        Ok((Engine { context, pool_bytes, spill, spill_folder }, found))
     }
 
     /// Plans all outputs down to the sinks. Outputs whose view is broken are left out: the view's
@@ -114,6 +117,15 @@ impl Engine {
         if found.is_empty() { Ok(planned) } else { Err(Error::Config(found)) }
     }
 
+    /// Lets queries spill into a folder, which goes with the engine.
+    ///
+    /// # Errors
+    /// `Error::Bug` if there is one already.
+    pub fn set_spill_folder(&self, folder: SpillFolder) -> Result<()> {
+        let set = self.spill_folder.set(folder);
+        set.map_err(|_| Error::Bug("an engine with two spill folders".to_owned()))
+    }
+
     /// Runs one output to its end: its rows go to the staging folder and the quarantine.
     ///
     /// # Errors
@@ -128,6 +140,7 @@ impl Engine {
         // Each output has a pool of its own, so that none starves another.
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
             .with_memory_pool(Arc::new(TwoPartPool::new(self.pool_bytes)))
+            .with_disk_manager_builder(self.disk_manager())
             .build_arc()
             .map_err(engine_error)?;
         let context = TaskContext::from(&self.context.state())
@@ -179,17 +192,20 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
     Ok(context)
 }
 
+impl Engine {
+    fn disk_manager(&self) -> DiskManagerBuilder {
+        let mode = match self.spill_folder.get() {
+            Some(folder) => DiskManagerMode::Directories(vec![folder.path().to_owned()]),
+            None => DiskManagerMode::Disabled,
+        };
+        // What the disk takes is its own limit.
+        DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(u64::MAX)
+    }
+}
+
 fn new_runtime(settings: &EngineSettings) -> Result<Arc<RuntimeEnv>> {
-    let mode = match &settings.spill {
-        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-        None => DiskManagerMode::OsTmpDirectory,
-    };
-    // What the disk takes is its own limit.
-    let disk = DiskManagerBuilder::default().with_mode(mode);
-    let disk = disk.with_max_temp_directory_size(u64::MAX);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TwoPartPool::new(settings.pool_bytes)))
-        .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(engine_error)
 }
