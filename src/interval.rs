@@ -253,13 +253,20 @@ fn first_instant(day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
 /// A path with strftime fields, `dt=%Y-%m-%d/hr=%H/`, below a source's location.
 ///
 /// Its fields are `%Y` (year), `%y` (year, two digits), `%m` (month), `%d` (day), `%j` (day of the
-/// year), `%F` (`%Y-%m-%d`), `%H` (hour), `%M` (minute) and `%%` (a percent sign). The empty
-/// template is the location itself.
+/// year), `%F` (`%Y-%m-%d`), `%H` (hour), `%M` (minute) and `%%` (a percent sign); `%b` and `%B`
+/// (English names of months), `%G` and `%V` (year and week of ISO 8601). `%-m` and the like are
+/// without a leading zero, `%e` (day) and `%k` (hour) have a blank in its place. The empty template
+/// is the location itself.
+///
+/// Between the fields a part, or a piece of one, may be left open: `*` stands for any text without
+/// a `/`, `{account}` for such a text that becomes the column `account`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathTemplate {
     text: String,
     pieces: Vec<Piece>,
     unit: Option<Unit>,
+    /// What its braces name, in their order.
+    open_names: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,7 +284,7 @@ enum Unit {
     Day,
 }
 
-const FIELDS: [(&str, Unit); 8] = [
+const FIELDS: [(&str, Unit); 20] = [
     ("%Y", Unit::Day),
     ("%y", Unit::Day),
     ("%m", Unit::Day),
@@ -286,6 +293,18 @@ const FIELDS: [(&str, Unit); 8] = [
     ("%F", Unit::Day),
     ("%H", Unit::Hour),
     ("%M", Unit::Minute),
+    ("%-m", Unit::Day),
+    ("%-d", Unit::Day),
+    ("%-j", Unit::Day),
+    ("%-H", Unit::Hour),
+    ("%-M", Unit::Minute),
+    ("%e", Unit::Day),
+    ("%k", Unit::Hour),
+    ("%b", Unit::Day),
+    ("%B", Unit::Day),
+    ("%G", Unit::Day),
+    ("%V", Unit::Day),
+    ("%-V", Unit::Day),
 ];
 
 /// More prefixes than this are a mistake in the interval or the template.
@@ -296,7 +315,7 @@ impl PathTemplate {
     ///
     /// # Errors
     /// What is wrong with it: an unknown field, an absolute path, an empty or climbing part, or a
-    /// wildcard.
+    /// part that is left open in another way than by `*` and `{name}`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
             return Err(format!(
@@ -309,19 +328,14 @@ impl PathTemplate {
         if let Some(part) = text.split('/').find(|part| matches!(*part, "." | "..")) {
             return Err(format!("path template `{text}`: found `{part}`; name the folders"));
         }
-        if text.contains(['*', '?', '[', '{']) {
-            return Err(format!(
-                "path template `{text}`: found a wildcard; expected plain names and strftime \
-                 fields; put the wildcard into `glob`"
-            ));
-        }
+        let open_names = parse_open_parts(text)?;
         let pieces = parse_pieces(text)?;
         let units = pieces.iter().filter_map(|piece| match piece {
             Piece::Field(field) => FIELDS.iter().find(|(known, _)| known == field),
             Piece::Text(_) => None,
         });
         let unit = units.map(|(_, unit)| *unit).min();
-        Ok(PathTemplate { text: text.to_owned(), pieces, unit })
+        Ok(PathTemplate { text: text.to_owned(), pieces, unit, open_names })
     }
 
     /// The template as it was written.
@@ -393,11 +407,55 @@ impl PathTemplate {
         prefix
     }
 
-    /// The keys of its `key=value` parts, outermost first: `dt`, `hr`.
-    pub fn hive_keys(&self) -> Vec<String> {
+    /// The columns that its parts give: the keys of `key=value`, outermost first, such as `dt` and
+    /// `hr`, then the names in braces.
+    pub fn columns(&self) -> Vec<String> {
         let keys = self.text.split('/').filter_map(|part| part.split_once('='));
-        keys.map(|(key, _)| key.to_owned()).collect()
+        let keys = keys.map(|(key, _)| key).filter(|key| !key.contains(['*', '{']));
+        let mut columns: Vec<String> = keys.map(str::to_owned).collect();
+        let open = self.open_names.iter().filter(|name| !columns.contains(name));
+        let open: Vec<String> = open.cloned().collect();
+        columns.extend(open);
+        columns
     }
+}
+
+/// Checks the parts that are left open, and gives the names in braces.
+fn parse_open_parts(text: &str) -> Result<Vec<String>, String> {
+    let refused = |what: &str| Err(format!("path template `{text}`: {what}"));
+    if text.contains(['?', '[', ']']) || text.contains("**") {
+        return refused(
+            "found a wildcard; expected plain names, strftime fields, `*` for (a piece of) one \
+             part and `{name}` for one that becomes a column; put others into `glob`",
+        );
+    }
+    let last = text.rsplit('/').next().unwrap_or_default();
+    if last.contains(['*', '{']) {
+        return refused(
+            "its last part leaves something open; end it with `/` if it is a folder, and put what \
+             names objects into `glob`",
+        );
+    }
+    let mut names = Vec::new();
+    for part in text.split('/') {
+        let mut rest = part;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (name, behind) = match rest[at..].strip_prefix('{').map(|r| r.split_once('}')) {
+                Some(Some(named)) => named,
+                _ => return refused("expected `{name}`, found a brace alone"),
+            };
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(is_word) || name.starts_with(char::is_numeric) {
+                return refused("expected a column's name of letters, digits and `_` in braces");
+            }
+            if names.iter().any(|known| known == name) {
+                return refused(&format!("`{{{name}}}` stands twice"));
+            }
+            names.push(name.to_owned());
+            rest = behind;
+        }
+    }
+    Ok(names)
 }
 
 /// Cuts a template into plain text and fields.
@@ -407,7 +465,9 @@ fn parse_pieces(text: &str) -> Result<Vec<Piece>, String> {
     while let Some(position) = rest.find('%') {
         let (plain, from_field) = rest.split_at(position);
         pieces.push(Piece::Text(plain.to_owned()));
-        let length = 1 + from_field[1..].chars().next().map_or(0, char::len_utf8);
+        let is_flag = |c: &char| *c == '-';
+        let flag = from_field[1..].chars().next().filter(is_flag).map_or(0, char::len_utf8);
+        let length = 1 + flag + from_field[1 + flag..].chars().next().map_or(0, char::len_utf8);
         let (field, behind) = from_field.split_at(length);
         let known = FIELDS.iter().find(|(known, _)| *known == field);
         pieces.push(match known {

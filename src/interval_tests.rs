@@ -152,6 +152,14 @@ fn a_template_expands_to_the_local_hours_of_the_interval() {
     assert_eq!(expand("dt=%Y-%m-%d/", &day, TOKYO), ["dt=2026-11-21/"]);
     assert_eq!(expand("dt=%F/", &day, Tz::UTC), ["dt=2026-11-20/", "dt=2026-11-21/"]);
     assert_eq!(expand("%y%j-100%%/", &day, TOKYO), ["26325-100%/"]);
+    let third = Interval::of_date("2026-02-03", TOKYO).unwrap();
+    assert_eq!(
+        expand("%-m.%-d/%e|%b/%B/%G-W%V/%-V/", &third, TOKYO),
+        ["2.3/ 3|Feb/February/2026-W06/6/"]
+    );
+    assert_eq!(expand("%F-%-H.gz", &third, TOKYO)[9..11], ["2026-02-03-9.gz", "2026-02-03-10.gz"]);
+    assert_eq!(expand("%k", &third, TOKYO)[9..11], [" 9", "10"]);
+    assert_eq!(expand("a/*/{b}/%F/", &third, TOKYO), ["a/*/{b}/2026-02-03/"]);
 }
 
 #[test]
@@ -200,12 +208,20 @@ fn a_wrong_template_is_refused_with_the_reason() {
     let cases = [
         ("%", "unknown field `%`"),
         ("a/%日", "unknown field `%日`"),
-        ("%-d/", "unknown field `%-`"),
+        ("%-Q/", "unknown field `%-Q`"),
+        ("%-", "unknown field `%-`"),
         ("../%Y/", "found `..`"),
         ("a/./%Y/", "found `.`"),
         ("/%Y/", "leading `/`"),
         ("a//%Y/", "empty part"),
-        ("%Y/*/", "wildcard"),
+        ("%Y/**/", "wildcard"),
+        ("%Y/?/", "wildcard"),
+        ("%Y/app-*.gz", "last part"),
+        ("{a/%Y/", "a brace alone"),
+        ("a}/%Y/", "a brace alone"),
+        ("{}/%Y/", "a column's name"),
+        ("{1a}/%Y/", "a column's name"),
+        ("{a}/{a}/", "stands twice"),
     ];
     for (text, reason) in cases {
         let error = PathTemplate::parse(text).unwrap_err();
@@ -228,7 +244,9 @@ fn too_many_prefixes_are_refused_at_once() {
 #[test]
 fn keys_of_directories_are_columns() {
     let template = PathTemplate::parse("raw/dt=%Y-%m-%d/hr=%H/").unwrap();
-    assert_eq!(template.hive_keys(), ["dt", "hr"]);
+    assert_eq!(template.columns(), ["dt", "hr"]);
+    let template = PathTemplate::parse("{account}/*/r={r}/day={d}x/%Y/").unwrap();
+    assert_eq!(template.columns(), ["r", "day", "account", "d"]);
 }
 
 proptest! {

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::support::{OUTPUT, Project, gzip};
+use crate::support::servers::{self, Server};
+use crate::support::{DAY, Finished, OUTPUT, Project, finish, gzip};
 
 const TWO: &[u8] =
     b"{\"id\":1,\"name\":\"a\",\"amount\":10}\n{\"id\":2,\"name\":\"b\",\"amount\":20}\n";
@@ -252,4 +253,284 @@ fn an_array_that_is_cut_off_is_damaged_and_keeps_its_elements() {
     assert_eq!(counts(&result), [3, 2, 1, 0]);
     assert_eq!(result["rejects_by_reason"]["damaged_stream"], 1);
     assert_eq!(result["sources"]["damaged"].as_array().unwrap().len(), 1);
+}
+
+/// A line with an id.
+fn line(id: u32) -> String {
+    format!("{{\"id\":{id}}}\n")
+}
+
+/// The ids of the rows.
+fn ids(project: &Project) -> Vec<String> {
+    project.rows().iter().map(|row| row.split('\t').next().unwrap().to_owned()).collect()
+}
+
+/// A file's name in the day's folder, by its bytes.
+fn odd_file(project: &Project, name: &[u8]) -> std::path::PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    project.path("logs/dt=2026-11-21").join(std::ffi::OsStr::from_bytes(name))
+}
+
+#[test]
+fn files_with_odd_names_are_read_and_hide_no_others() {
+    let project = Project::new().logs("good.ndjson", line(1));
+    let names: [&[u8]; 4] =
+        [b"\x91\xab\x90\xd5.json", b"a\tb.json", b"line\nfeed.json", "\u{10fffe}-.json".as_bytes()];
+    for (name, id) in names.iter().zip(2..) {
+        std::fs::write(odd_file(&project, name), line(id)).unwrap();
+    }
+    std::fs::create_dir(odd_file(&project, b"\xff")).unwrap();
+    std::fs::write(odd_file(&project, b"\xff/x.json"), line(6)).unwrap();
+    project.write(
+        "shop/rows.sql",
+        "SELECT id, split_part(_source, '/', -1) AS name, _source, _line FROM logs\n",
+    );
+    project.run().published();
+    let rows = project.rows();
+    assert_eq!(rows.len(), 6, "{rows:?}");
+    assert!(rows.contains(&"2\t\\\\x91\\\\xab\\\\x90\\\\xd5.json".to_owned()), "{rows:?}");
+    assert_eq!(project.run().result()["status"], "already_published");
+}
+
+#[test]
+fn what_is_not_read_of_a_folder_is_counted_by_its_reason() {
+    let project = Project::new().logs("a.ndjson", line(1)).logs("b.json", line(2));
+    for hidden in ["_SUCCESS", ".a.crc", "_temporary/0/x", ".x/y"] {
+        project.write(&format!("logs/dt=2026-11-21/{hidden}"), line(9));
+    }
+    for (name, text) in
+        [("empty", ""), ("x#1", "{}"), ("y#12", "{}"), ("z#1a.ndjson", "{\"id\":3}")]
+    {
+        project.write(&format!("logs/dt=2026-11-21/{name}"), text);
+    }
+    let result = project.run().published();
+    let skipped = serde_json::json!({"hidden_name": 4, "empty": 1, "unfinished_upload": 2});
+    assert_eq!(result["sources"]["skipped"], skipped);
+    assert_eq!(ids(&project), ["1", "2", "3"]);
+    let project = project.pipeline_with("", "glob = \"*.ndjson\"", OUTPUT);
+    let skipped = project.run().published()["sources"]["skipped"].clone();
+    assert_eq!(skipped["glob"], 2, "{skipped}");
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_unreadable_and_the_others_are_read_where_that_is_allowed() {
+    let project = project_with("max_unreadable_objects = 0").logs("good.ndjson", line(1));
+    let folder = project.path("logs/dt=2026-11-21");
+    std::os::unix::fs::symlink("nothing", folder.join("dangling.json")).unwrap();
+    std::os::unix::fs::symlink(".", folder.join("loop")).unwrap();
+    let run = project.run();
+    run.fails_with(65, &["found 2", "dangling.json: a symbolic link to nothing", "loop: "]);
+    let project = project.pipeline_with("", "max_unreadable_objects = 2", OUTPUT);
+    assert_eq!(project.run().published()["sources"]["unreadable_objects"], 2);
+    assert_eq!(ids(&project), ["1"]);
+}
+
+/// Runs with the source in a server's bucket.
+fn run_from(server: &Server, project: &Project, place: &str) -> Finished {
+    let source = format!("{}/{place}", server.bucket);
+    finish(server.set(project.command("run", &DAY).env("SOURCE", source)))
+}
+
+/// An object whose name has an empty part, and its folder's marker, are put by the client itself:
+/// its paths have such parts if they are made piece by piece.
+fn put_beside_empty_parts(server: &Server, id: u32) {
+    use object_store::ObjectStoreExt;
+    use object_store::path::Path;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let location = ashiato::store::StoreLocation::parse(server.bucket).unwrap();
+    let store = location.open(&server.stores()).unwrap();
+    let folder = Path::from("raw").join("dt=2026-11-21").join("");
+    let object = folder.join("odd.json");
+    runtime.block_on(store.store.put(&object, line(id).into())).unwrap();
+    runtime.block_on(server.put("raw/dt=2026-11-21/good.json", line(1).as_bytes()));
+}
+
+#[test]
+fn objects_with_odd_names_are_read_from_s3_and_hide_no_others() {
+    let server = servers::s3();
+    put_beside_empty_parts(&server, 2);
+    server.put_plainly("raw/dt=2026-11-21/tab%09and%20%25.json", "", line(3).as_bytes());
+    let project = Project::new();
+    run_from(&server, &project, "raw").published();
+    assert_eq!(ids(&project), ["1", "2", "3"]);
+}
+
+#[test]
+fn objects_with_odd_names_are_read_from_google_and_hide_no_others() {
+    let server = servers::gcs();
+    put_beside_empty_parts(&server, 2);
+    let put = |name: &str, id| server.put_plainly(name, "", line(id).as_bytes());
+    put("raw/dt=2026-11-21/tab%09x.json", 3);
+    put("raw/dt=2026-11-21/%01.json", 4);
+    put("raw/dt=2026-11-21//", 5);
+    server.put_plainly("raw/dt=2026-11-21/folder/", "", b"");
+    let project = project_with("max_unreadable_objects = 0");
+    let result = run_from(&server, &project, "raw").published();
+    assert_eq!(ids(&project), ["1", "2", "3", "4", "5"]);
+    assert_eq!(result["sources"]["skipped"]["empty"], 1);
+    put("raw/dt=2026-11-21/a/../b.json", 6);
+    let run = run_from(&server, &project, "raw");
+    run.fails_with(65, &["a/../b.json: a part of its name is `.` or `..`"]);
+    let project = project.pipeline_with("", "max_unreadable_objects = 1", OUTPUT);
+    run_from(&server, &project, "raw").published();
+    assert_eq!(ids(&project).len(), 5);
+}
+
+#[test]
+fn objects_with_odd_names_are_read_from_azure_and_hide_no_others() {
+    let server = servers::azure();
+    put_beside_empty_parts(&server, 2);
+    let project = Project::new();
+    run_from(&server, &project, "raw").published();
+    assert_eq!(ids(&project), ["1", "2"]);
+}
+
+#[test]
+fn a_location_with_an_empty_part_is_refused_and_reads_nothing_else() {
+    let server = servers::gcs();
+    let project = Project::new();
+    for place in ["/raw", "/", "raw//x", "raw//"] {
+        let run = run_from(&server, &project, place);
+        run.fails_with(78, &[&format!("gs://lake/{place}"), "empty part (`//`)"]);
+    }
+}
+
+#[test]
+fn an_object_that_google_would_unpack_on_its_way_is_read_as_it_is_stored() {
+    let server = servers::gcs();
+    let packed = gzip(TWO);
+    server.put_plainly("raw/dt=2026-11-21/a.json", "Content-Encoding: gzip\r\n", &packed);
+    let project = Project::new();
+    let result = run_from(&server, &project, "raw").published();
+    assert_eq!(project.rows(), TWO_ROWS);
+    assert_eq!(result["sources"]["compressed_bytes"], packed.len());
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_used_is_a_fault_of_the_configuration_and_is_named_at_once() {
+    let project = Project::new();
+    let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let account = [("AZURE_STORAGE_ACCOUNT_NAME", "a"), ("AZURE_STORAGE_ACCOUNT_KEY", "YQ==")];
+    for (source, name, value, expected) in [
+        ("s3://b/raw", "AWS_ENDPOINT", "http://127.0.0.1:9", "AWS_ALLOW_HTTP"),
+        ("s3://b/raw", "AWS_ENDPOINT_URL", "http://127.0.0.1:9", "AWS_ALLOW_HTTP"),
+        ("s3://b/raw", "AWS_ENDPOINT", "127.0.0.1:9", "expected a URL"),
+        ("s3://b/raw", "AWS_ENDPOINT", "minio", "expected a URL"),
+        ("gs://b/raw", "GOOGLE_BASE_URL", "http://127.0.0.1:9", "GOOGLE_ALLOW_HTTP"),
+        ("az://b/raw", "AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9/a", "AZURE_ALLOW_HTTP"),
+        ("s3://b/raw", "AWS_PROXY_URL", "::nonsense::", "proxy"),
+        ("s3://b/raw", "AWS_TIMEOUT", "soon", "soon"),
+    ] {
+        let begun = std::time::Instant::now();
+        let mut command = project.command("run", &DAY);
+        let key =
+            r#"{"private_key":"-","private_key_id":"-","client_email":"-","disable_oauth":true}"#;
+        command.envs(keys).envs(account).env("GOOGLE_SERVICE_ACCOUNT_KEY", key);
+        let run = finish(command.env("SOURCE", source).env(name, value));
+        run.fails_with(78, &[expected]);
+        assert!(begun.elapsed().as_secs() < 20, "{name}={value} was tried again: {run:#?}");
+    }
+}
+
+#[test]
+fn fields_without_leading_zeros_name_what_others_write() {
+    for (template, object) in [
+        ("%Y-%m-%d-%-H.json.gz", "2026-11-21-9.json.gz"),
+        ("%Y/%-m/%-d/", "2026/11/21/a.json"),
+        ("%d %b %Y/%k/", "21 Nov 2026/ 9/a.json"),
+        ("%G-W%V/", "2026-W47/a.json"),
+    ] {
+        let text = Project::new();
+        text.write(&format!("logs/{object}"), line(1));
+        let pipeline = std::fs::read_to_string(text.path("shop/pipeline.toml")).unwrap();
+        let pipeline =
+            pipeline.replace("path = \"dt=%Y-%m-%d/\"", &format!("path = \"{template}\""));
+        text.write("shop/pipeline.toml", pipeline);
+        let interval = match template.contains("%V") {
+            true => ["2026-11-16T00:00:00+09:00", "2026-11-23T00:00:00+09:00"],
+            false => ["2026-11-21T00:00:00+09:00", "2026-11-22T00:00:00+09:00"],
+        };
+        let interval = ["--interval-start", interval[0], "--interval-end", interval[1]];
+        text.ashiato("run", &interval).published();
+        assert_eq!(ids(&text), ["1"], "{template}");
+    }
+}
+
+#[test]
+fn nothing_to_do_says_what_was_looked_for_and_what_is_there_instead() {
+    let project = Project::new();
+    for hour in 0..30 {
+        project.write(&format!("logs/2026-11-21-{hour}.json.gz"), line(1));
+    }
+    project.write("logs/_SUCCESS", "x");
+    let text = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    let text = text.replace("dt=%Y-%m-%d/", "%Y-%m-%d-%H.json");
+    project.write("shop/pipeline.toml", text);
+    let run = project.run();
+    let first = project.path("logs/2026-11-21-00.json");
+    let looked_for = format!("looked for {} to ", first.display());
+    run.fails_with(
+        99,
+        &[&looked_for, "(24 names)", "the nearest that exist", "2026-11-21-0.json.gz"],
+    );
+    let server = servers::gcs();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(server.put("raw/dt=2026-11-22/a.json", b"{}"));
+    let text = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    project.write("shop/pipeline.toml", text.replace("%Y-%m-%d-%H.json", "dt=%Y-%m-%d/"));
+    let run = run_from(&server, &project, "raw");
+    let nearest = "the nearest that exist: gs://lake/raw/dt=2026-11-22/";
+    run.fails_with(99, &["looked for gs://lake/raw/dt=2026-11-21/;", nearest]);
+}
+
+#[test]
+fn parts_that_a_template_leaves_open_are_found_and_become_columns_on_wish() {
+    let names = [
+        ("AWSLogs/111/CloudTrail/eu-west-1/2026/11/21/a.json", 1),
+        ("AWSLogs/111/CloudTrail/us-east-1/2026/11/21/a.json", 2),
+        ("AWSLogs/222/CloudTrail/us-east-1/2026/11/21/b.json", 3),
+        ("AWSLogs/222/CloudTrail/us-east-1/2026/11/22/c.json", 9),
+        ("AWSLogs/222/Config/us-east-1/2026/11/21/d.json", 9),
+        ("AWSLogs/_x/CloudTrail/us-east-1/2026/11/21/e.json", 9),
+        ("other/111/CloudTrail/eu-west-1/2026/11/21/f.json", 9),
+    ];
+    let server = servers::s3();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let project = Project::new();
+    for (name, id) in names {
+        project.write(&format!("logs/{name}"), line(id));
+        runtime.block_on(server.put(name, line(id).as_bytes()));
+    }
+    let text = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    let template = "AWSLogs/{account}/CloudTrail/*/%Y/%m/%d/";
+    project.write("shop/pipeline.toml", text.replace("dt=%Y-%m-%d/", template));
+    project.write("shop/rows.sql", "SELECT id, account, _source, _line FROM logs\n");
+    project.run().published();
+    assert_eq!(project.rows(), ["1\t111", "2\t111", "3\t222"]);
+    let result = run_from(&server, &project, "").published();
+    assert_eq!(result["outputs"]["rows"]["rows"], 3);
+    assert_eq!(project.rows(), ["1\t111", "2\t111", "3\t222"]);
+}
+
+#[test]
+fn long_lines_and_large_windows_of_many_objects_stay_within_the_memory_limit() {
+    let line = |id: u32| format!("{{\"id\":{id},\"name\":\"{}\"}}\n", "x".repeat(15 << 20));
+    let lines: String = (0..3).map(line).collect();
+    let mut windowed = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    windowed.long_distance_matching(true).unwrap();
+    windowed.window_log(27).unwrap();
+    windowed.write_all(lines.as_bytes()).unwrap();
+    let windowed = windowed.finish().unwrap();
+    for bytes in [gzip(lines.as_bytes()), windowed] {
+        let resources = "[resources]\nmemory_limit = \"512MiB\"\nthreads = 8\n";
+        let mut project = Project::new().pipeline(&format!("{resources}{OUTPUT}"));
+        project.write("shop/rows.sql", "SELECT id, length(name) AS n, _source, _line FROM logs\n");
+        for number in 0..8 {
+            project = project.logs(&format!("{number}.json"), &bytes);
+        }
+        let result = project.run().published();
+        assert_eq!(result["decoded"], 24);
+        let peak = result["peak_memory_bytes"].as_u64().unwrap() >> 20;
+        assert!(peak < 512, "{peak} MiB");
+    }
 }

@@ -36,7 +36,7 @@ pub fn bench(criterion: &mut Criterion) {
         let read = || {
             let (store, cancel) = (Arc::clone(&store), CancellationToken::new());
             let handle = runtime.handle().clone();
-            let framer = open_object(store, &object, FrameOptions::default(), handle, cancel);
+            let framer = open_object(store, &object, FrameOptions::default(), handle, cancel, None);
             let mut framer = framer.expect("the object opens");
             while let Some(framed) = framer.next_framed().expect("the object is whole") {
                 black_box(framed);

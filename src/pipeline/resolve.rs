@@ -191,7 +191,7 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
     let on_empty = section.choice("on_empty", &on_empty.map(|it| (it.name(), it)), found);
     let declared = section.texts("partition_columns");
     let path = path?;
-    let mut partition_columns = path.hive_keys();
+    let mut partition_columns = path.columns();
     for column in declared {
         if !partition_columns.contains(&column.value) {
             partition_columns.push(column.value);

@@ -8,6 +8,7 @@ use super::witness::RunWitness;
 use crate::commit::{ColumnChanges, Manifest};
 use crate::error::{Error, Result};
 use crate::quarantine::{Breach, QuarantineFile};
+use crate::source::Skipped;
 use crate::transform::SinkRecord;
 
 /// What the scan met.
@@ -21,6 +22,12 @@ pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
     result.rejects_by_reason =
         account.rejects_by_reason.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
     result.unknown_fields.clone_from(&account.unknown_fields);
+}
+
+/// What of the listing is not read.
+pub(super) fn fill_skipped(result: &mut RunResult, skipped: &Skipped) {
+    let skipped = skipped.iter().map(|(reason, names)| ((*reason).to_owned(), *names));
+    result.sources.skipped = skipped.collect();
 }
 
 /// Where the rejects are.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{
-    check_thresholds, fill_account, fill_outputs, fill_published, fill_quarantine,
+    check_thresholds, fill_account, fill_outputs, fill_published, fill_quarantine, fill_skipped,
 };
 use super::emptied::{Past, look_at_past};
 use super::hold::{HeldInterval, hold_interval, wait_for};
@@ -53,6 +53,7 @@ pub async fn execute(plan: &RunPlan, supplies: &RunSupplies, result: &mut RunRes
     let lookups = load_lookups(&plan.pipeline)?;
     let (engine, outputs) = plan_queries(plan, supplies, &lookups).await?;
     let source = list_source(plan, supplies).await?;
+    fill_skipped(result, &source.skipped);
     if source.objects.is_empty() && look_at_past(plan, supplies, result).await? != Past::Replaced {
         result.status = Status::NothingToDo;
         return Ok(());

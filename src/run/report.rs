@@ -328,8 +328,7 @@ impl RunResult {
         self.sources.unreadable_objects += task.sources.unreadable_objects;
         let room = UNREADABLE_NAMED_MAX.saturating_sub(self.sources.unreadable.len());
         self.sources.unreadable.extend(task.sources.unreadable.iter().take(room).cloned());
-        // Each task lists all of the source.
-        self.sources.skipped.clone_from(&task.sources.skipped);
+        // Each task lists all of the source: what was skipped is not added up.
         for (name, other) in &task.outputs {
             let output = self.outputs.entry(name.clone()).or_default();
             output.rows += other.rows;

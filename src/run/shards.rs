@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::account::{check_shards, fill_published};
+use super::account::{check_shards, fill_published, fill_skipped};
 use super::emptied::{Past, look_at_past};
 use super::execute::RunSupplies;
 use super::hold::{manifest_input, wait_for};
@@ -34,6 +34,7 @@ pub async fn publish_shards(
     let lookups = load_lookups(&plan.pipeline)?;
     let (_, outputs) = plan_queries(plan, supplies, &lookups).await?;
     let source = list_source(plan, supplies).await?;
+    fill_skipped(result, &source.skipped);
     if source.objects.is_empty() && look_at_past(plan, supplies, result).await? != Past::Replaced {
         result.status = Status::NothingToDo;
         return Ok(());

@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 use crate::interval::Interval;
 use crate::quarantine::{Quarantine, QuarantineSender};
 use crate::sink::{EncoderPool, StagingFolders, UploadRoom, UploadStaging};
-use crate::source::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
+use crate::source::{
+    Listing, Skipped, SourceObject, SourceSpec, is_listed_by_time, list_objects, nearest_to,
+};
 use crate::store::{Store, StoreLocation};
 use crate::transform::{
     Engine, LogScan, LogsFeed, PlannedOutput, ScanWitness, SinkRecord, SinkSupplies,
@@ -24,6 +26,9 @@ use crate::transform::{
 /// Batches of logs that may wait for a query.
 const BATCHES_AHEAD: usize = 2;
 
+/// The part of a run's memory that reading ahead may take: an eighth.
+const READ_AHEAD_PART: u64 = 8;
+
 /// What a run reads.
 #[derive(Debug)]
 pub(super) struct ListedSource {
@@ -31,6 +36,8 @@ pub(super) struct ListedSource {
     pub store: Store,
     /// They, in the order of their names.
     pub objects: Vec<SourceObject>,
+    /// Names that are not read, by the reason.
+    pub skipped: Skipped,
     /// Whether another interval would have other ones.
     pub is_by_time: bool,
 }
@@ -71,12 +78,40 @@ pub(super) async fn list_source(plan: &RunPlan, supplies: &RunSupplies) -> Resul
     let store = StoreLocation::parse(&source.location)?.open(&supplies.stores)?;
     check_alignment(plan)?;
     let spec = SourceSpec { path: source.path.clone(), glob: source.glob.clone() };
-    let objects = list_objects(&store, &spec, &plan.interval, plan.pipeline.time_zone).await?;
+    let listing = list_objects(&store, &spec, &plan.interval, plan.pipeline.time_zone).await?;
+    if listing.objects.is_empty() {
+        tracing::warn!("{}", nothing_found(&store, &spec, &listing).await);
+    }
+    let Listing { objects, skipped, .. } = listing;
     let bytes = objects.iter().map(|object| object.size).sum();
     supplies.progress.set_total(objects.len() as u64, bytes);
     tracing::info!(objects = objects.len(), bytes, location = source.location, "source listed");
     let is_by_time = is_listed_by_time(&store, &spec, &objects);
-    Ok(ListedSource { store, objects, is_by_time })
+    Ok(ListedSource { store, objects, skipped, is_by_time })
+}
+
+/// Says what was looked for where nothing is, and what is there.
+async fn nothing_found(store: &Store, spec: &SourceSpec, listing: &Listing) -> String {
+    let mut said = match &listing.looked_at {
+        None => format!("no objects at {}", store.display),
+        Some((first, _, 1)) => format!("no objects for this interval: looked for {first}"),
+        Some((first, last, places)) => {
+            format!("no objects for this interval: looked for {first} to {last} ({places} names)")
+        }
+    };
+    if let Some(glob) = &spec.glob {
+        said.push_str(&format!(", of them what `{glob}` matches"));
+    }
+    if !listing.skipped.is_empty() {
+        let skipped = listing.skipped.iter().map(|(reason, names)| format!("{reason} {names}"));
+        let skipped: Vec<String> = skipped.collect();
+        said.push_str(&format!("; skipped: {}", skipped.join(", ")));
+    }
+    let nearest = nearest_to(store, spec, listing).await;
+    if !nearest.is_empty() {
+        said.push_str(&format!("; the nearest that exist: {}", nearest.join(", ")));
+    }
+    said
 }
 
 /// An interval must not share a directory of the source with its neighbours: each would read it.
@@ -125,6 +160,7 @@ pub(super) fn new_scan(
         columns: columns.into_iter().collect(),
         threads: plan.engine.threads,
         framing: plan.pipeline.source.framing,
+        read_ahead_bytes: plan.pipeline.resources.memory_limit_bytes / READ_AHEAD_PART,
         cancel: supplies.cancel.child_token(),
     })
 }

@@ -27,6 +27,7 @@ pub(super) struct RunWitness {
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Account {
+    /// By the object's path, as two odd names may look the same.
     pub tallies: BTreeMap<String, ObjectTally>,
     pub rejects_by_reason: BTreeMap<RejectReason, u64>,
     pub unknown_fields: BTreeMap<String, u64>,
@@ -112,7 +113,7 @@ impl ScanWitness for RunWitness {
     ) {
         self.progress.add_object();
         let mut account = self.account();
-        account.tallies.insert(object.location.clone(), tally);
+        account.tallies.insert(object.path.to_string(), tally);
         for (path, count) in unknown_fields {
             count_unknown_field(&mut account.unknown_fields, &path, count);
         }

@@ -36,6 +36,7 @@ use xz_streams::XzStreams;
 use zstd_frames::ZstdFrames;
 
 use super::read::{io_error, store_error};
+use super::room::ObjectRoom;
 use crate::error::Error;
 
 /// Bytes of compressed data read at once.
@@ -59,8 +60,13 @@ pub(super) enum ReadFailure {
 ///
 /// An `io::Error` of neither kind is the reader's own and counts as the store's.
 pub(super) fn classify(error: &io::Error) -> ReadFailure {
-    if let Some(error) = store_error(error) {
-        return ReadFailure::Store(error.clone());
+    match store_error(error) {
+        Some(Error::Data(reason)) => {
+            let (format, reason) = ("archived".to_owned(), reason.clone());
+            return ReadFailure::Unreadable(Unreadable { format, reason });
+        }
+        Some(error) => return ReadFailure::Store(error.clone()),
+        None => {}
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<BadData>()) {
         Some(BadData(failure)) => failure.clone(),
@@ -100,6 +106,7 @@ impl From<ReadFailure> for io::Error {
 /// that does not break the format shows there, behind the bytes that it changed.
 pub(super) struct Decompressor<'r> {
     state: State<'r>,
+    room: Option<ObjectRoom>,
 }
 
 type Layer<'r> = Box<dyn Read + Send + 'r>;
@@ -116,14 +123,20 @@ enum State<'r> {
 impl<'r> Decompressor<'r> {
     /// Decompresses what `reader` yields; reads nothing yet.
     pub fn new(reader: impl Read + Send + 'r) -> Self {
-        Decompressor { state: State::Start(Box::new(Marked(reader))) }
+        Decompressor { state: State::Start(Box::new(Marked(reader))), room: None }
+    }
+
+    /// Has decoders with large windows wait for room.
+    pub fn with_room(mut self, room: Option<ObjectRoom>) -> Self {
+        self.room = room;
+        self
     }
 
     fn read_state(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
         if matches!(self.state, State::Start(_))
             && let State::Start(reader) = std::mem::replace(&mut self.state, State::End)
         {
-            self.state = State::Open(unpack_all(reader)?);
+            self.state = State::Open(unpack_all(reader, self.room.as_ref())?);
         }
         match &mut self.state {
             State::Open(reader) => reader.read(into).map_err(|error| classify(&error)),
@@ -151,7 +164,10 @@ impl Read for Decompressor<'_> {
 }
 
 /// Unpacks layer by layer until what comes out is plain.
-fn unpack_all(mut layer: Layer<'_>) -> Result<Layer<'_>, ReadFailure> {
+fn unpack_all<'r>(
+    mut layer: Layer<'r>,
+    room: Option<&ObjectRoom>,
+) -> Result<Layer<'r>, ReadFailure> {
     for layers in 0.. {
         let (head, rest) = peek(layer)?;
         let input = Cursor::new(head.clone()).chain(rest);
@@ -168,7 +184,7 @@ fn unpack_all(mut layer: Layer<'_>) -> Result<Layer<'_>, ReadFailure> {
                 let unreadable = Unreadable::new(packing.name(), &what);
                 return Err(ReadFailure::Unreadable(unreadable));
             }
-            Content::Packed(packing) => layer = unpack(packing, input)?,
+            Content::Packed(packing) => layer = unpack(packing, input, room)?,
         }
     }
     Ok(layer)
@@ -187,7 +203,11 @@ fn peek(mut layer: Layer<'_>) -> Result<(Vec<u8>, Layer<'_>), ReadFailure> {
     }
 }
 
-fn unpack<'r>(packing: Packing, input: impl Read + Send + 'r) -> Result<Layer<'r>, ReadFailure> {
+fn unpack<'r>(
+    packing: Packing,
+    input: impl Read + Send + 'r,
+    room: Option<&ObjectRoom>,
+) -> Result<Layer<'r>, ReadFailure> {
     let input = BufReader::with_capacity(INPUT_BYTES, input);
     let unmade = |error: io::Error| {
         let message = format!("making a decoder of {}: {error}", packing.name());
@@ -195,9 +215,9 @@ fn unpack<'r>(packing: Packing, input: impl Read + Send + 'r) -> Result<Layer<'r
     };
     Ok(match packing {
         Packing::Gzip => Box::new(Unpacked(GzipMembers::new(input))),
-        Packing::Zstd => Box::new(Unpacked(ZstdFrames::new(input).map_err(unmade)?)),
+        Packing::Zstd => Box::new(Unpacked(ZstdFrames::new(input, room.cloned()).map_err(unmade)?)),
         Packing::Bzip2 => Box::new(Unpacked(Bzip2Streams::new(input))),
-        Packing::Xz => Box::new(Unpacked(XzStreams::new(input).map_err(unmade)?)),
+        Packing::Xz => Box::new(Unpacked(XzStreams::new(input, room.cloned()).map_err(unmade)?)),
         Packing::Lz4 => Box::new(Unpacked(Lz4Frames::new(input))),
     })
 }

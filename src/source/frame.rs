@@ -17,6 +17,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::buffers::Buffers;
 use super::decompress::{ReadFailure, Unreadable, classify};
 use super::read::ReadBytes;
+use super::room::{ObjectRoom, TakenRoom};
 use super::values::Values;
 use crate::decode::{Lines, Reject, RejectReason};
 use crate::error::{Error, Result};
@@ -93,6 +94,12 @@ impl Framer {
         }
         let input = BlockReader::new(reader, options);
         Ok(Framer { input, block: Bytes::new(), lines: 0, offset: 0, read_bytes })
+    }
+
+    /// Has buffers for long lines wait for room.
+    pub(super) fn with_room(mut self, room: Option<ObjectRoom>) -> Self {
+        self.input.room = room;
+        self
     }
 
     /// The next part; none at the object's end.
@@ -259,6 +266,21 @@ impl End {
     }
 }
 
+/// Makes a buffer larger, once there is room for that.
+pub(super) fn grow(
+    buffer: &mut Vec<u8>,
+    space: usize,
+    room: Option<&ObjectRoom>,
+    grown: &mut Option<TakenRoom>,
+) {
+    // The bytes move, so that for a while there are both buffers.
+    let bytes = (buffer.len() + space) as u64;
+    drop(grown.take());
+    *grown = room.map(|room| room.take_buffer(bytes));
+    buffer.reserve_exact(space - buffer.len());
+    buffer.resize(space, 0);
+}
+
 /// Cuts the reader's bytes into blocks at line ends.
 struct BlockReader {
     reader: Box<dyn Read + Send>,
@@ -272,6 +294,9 @@ struct BlockReader {
     /// All bytes read.
     bytes: u64,
     end: Option<End>,
+    room: Option<ObjectRoom>,
+    /// What the buffer takes of it, if it grew for a long line.
+    grown: Option<TakenRoom>,
 }
 
 impl BlockReader {
@@ -285,6 +310,8 @@ impl BlockReader {
             whole: 0,
             bytes: 0,
             end: None,
+            room: None,
+            grown: None,
         }
     }
 
@@ -316,7 +343,7 @@ impl BlockReader {
                 return Ok(Block::Lines(self.split_off_lines(self.whole)));
             } else if self.filled < self.line_space() {
                 let space = self.buffer.len().saturating_mul(2).min(self.line_space());
-                self.buffer.resize(space, 0);
+                grow(&mut self.buffer, space, self.room.as_ref(), &mut self.grown);
             } else {
                 return self.skip_long_line().map(Block::Unfit);
             }
@@ -376,6 +403,7 @@ impl BlockReader {
         let lines = std::mem::replace(&mut self.buffer, next);
         self.filled = rest;
         self.whole = 0;
+        self.grown = None;
         self.buffers.lend(lines, at)
     }
 
@@ -385,6 +413,7 @@ impl BlockReader {
         let mut last = self.buffer[self.filled - 1];
         self.buffer.truncate(self.options.chunk_bytes_target.max(BYTE_ORDER_MARK.len()));
         self.buffer.shrink_to_fit();
+        self.grown = None;
         loop {
             self.filled = 0;
             self.read_more();

@@ -13,6 +13,7 @@ use super::decompress::{Failing, classify};
 use super::frame::{BYTE_ORDER_MARK, FrameOptions, Framed, Framer};
 use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
 use super::read::ReadBytes;
+use super::room::ObjectRoom;
 use super::values::ValueFramer;
 use crate::error::{Error, Result};
 use crate::pipeline::Framing;
@@ -22,13 +23,16 @@ pub struct ObjectFramer(State);
 
 enum State {
     /// Nothing was read yet.
-    Start {
-        reader: Option<Box<dyn Read + Send>>,
-        read_bytes: ReadBytes,
-        options: FrameOptions,
-    },
+    Start(Option<Start>, ReadBytes),
     Lines(Framer),
     Values(ValueFramer),
+}
+
+/// What a framer is made of.
+struct Start {
+    reader: Box<dyn Read + Send>,
+    options: FrameOptions,
+    room: Option<ObjectRoom>,
 }
 
 impl ObjectFramer {
@@ -40,13 +44,15 @@ impl ObjectFramer {
         reader: Box<dyn Read + Send>,
         read_bytes: ReadBytes,
         options: FrameOptions,
+        room: Option<ObjectRoom>,
     ) -> Result<Self> {
         if options.line_bytes_max == 0 || options.chunk_bytes_target == 0 {
             return Err(Error::Bug(format!(
                 "framing records: expected limits of at least 1 byte, found {options:?}"
             )));
         }
-        Ok(ObjectFramer(State::Start { reader: Some(reader), read_bytes, options }))
+        let start = Start { reader, options, room };
+        Ok(ObjectFramer(State::Start(Some(start), read_bytes)))
     }
 
     /// The next part; none at the object's end.
@@ -57,13 +63,13 @@ impl ObjectFramer {
     /// Failures of the store, an object that changed after it was listed, a cancellation; each
     /// further call fails likewise. The records before are not all handed out.
     pub fn next_framed(&mut self) -> Result<Option<Framed>> {
-        if let State::Start { reader, read_bytes, options } = &mut self.0
-            && let Some(reader) = reader.take()
+        if let State::Start(start, read_bytes) = &mut self.0
+            && let Some(start) = start.take()
         {
-            self.0 = open(reader, read_bytes.clone(), *options)?;
+            self.0 = open(start, read_bytes.clone())?;
         }
         match &mut self.0 {
-            State::Start { .. } => Ok(None),
+            State::Start(..) => Ok(None),
             State::Lines(framer) => framer.next_framed(),
             State::Values(framer) => framer.next_framed(),
         }
@@ -72,7 +78,7 @@ impl ObjectFramer {
     /// Records handed out so far: good, blank and rejected ones.
     pub fn lines(&self) -> u64 {
         match &self.0 {
-            State::Start { .. } => 0,
+            State::Start(..) => 0,
             State::Lines(framer) => framer.lines(),
             State::Values(framer) => framer.lines(),
         }
@@ -81,7 +87,7 @@ impl ObjectFramer {
     /// Decompressed bytes read so far.
     pub fn bytes(&self) -> u64 {
         match &self.0 {
-            State::Start { .. } => 0,
+            State::Start(..) => 0,
             State::Lines(framer) => framer.bytes(),
             State::Values(framer) => framer.bytes(),
         }
@@ -90,27 +96,26 @@ impl ObjectFramer {
     /// Bytes of the stored object read so far.
     pub fn compressed_bytes(&self) -> u64 {
         match &self.0 {
-            State::Start { read_bytes, .. } => read_bytes.get(),
+            State::Start(_, read_bytes) => read_bytes.get(),
             State::Lines(framer) => framer.compressed_bytes(),
             State::Values(framer) => framer.compressed_bytes(),
         }
     }
 }
 
-fn open(
-    reader: Box<dyn Read + Send>,
-    read_bytes: ReadBytes,
-    options: FrameOptions,
-) -> Result<State> {
+fn open(Start { reader, options, room }: Start, read_bytes: ReadBytes) -> Result<State> {
     let (framing, reader) = match options.framing {
         Framing::Auto => tell_framing(reader),
         framing => (framing, reader),
     };
     Ok(match framing {
-        Framing::Auto | Framing::Lines => State::Lines(Framer::new(reader, read_bytes, options)?),
+        Framing::Auto | Framing::Lines => {
+            State::Lines(Framer::new(reader, read_bytes, options)?.with_room(room))
+        }
         Framing::Values | Framing::Array => {
             let is_array = framing == Framing::Array;
-            State::Values(ValueFramer::new(reader, read_bytes, options, is_array))
+            let framer = ValueFramer::new(reader, read_bytes, options, is_array);
+            State::Values(framer.with_room(room))
         }
     })
 }

@@ -13,7 +13,7 @@ struct Found {
 
 fn frame_by(text: &[u8], options: FrameOptions) -> Found {
     let reader = Box::new(Cursor::new(text.to_vec()));
-    let mut framer = ObjectFramer::new(reader, ReadBytes::default(), options).unwrap();
+    let mut framer = ObjectFramer::new(reader, ReadBytes::default(), options, None).unwrap();
     let mut found = Found::default();
     while let Some(framed) = framer.next_framed().unwrap() {
         let (lines, values) = match framed {

@@ -8,10 +8,13 @@
 //!
 //! A template that does not end in `/` may also name objects (`app-%Y%m%d.log.gz`).
 //!
-//! Skipped are, below the location, names with a part that begins with `_` or `.`, as readers of
-//! tables do (`_SUCCESS`, `_temporary/…`, `.part-0.crc`), and objects without a byte: they have no
-//! lines, and in object stores they stand for directories. On local disk `object_store` also hides
-//! names that end in `#` and digits, which are its unfinished uploads.
+//! Every name that is listed is read, skipped with a count ([`Skipped`]), or an object that cannot
+//! be read, with the reason. Skipped are, below the location, names with a part that begins with
+//! `_` or `.`, as readers of tables do (`_SUCCESS`, `_temporary/…`, `.part-0.crc`); objects without
+//! a byte, which have no lines, and in object stores stand for directories; on disk the unfinished
+//! uploads of `object_store`, which end in `#` and digits; and what a glob does not match.
+
+use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use globset::{GlobBuilder, GlobMatcher};
@@ -21,9 +24,12 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use super::decompress::Unreadable;
+use super::nearest::nearest_names;
+use super::wildcards::{Folders, OpenedPrefix};
 use crate::error::{Error, Result};
 use crate::interval::{Interval, PathTemplate};
-use crate::store::{Store, store_error};
+use crate::store::odd_names::{is_odd_path, text_of_path};
+use crate::store::{Listed, Store, store_error};
 
 /// What to list below a location.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,12 +72,40 @@ mod path_as_text {
     }
 }
 
+/// Names that are not read, by the reason: how many.
+pub type Skipped = BTreeMap<&'static str, u64>;
+
+/// What was found for an interval.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The objects, in the order of their locations; some may be known to be unreadable.
+    pub objects: Vec<SourceObject>,
+    /// The other names.
+    pub skipped: Skipped,
+    /// The first and the last place that was looked at, and how many they are.
+    pub looked_at: Option<(String, String, usize)>,
+}
+
+/// The names that are there, nearest to where an interval's objects were looked for.
+pub async fn nearest_to(store: &Store, spec: &SourceSpec, listing: &Listing) -> Vec<String> {
+    let Some((first, ..)) = &listing.looked_at else { return Vec::new() };
+    if is_glob(store) || spec.path.as_str().is_empty() {
+        return Vec::new();
+    }
+    let root = format!("{}/", store.display.trim_end_matches('/'));
+    let wanted = first.strip_prefix(&root).unwrap_or(first);
+    // What a template leaves open is no name to look for.
+    let open = wanted.find(['*', '{']).map_or(wanted.len(), |at| at);
+    let names = nearest_names(store, &wanted[..open]).await;
+    names.into_iter().map(|name| format!("{root}{name}")).collect()
+}
+
 /// Prefixes that are listed at a time.
 const LISTINGS_MAX: usize = 8;
 
-/// Finds the objects of an interval, in the order of their locations.
+/// Finds the objects of an interval.
 ///
-/// Nothing there for the interval is an empty list.
+/// Nothing there for the interval is an empty listing.
 ///
 /// # Errors
 /// - [`Error::Config`] if there is nothing at all at the location, access to it is denied, or a
@@ -83,18 +117,27 @@ pub async fn list_objects(
     spec: &SourceSpec,
     interval: &Interval,
     zone: chrono_tz::Tz,
-) -> Result<Vec<SourceObject>> {
-    let mut objects = if is_glob(store) {
+) -> Result<Listing> {
+    let mut listing = if is_glob(store) {
         list_glob(store).await?
     } else if let Some(object) = find_root_object(store).await? {
-        vec![object_of(store, object)]
+        Listing { objects: vec![object_of(store, object)], ..Listing::default() }
     } else {
         list_directory(store, spec, interval, zone).await?
     };
-    objects.retain(|object| object.size > 0);
-    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    let Listing { objects, skipped, .. } = &mut listing;
+    objects.sort_by(|a, b| (&a.location, &a.path).cmp(&(&b.location, &b.path)));
     objects.dedup_by(|a, b| a.path == b.path);
-    Ok(objects)
+    let before = objects.len();
+    objects.retain(|object| object.size > 0 || object.unreadable.is_some());
+    count_skipped(skipped, "empty", before - objects.len());
+    Ok(listing)
+}
+
+fn count_skipped(skipped: &mut Skipped, reason: &'static str, names: usize) {
+    if names > 0 {
+        *skipped.entry(reason).or_default() += names as u64;
+    }
 }
 
 /// Whether what was listed depends on the interval. If not, each interval reads all of it.
@@ -130,16 +173,23 @@ async fn find_object(store: &Store, path: &Path) -> Result<Option<ObjectMeta>> {
 }
 
 /// Everything that the location's own glob matches.
-async fn list_glob(store: &Store) -> Result<Vec<SourceObject>> {
+async fn list_glob(store: &Store) -> Result<Listing> {
     let (base, pattern) = split_at_wildcard(store);
     let matcher = compile_glob(&pattern)?;
-    let metas = list_prefix(&base, &base.prefix).await?;
-    if metas.is_empty() {
+    let mut found = list_prefix(&base, &base.prefix).await?;
+    if found.objects.is_empty() && found.skipped.is_empty() {
         require_root(&base).await?;
     }
-    let matching =
-        metas.into_iter().filter(|meta| matcher.is_match(below(&base.prefix, &meta.location)));
-    Ok(matching.map(|meta| object_of(&base, meta)).collect())
+    keep_matching(&mut found, &matcher, |path| below(&base.prefix, path));
+    found.looked_at = Some((store.display.clone(), store.display.clone(), 1));
+    Ok(found)
+}
+
+/// Leaves out what a glob does not match.
+fn keep_matching(found: &mut Listing, matcher: &GlobMatcher, name_of: impl Fn(&Path) -> String) {
+    let before = found.objects.len();
+    found.objects.retain(|object| matcher.is_match(name_of(&object.path)));
+    count_skipped(&mut found.skipped, "glob", before - found.objects.len());
 }
 
 /// Cuts a location before its first part with a wildcard: the directory, and the glob below it.
@@ -174,44 +224,63 @@ async fn list_directory(
     spec: &SourceSpec,
     interval: &Interval,
     zone: chrono_tz::Tz,
-) -> Result<Vec<SourceObject>> {
+) -> Result<Listing> {
     let matcher = spec.glob.as_deref().map(compile_glob).transpose()?;
-    let prefixes = spec.path.expand(interval, zone)?;
+    let templates = spec.path.expand(interval, zone)?;
+    let mut listing = Listing::default();
+    if let (Some(first), Some(last)) = (templates.first(), templates.last()) {
+        let shown = |prefix: &str| format!("{}/{prefix}", store.display.trim_end_matches('/'));
+        listing.looked_at = Some((shown(first), shown(last), templates.len()));
+    }
+    let mut folders = Folders::of(store);
+    let mut prefixes = Vec::new();
+    for template in &templates {
+        prefixes.extend(folders.open(template).await?);
+    }
     let listings = futures::stream::iter(prefixes).map(|prefix| {
         let matcher = matcher.as_ref();
-        async move { list_template_prefix(store, &prefix, matcher).await }
+        async move { list_template_prefix(store, prefix, matcher).await }
     });
-    let listed: Vec<Vec<ObjectMeta>> = listings.buffered(LISTINGS_MAX).try_collect().await?;
-    let objects: Vec<SourceObject> =
-        listed.into_iter().flatten().map(|meta| object_of(store, meta)).collect();
-    if objects.is_empty() {
+    let listed: Vec<Listing> = listings.buffered(LISTINGS_MAX).try_collect().await?;
+    for Listing { objects, skipped, .. } in listed {
+        listing.objects.extend(objects);
+        for (reason, names) in skipped {
+            *listing.skipped.entry(reason).or_default() += names;
+        }
+    }
+    if listing.objects.is_empty() {
         require_root(store).await?;
     }
-    Ok(objects)
+    Ok(listing)
 }
 
 async fn list_template_prefix(
     store: &Store,
-    prefix: &str,
+    OpenedPrefix { prefix, captured }: OpenedPrefix,
     matcher: Option<&GlobMatcher>,
-) -> Result<Vec<ObjectMeta>> {
+) -> Result<Listing> {
     let joined = format!("{}/{prefix}", store.prefix);
     let base = Path::parse(joined.trim_matches('/'))
         .map_err(|error| Error::config(format!("source path `{joined}`: {error}")))?;
-    let mut metas = list_prefix(store, &base).await?;
-    if metas.is_empty() && !prefix.is_empty() && !prefix.ends_with('/') {
-        metas.extend(find_object(store, &base).await?);
+    let mut found = list_prefix(store, &base).await?;
+    if found.objects.is_empty() && !prefix.is_empty() && !prefix.ends_with('/') {
+        let object = find_object(store, &base).await?;
+        found.objects.extend(object.map(|object| object_of(store, object)));
     }
     if let Some(matcher) = matcher {
-        metas.retain(|meta| {
-            let name = match below(&base, &meta.location) {
-                "" => meta.location.filename().unwrap_or_default(),
-                name => name,
-            };
-            matcher.is_match(name)
+        keep_matching(&mut found, matcher, |path| match below(&base, path) {
+            name if name.is_empty() => path.filename().unwrap_or_default().to_owned(),
+            name => name,
         });
     }
-    Ok(metas)
+    for object in &mut found.objects {
+        for (key, value) in &captured {
+            if object.partition_values.iter().all(|(known, _)| known != key) {
+                object.partition_values.push((key.clone(), Some(value.clone())));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn compile_glob(pattern: &str) -> Result<GlobMatcher> {
@@ -221,14 +290,35 @@ fn compile_glob(pattern: &str) -> Result<GlobMatcher> {
 }
 
 /// All objects below a prefix that are not hidden.
-async fn list_prefix(store: &Store, base: &Path) -> Result<Vec<ObjectMeta>> {
-    let is_visible = |meta: &ObjectMeta| {
-        let name = below(&store.prefix, &meta.location);
-        futures::future::ready(!name.split('/').any(|part| part.starts_with(['_', '.'])))
-    };
-    let listing = store.store.list(Some(base)).try_filter(is_visible);
-    let listed: Result<Vec<ObjectMeta>, _> = listing.try_collect().await;
-    listed.map_err(|error| store_error(&format!("listing {}", store.display_of(base)), &error))
+async fn list_prefix(store: &Store, base: &Path) -> Result<Listing> {
+    let mut found = Listing::default();
+    let mut listed = store.list_all(base);
+    while let Some(name) = listed.next().await {
+        let doing = || format!("listing {}", store.display_of(base));
+        let listed = name.map_err(|error| store_error(&doing(), &error))?;
+        let (Listed::Object(ObjectMeta { location: path, .. })
+        | Listed::UnfinishedUpload(path)
+        | Listed::Unreadable(path, _)) = &listed;
+        if below(&store.prefix, path).split('/').any(is_hidden) {
+            count_skipped(&mut found.skipped, "hidden_name", 1);
+            continue;
+        }
+        match listed {
+            Listed::Object(meta) => found.objects.push(object_of(store, meta)),
+            Listed::UnfinishedUpload(_) => {
+                count_skipped(&mut found.skipped, "unfinished_upload", 1);
+            }
+            Listed::Unreadable(path, reason) => {
+                found.objects.push(unreadable_object(store, path, reason));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `.` and `..` as parts are odd, but hide nothing.
+fn is_hidden(part: &str) -> bool {
+    part.starts_with(['_', '.']) && !matches!(part, "." | "..")
 }
 
 /// Tells "nothing for this interval" from "nothing there at all".
@@ -255,19 +345,43 @@ async fn require_root(store: &Store) -> Result<()> {
     )))
 }
 
-fn below<'p>(base: &Path, path: &'p Path) -> &'p str {
-    path.as_ref().strip_prefix(base.as_ref()).unwrap_or(path.as_ref()).trim_start_matches('/')
+/// The name of an object below a prefix; it begins with a `/` where its first part is empty.
+fn below(base: &Path, path: &Path) -> String {
+    let name = text_of_path(path);
+    let rest = name.strip_prefix(base.as_ref()).unwrap_or(&name);
+    let rest = if base.as_ref().is_empty() { rest } else { rest.strip_prefix('/').unwrap_or(rest) };
+    rest.to_owned()
 }
 
 fn object_of(store: &Store, meta: ObjectMeta) -> SourceObject {
+    let has_dots = is_odd_path(&meta.location)
+        && text_of_path(&meta.location).split('/').any(|part| matches!(part, "." | ".."));
+    let unreadable = has_dots.then(|| {
+        unreadable_name("a part of its name is `.` or `..`, which no HTTP client asks for as it is")
+    });
     SourceObject {
         location: store.display_of(&meta.location),
         partition_values: partition_values(&meta.location),
         path: meta.location,
         size: meta.size,
         e_tag: meta.e_tag,
-        unreadable: None,
+        unreadable,
     }
+}
+
+fn unreadable_object(store: &Store, path: Path, reason: String) -> SourceObject {
+    SourceObject {
+        location: store.display_of(&path),
+        partition_values: Vec::new(),
+        path,
+        size: 0,
+        e_tag: None,
+        unreadable: Some(unreadable_name(&reason)),
+    }
+}
+
+fn unreadable_name(reason: &str) -> Unreadable {
+    Unreadable { format: "name".to_owned(), reason: reason.to_owned() }
 }
 
 /// How Hive writes NULL and the empty string in a directory's name.
@@ -276,7 +390,8 @@ const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The `key=value` directories of an object's name. `%XX` are bytes of UTF-8; Hive itself escapes
 /// only ASCII (`FileUtils.escapePathName`), other writers all.
 fn partition_values(path: &Path) -> Vec<(String, Option<String>)> {
-    let Some((folders, _)) = path.as_ref().rsplit_once('/') else { return Vec::new() };
+    let name = text_of_path(path);
+    let Some((folders, _)) = name.rsplit_once('/') else { return Vec::new() };
     let unescape = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = folders.split('/').filter_map(|folder| folder.split_once('='));
     pairs

@@ -28,7 +28,7 @@ fn list_in(store: &Store, path: &str, glob: Option<&str>) -> Result<Vec<SourceOb
     let path = PathTemplate::parse(path).unwrap();
     let spec = SourceSpec { path, glob: glob.map(str::to_owned) };
     let interval = Interval::of_date("2026-11-21", ZONE)?;
-    block_on(list_objects(store, &spec, &interval, ZONE))
+    Ok(block_on(list_objects(store, &spec, &interval, ZONE))?.objects)
 }
 
 fn list(location: &str, path: &str, glob: Option<&str>) -> Result<Vec<SourceObject>> {

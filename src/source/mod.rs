@@ -19,15 +19,21 @@ mod frame;
 mod framing;
 mod json_scan;
 mod list;
+mod nearest;
 mod open;
 mod read;
+mod room;
 mod shard;
 mod values;
+mod wildcards;
 
 pub use decompress::Unreadable;
 pub use frame::{FrameOptions, Framed};
 pub use framing::ObjectFramer;
-pub use list::{SourceObject, SourceSpec, is_listed_by_time, list_objects};
+pub use list::{
+    Listing, Skipped, SourceObject, SourceSpec, is_listed_by_time, list_objects, nearest_to,
+};
 pub use open::open_object;
+pub use room::{ObjectRoom, ReadRoom, TakenRoom};
 pub use shard::Shard;
 pub use values::Values;

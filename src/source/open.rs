@@ -11,9 +11,11 @@ use super::frame::FrameOptions;
 use super::framing::ObjectFramer;
 use super::list::SourceObject;
 use super::read::ObjectReader;
+use super::room::ObjectRoom;
 use crate::error::Result;
 
-/// Starts to read `object` on `runtime`; the framer is for a blocking thread.
+/// Starts to read `object` on `runtime`; the framer is for a blocking thread, and waits for `room`
+/// where it needs more than a few MiB.
 ///
 /// No data are read here: an object that cannot be read shows at the first
 /// [`ObjectFramer::next_framed`].
@@ -26,10 +28,12 @@ pub fn open_object(
     options: FrameOptions,
     runtime: Handle,
     cancel: CancellationToken,
+    room: Option<ObjectRoom>,
 ) -> Result<ObjectFramer> {
     let reader = ObjectReader::start(store, object, &runtime, cancel);
     let read_bytes = reader.read_bytes();
-    ObjectFramer::new(Box::new(Decompressor::new(reader)), read_bytes, options)
+    let reader = Decompressor::new(reader).with_room(room.clone());
+    ObjectFramer::new(Box::new(reader), read_bytes, options, room)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn put(runtime: &Runtime, store: &InMemory, name: &str, bytes: Vec<u8>) -> Sourc
 
 fn open(runtime: &Runtime, store: &Arc<InMemory>, object: &SourceObject) -> ObjectFramer {
     let (options, cancel) = (FrameOptions::default(), CancellationToken::new());
-    open_object(store.clone(), object, options, runtime.handle().clone(), cancel).unwrap()
+    open_object(store.clone(), object, options, runtime.handle().clone(), cancel, None).unwrap()
 }
 
 fn lines_of(framer: &mut ObjectFramer) -> Vec<u8> {
@@ -84,7 +84,8 @@ fn a_cancelled_framer_is_an_error_and_no_end() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let handle = runtime.handle().clone();
-    let mut framer = open_object(store, &object, FrameOptions::default(), handle, cancel).unwrap();
+    let mut framer =
+        open_object(store, &object, FrameOptions::default(), handle, cancel, None).unwrap();
     for _ in 0..2 {
         assert!(matches!(framer.next_framed(), Err(Error::Unavailable(_))));
     }

@@ -234,7 +234,8 @@ async fn get_chunk(
     Ok(chunk)
 }
 
-/// What a store's error means for an object that was listed a while ago.
+/// What a store's error means for an object that was listed a while ago. [`Error::Data`] is about
+/// this object alone.
 fn get_failed(object: &SourceObject, error: &object_store::Error) -> Error {
     use object_store::Error as Store;
     match error {
@@ -242,8 +243,16 @@ fn get_failed(object: &SourceObject, error: &object_store::Error) -> Error {
         Store::Precondition { .. } => {
             changed(object, "the object as listed", "another: its e-tag changed")
         }
+        error if is_archived(&error.to_string()) => Error::Data(
+            "it is archived: restore it, or have it skipped by its name (`glob`)".to_owned(),
+        ),
         error => store::store_error(&format!("reading {}", object.location), error),
     }
+}
+
+/// The codes of S3 (Glacier) and Azure for objects that must be restored before they can be read.
+fn is_archived(said: &str) -> bool {
+    ["InvalidObjectState", "BlobArchived"].iter().any(|code| said.contains(code))
 }
 
 fn changed(object: &SourceObject, expected: impl fmt::Display, found: impl fmt::Display) -> Error {

@@ -21,9 +21,10 @@ use datafusion::arrow::datatypes::Int64Type;
 use memchr::{memchr, memchr2};
 
 use super::decompress::classify;
-use super::frame::{BYTE_ORDER_MARK, End, FrameOptions, Framed};
+use super::frame::{BYTE_ORDER_MARK, End, FrameOptions, Framed, grow};
 use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
 use super::read::ReadBytes;
+use super::room::{ObjectRoom, TakenRoom};
 use crate::contract::OFFSET_COLUMN;
 use crate::decode::{Decoded, Lines, Reject, RejectReason};
 use crate::error::Result;
@@ -128,6 +129,9 @@ pub(super) struct ValueFramer {
     end: Option<End>,
     /// A value that is too long, behind those at `places`.
     waiting: Option<Reject>,
+    room: Option<ObjectRoom>,
+    /// What the buffer takes of it, if it grew for a long value.
+    grown: Option<TakenRoom>,
 }
 
 impl ValueFramer {
@@ -156,7 +160,15 @@ impl ValueFramer {
             bytes: 0,
             end: None,
             waiting: None,
+            room: None,
+            grown: None,
         }
+    }
+
+    /// Has buffers for long values wait for room.
+    pub fn with_room(mut self, room: Option<ObjectRoom>) -> Self {
+        self.room = room;
+        self
     }
 
     /// The next part; none at the object's end.
@@ -411,7 +423,7 @@ impl ValueFramer {
         let line_space = self.options.line_bytes_max.saturating_add(1);
         if self.filled == self.buffer.len() && self.filled < line_space {
             let space = self.buffer.len().saturating_mul(2).min(line_space);
-            self.buffer.resize(space, 0);
+            grow(&mut self.buffer, space, self.room.as_ref(), &mut self.grown);
         } else if self.filled == self.buffer.len() || self.long.is_some() {
             self.put_long_value_aside();
         }
@@ -452,5 +464,6 @@ impl ValueFramer {
         (self.filled, self.at, self.begin) = (0, 0, 0);
         self.buffer.truncate(self.options.chunk_bytes_target.max(16));
         self.buffer.shrink_to_fit();
+        self.grown = None;
     }
 }

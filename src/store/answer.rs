@@ -21,6 +21,8 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, Error, HeaderMap, Result};
 
+use super::listed_names::{is_listing, write_odd_names};
+
 /// An answer that may be another the next time, as 503.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer was {status}: {body}")]
@@ -50,6 +52,9 @@ pub(super) fn passing(error: &Error) -> Option<Passing> {
         if let Some(answer) = inner.downcast_ref::<Answer>() {
             return Some(Passing { retry_after: answer.retry_after });
         }
+        if is_unsendable(inner) {
+            return None;
+        }
         let is_lost = inner.is::<HttpError>()
             || inner.downcast_ref::<std::io::Error>().is_some_and(is_lost_connection);
         if is_lost {
@@ -58,6 +63,13 @@ pub(super) fn passing(error: &Error) -> Option<Passing> {
         cause = inner.source();
     }
     found
+}
+
+/// Whether a request could not even be made, as for a URL that is none or that the client must not
+/// ask without TLS: that is for the author of the configuration.
+pub(super) fn is_unsendable(error: &(dyn StdError + 'static)) -> bool {
+    // The client below is another crate's, and all that it lets out is its words.
+    error.to_string().starts_with("builder error")
 }
 
 fn is_lost_connection(error: &std::io::Error) -> bool {
@@ -91,8 +103,14 @@ struct AnswerService(HttpClient);
 impl HttpService for AnswerService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let may_err_with_200 = may_err_with_200(&request);
+        let is_listing = is_listing(&request);
         let response = self.0.execute(request).await?;
         let status = response.status().as_u16();
+        if status == 200 && is_listing {
+            let (head, body) = response.into_parts();
+            let body = write_odd_names(body.bytes().await?);
+            return Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)));
+        }
         if status < 400 && !(status == 200 && may_err_with_200) {
             return Ok(response);
         }

@@ -5,6 +5,7 @@ use std::io;
 
 use object_store::Error as Failure;
 
+use super::answer::is_unsendable;
 use super::retry::GaveUp;
 use crate::error::Error;
 
@@ -17,7 +18,7 @@ use crate::error::Error;
 /// | no such bucket or container, unusable name | [`Error::Config`] | does not help |
 /// | the object is not there (any more) | [`Error::Unavailable`] | lists the source anew |
 /// | the object changed while it was read | [`Error::Unavailable`] | reads it anew |
-/// | a wrong region or endpoint | [`Error::Config`] | does not help |
+/// | a wrong region or endpoint, an unsendable request | [`Error::Config`] | does not help |
 /// | anything else, as 5xx after all tries | [`Error::Unavailable`] | may help |
 pub fn store_error(doing: &str, error: &Failure) -> Error {
     if let Some(gave_up) = gave_up(error) {
@@ -31,6 +32,12 @@ pub fn store_error(doing: &str, error: &Failure) -> Error {
             access_denied(doing, &said)
         }
         _ if is_denied_by_the_system(error) => access_denied(doing, &said),
+        _ if is_unsendable_request(error) => Error::config(format!(
+            "{doing}: the request cannot be sent ({said}); check the endpoint's URL in the \
+             environment (AWS_ENDPOINT, GOOGLE_BASE_URL, AZURE_STORAGE_ENDPOINT), that its scheme \
+             may be used (`http://` needs AWS_ALLOW_HTTP, GOOGLE_ALLOW_HTTP or AZURE_ALLOW_HTTP = \
+             true), and any proxy's URL"
+        )),
         _ if is_missing_bucket(&said) => Error::config(format!(
             "{doing}: there is no such bucket or container; check the location ({said})"
         )),
@@ -64,6 +71,18 @@ fn is_denied_by_the_system(error: &Failure) -> bool {
     while let Some(inner) = cause {
         if let Some(system) = inner.downcast_ref::<io::Error>() {
             return system.kind() == io::ErrorKind::PermissionDenied;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// Whether the request could not even be made.
+fn is_unsendable_request(error: &Failure) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if is_unsendable(inner) {
+            return true;
         }
         cause = inner.source();
     }

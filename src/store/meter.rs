@@ -124,7 +124,7 @@ impl StoreMeter {
         &self.0[operation as usize]
     }
 
-    fn add_request(&self, operation: Operation) {
+    pub(super) fn add_request(&self, operation: Operation) {
         self.counts(operation).requests.fetch_add(1, Relaxed);
     }
 

@@ -7,8 +7,8 @@
 //! (instance metadata); `~/.aws` is not read.
 //!
 //! Another endpoint than the cloud's (MinIO, Ceph, an emulator) is `AWS_ENDPOINT`,
-//! `GOOGLE_BASE_URL` or `AZURE_STORAGE_ENDPOINT`; without TLS, `AWS_ALLOW_HTTP` and
-//! `AZURE_ALLOW_HTTP` are `true`.
+//! `GOOGLE_BASE_URL` or `AZURE_STORAGE_ENDPOINT`; without TLS, `AWS_ALLOW_HTTP`,
+//! `GOOGLE_ALLOW_HTTP` or `AZURE_ALLOW_HTTP` must be `true`.
 //!
 //! What fails and may pass is tried again with growing random pauses, for a minute or as many
 //! seconds as `ASHIATO_RETRY_SECONDS` says: answers of 408, 429 and 5xx, lost or refused
@@ -26,18 +26,25 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::{
+    ClientOptions, Error as Failure, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
+};
 use url::Url;
 
 use super::answer::AnswerConnector;
+use super::endpoint::{azure_container, check_endpoint, is_true, unusable_client};
 use super::layer::{Layer, UploadStore};
-use super::meter::{MeteredStore, StoreMeter};
+use super::local_files::{Listed, LocalFiles};
+use super::meter::{MeteredStore, Operation, StoreMeter};
+use super::odd_names::text_of_path;
+use super::odd_objects::OddObjects;
 use super::open_uploads::{Bucket, BucketUploads, ListUploads};
 use super::stores::Stores;
 use crate::error::{Error, Result};
@@ -89,7 +96,7 @@ enum Place {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cloud {
+pub(super) enum Cloud {
     S3,
     Google,
     Azure,
@@ -165,11 +172,22 @@ impl Store {
 
     /// An object's full name, as a person would paste it; `object` is the prefix or lies below it.
     pub fn display_of(&self, object: &Path) -> String {
-        let below = object.as_ref().strip_prefix(self.prefix.as_ref()).unwrap_or(object.as_ref());
-        match below.trim_start_matches('/') {
+        let object = text_of_path(object);
+        let below = object.strip_prefix(self.prefix.as_ref()).unwrap_or(&object);
+        // What follows the first slash may begin with one, where a part is empty.
+        match below.strip_prefix('/').unwrap_or(below) {
             "" => self.display.clone(),
             below => format!("{}/{below}", self.display.trim_end_matches('/')),
         }
+    }
+
+    /// All that lies below a prefix, whatever its name.
+    pub fn list_all(&self, prefix: &Path) -> BoxStream<'static, Result<Listed, Failure>> {
+        if self.local.is_some() {
+            self.meter.add_request(Operation::List);
+            return LocalFiles::list_all(prefix);
+        }
+        self.store.list(Some(prefix)).map_ok(Listed::Object).boxed()
     }
 }
 
@@ -277,7 +295,7 @@ impl StoreLocation {
             Place::Local(path) => {
                 let absolute = std::path::absolute(path).map_err(|error| unusable(&error))?;
                 let prefix = name_in_local_store(&absolute).map_err(|error| unusable(&error))?;
-                let files = Layer::plain(Arc::new(LocalFileSystem::new()));
+                let files = Layer::plain(Arc::new(LocalFiles::new()));
                 let store = Store::at(&stores.stack_local(files), prefix, &self.text, meter);
                 Ok(Store { local: Some(absolute), ..store })
             }
@@ -289,8 +307,11 @@ impl StoreLocation {
                 Ok(Store { open_uploads: stores.open_uploads(bucket), ..store })
             }
             Place::Remote { cloud, bucket, prefix } => {
+                check_endpoint(*cloud, stores.environment())
+                    .map_err(|reason| refused(&self.text, &reason))?;
                 let opened = open_cloud(*cloud, bucket, stores.environment());
-                let (client, open_uploads) = opened.map_err(|error| unusable(&error))?;
+                let (client, open_uploads) =
+                    opened.map_err(|error| refused(&self.text, &unusable_client(&error)))?;
                 let layer = stores.stack_cloud(Layer::with_uploads(client));
                 let store = Store::at(&layer, prefix.clone(), &self.text, meter);
                 Ok(Store { open_uploads, ..store })
@@ -347,6 +368,12 @@ fn parse_cloud_url(text: &str, scheme: &str, rest: &str) -> Result<Place> {
     if bucket.is_empty() {
         return Err(refused(text, &format!("expected `{scheme}://BUCKET/…`, found no bucket")));
     }
+    // The parser would drop a slash at the begin, and read other objects.
+    if name.starts_with('/') || name.contains("//") {
+        let reason = "found an empty part (`//`); name the objects' place without it, or a place \
+                      above it: whatever lies below a place is read, also where parts are empty";
+        return Err(refused(text, reason));
+    }
     let prefix = Path::parse(name).map_err(|error| refused(text, &error.to_string()))?;
     Ok(Place::Remote { cloud: *cloud, bucket: format!("{scheme}://{bucket}"), prefix })
 }
@@ -360,11 +387,14 @@ fn open_cloud(
     bucket: &str,
     environment: &Environment,
 ) -> Result<OpenedCloud, object_store::Error> {
-    let is_set = |name| environment.get(name).is_some_and(|text| text == "true");
+    let is_set = |name| environment.get(name).is_some_and(is_true);
     let allows_http = ["AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP"].into_iter().any(is_set);
-    let options = ClientOptions::new().with_allow_http(allows_http);
-    let listing = |bucket| -> Result<Arc<dyn ListUploads>, object_store::Error> {
-        Ok(Arc::new(BucketUploads { bucket, http: AnswerConnector.connect(&options)? }))
+    let options = ClientOptions::new().with_allow_http(allows_http || cloud == Cloud::Azure);
+    let http = AnswerConnector.connect(&options)?;
+    let listing =
+        |bucket| -> Arc<dyn ListUploads> { Arc::new(BucketUploads { bucket, http: http.clone() }) };
+    let odd = |client, bucket| -> Arc<dyn UploadStore> {
+        Arc::new(OddObjects::new(client, bucket, http.clone()))
     };
     let once =
         RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() };
@@ -374,28 +404,42 @@ fn open_cloud(
             let builder = builder.with_http_connector(AnswerConnector);
             let set = AmazonS3Builder::with_config;
             let client = Arc::new(configure(builder, "AWS_", environment, set).build()?);
-            let open_uploads = listing(Bucket::S3(Arc::clone(&client)))?;
-            (client, Some(open_uploads))
+            let own = Bucket::S3(Arc::clone(&client));
+            (odd(client, own.clone()), Some(listing(own)))
         }
         Cloud::Google => {
+            // Google would else unpack what is stored with `Content-Encoding: gzip`, and then knows
+            // neither its length nor ranges of it.
+            // <https://cloud.google.com/storage/docs/transcoding#decompressive_transcoding>
+            let as_stored = HeaderMap::from_iter([(
+                "accept-encoding".parse().map_err(failed)?,
+                HeaderValue::from_static("gzip"),
+            )]);
+            let options = ClientOptions::new().with_default_headers(as_stored);
             let builder = GoogleCloudStorageBuilder::new().with_url(bucket).with_retry(once);
-            let builder = builder.with_http_connector(AnswerConnector);
+            let builder = builder.with_client_options(options).with_http_connector(AnswerConnector);
             let set = GoogleCloudStorageBuilder::with_config;
             let client = Arc::new(configure(builder, "GOOGLE_", environment, set).build()?);
             let base = environment.get("GOOGLE_BASE_URL");
             let base = base.unwrap_or("https://storage.googleapis.com").trim_end_matches('/');
             let (_, name) = bucket.split_once("://").unwrap_or(("", bucket));
-            let (client_of_bucket, url) = (Arc::clone(&client), format!("{base}/{name}"));
-            let open_uploads = listing(Bucket::Google { client: client_of_bucket, url })?;
-            (client, Some(open_uploads))
+            let own = Bucket::Google { client: Arc::clone(&client), url: format!("{base}/{name}") };
+            (odd(client, own.clone()), Some(listing(own)))
         }
         Cloud::Azure => {
             let builder = MicrosoftAzureBuilder::new().with_url(bucket).with_retry(once);
             let builder = builder.with_http_connector(AnswerConnector);
             let set = MicrosoftAzureBuilder::with_config;
-            (Arc::new(configure(builder, "AZURE_", environment, set).build()?), None)
+            let client = Arc::new(configure(builder, "AZURE_", environment, set).build()?);
+            let (url, account) = azure_container(bucket, environment);
+            let own = Bucket::Azure { client: Arc::clone(&client), url, account };
+            (odd(client, own), None)
         }
     })
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::Generic { store: "client", source: Box::new(error) }
 }
 
 /// Hands every variable that names a key of the store's client to its builder. Only those with the

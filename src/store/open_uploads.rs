@@ -19,14 +19,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use object_store::aws::{AmazonS3, AwsAuthorizer};
+use object_store::azure::{AzureAuthorizer, MicrosoftAzure};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::gcp::GoogleCloudStorage;
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{Error, MultipartId, Result};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 use serde::Deserialize;
 use url::Url;
+
+use super::odd_names::path_of_name;
 
 /// An upload that was begun and neither completed nor aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +52,19 @@ pub trait ListUploads: fmt::Debug + Send + Sync {
 }
 
 /// What signs requests to a bucket.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Bucket {
     S3(Arc<AmazonS3>),
     Google {
         client: Arc<GoogleCloudStorage>,
         /// `https://storage.googleapis.com/lake`
         url: String,
+    },
+    Azure {
+        client: Arc<MicrosoftAzure>,
+        /// `https://account.blob.core.windows.net/lake`
+        url: String,
+        account: String,
     },
 }
 
@@ -66,6 +77,9 @@ pub(super) struct BucketUploads {
 
 /// What RFC 3986 leaves as it is in a query.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The same with the slashes of a name.
+const IN_PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 
 #[async_trait]
 impl ListUploads for BucketUploads {
@@ -88,7 +102,7 @@ impl ListUploads for BucketUploads {
                 false => key.to_owned(),
             };
             for upload in page.uploads {
-                let path = Path::parse(name(&upload.key))?;
+                let path = path_of_name(name(&upload.key).as_bytes());
                 let begun = DateTime::parse_from_rfc3339(&upload.initiated).map_err(failed)?;
                 uploads.push(OpenUpload { path, id: upload.upload_id, begun: begun.to_utc() });
             }
@@ -108,7 +122,10 @@ impl BucketUploads {
         let query = query.join("&");
         let request = match &self.bucket {
             Bucket::S3(client) => s3_request(client, &query).await?,
-            Bucket::Google { client, url } => google_request(client, url, &query).await?,
+            Bucket::Google { client, url } => {
+                google_request(client, &format!("{url}?{query}"), empty_request()).await?
+            }
+            Bucket::Azure { .. } => return Err(failed("Azure has no uploads")),
         };
         let answer = self.http.execute(request).await.map_err(failed)?;
         let status = answer.status();
@@ -124,37 +141,79 @@ impl BucketUploads {
 /// How long a signature would do for; it only shows where the bucket is.
 const SIGNED_FOR: Duration = Duration::from_secs(60);
 
+fn empty_request() -> HttpRequest {
+    HttpRequest::new(HttpRequestBody::empty())
+}
+
 async fn s3_request(client: &AmazonS3, query: &str) -> Result<HttpRequest> {
+    let (mut url, region) = s3_address(client).await?;
+    let path = url.path().strip_suffix("/x").unwrap_or_default().to_owned();
+    url.set_path(if path.is_empty() { "/" } else { &path });
+    url.set_query(Some(query));
+    sign_for_s3(client, url.as_str(), &region, empty_request()).await
+}
+
+/// The address of an object `x`, and the region.
+async fn s3_address(client: &AmazonS3) -> Result<(Url, String)> {
     // The client alone knows the bucket's address and region: both stand in what it signs.
     let (get, object) = ("GET".parse().map_err(failed)?, Path::from("x"));
     let signed: Url = client.signed_url(get, &object, SIGNED_FOR).await?;
     let scope = signed.query_pairs().find(|(key, _)| key == "X-Amz-Credential");
     let scope = scope.map(|(_, scope)| scope.into_owned()).unwrap_or_default();
     let region = scope.split('/').nth(2).unwrap_or("us-east-1").to_owned();
-    let mut url = signed;
-    let path = url.path().strip_suffix("/x").unwrap_or_default().to_owned();
-    url.set_path(if path.is_empty() { "/" } else { &path });
-    url.set_query(Some(query));
-    let mut request = HttpRequest::new(HttpRequestBody::empty());
-    *request.uri_mut() = url.as_str().parse().map_err(failed)?;
+    Ok((signed, region))
+}
+
+async fn sign_for_s3(
+    client: &AmazonS3,
+    url: &str,
+    region: &str,
+    mut request: HttpRequest,
+) -> Result<HttpRequest> {
+    *request.uri_mut() = url.parse().map_err(failed)?;
     let credential = client.credentials().get_credential().await?;
-    AwsAuthorizer::new(&credential, "s3", &region).authorize(&mut request, None);
+    AwsAuthorizer::new(&credential, "s3", region).authorize(&mut request, None);
     Ok(request)
 }
 
 async fn google_request(
     client: &GoogleCloudStorage,
-    bucket: &str,
-    query: &str,
+    url: &str,
+    mut request: HttpRequest,
 ) -> Result<HttpRequest> {
-    let mut request = HttpRequest::new(HttpRequestBody::empty());
-    *request.uri_mut() = format!("{bucket}?{query}").parse().map_err(failed)?;
+    *request.uri_mut() = url.parse().map_err(failed)?;
     let credential = client.credentials().get_credential().await?;
     if !credential.bearer.is_empty() {
         let bearer = format!("Bearer {}", credential.bearer).parse().map_err(failed)?;
         request.headers_mut().insert("authorization", bearer);
     }
     Ok(request)
+}
+
+/// A request for an object of any name, whatever it asks and with whatever headers, signed.
+pub(super) async fn object_request(
+    bucket: &Bucket,
+    name: &[u8],
+    mut request: HttpRequest,
+) -> Result<HttpRequest> {
+    let name = percent_encode(name, IN_PATH);
+    match bucket {
+        Bucket::S3(client) => {
+            let (mut url, region) = s3_address(client).await?;
+            url.set_query(None);
+            let base = url.as_str().strip_suffix('x').unwrap_or_default();
+            sign_for_s3(client, &format!("{base}{name}"), &region, request).await
+        }
+        Bucket::Google { client, url } => {
+            google_request(client, &format!("{url}/{name}"), request).await
+        }
+        Bucket::Azure { client, url, account } => {
+            *request.uri_mut() = format!("{url}/{name}").parse().map_err(failed)?;
+            let credential = client.credentials().get_credential().await?;
+            AzureAuthorizer::new(&credential, account).authorize(&mut request);
+            Ok(request)
+        }
+    }
 }
 
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

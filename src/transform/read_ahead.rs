@@ -12,16 +12,21 @@ use super::origin::OriginColumns;
 use super::scan::{LogScan, UnreadableObject};
 use crate::decode::{Decoded, Decoder, Lines, Reject, RejectReason};
 use crate::error::{Error, Result};
-use crate::source::{FrameOptions, Framed, Unreadable, Values, open_object};
+use crate::source::{
+    FrameOptions, Framed, ObjectRoom, ReadRoom, TakenRoom, Unreadable, Values, open_object,
+};
 
 /// Blocks of lines of one object that may wait to be decoded, besides the one being framed.
 const BLOCKS_AHEAD: usize = 2;
 
+/// Bytes of an object as stored that wait to be decompressed, at most.
+const OBJECT_BYTES: u64 = 8 << 20;
+
 /// What came of a part of an object; `object` is its number in the scan, `compressed_bytes` counts
 /// from the object's start.
 pub(super) enum Step {
-    /// Lines were decoded.
-    Lines { object: usize, decoded: Decoded, compressed_bytes: u64 },
+    /// Lines were decoded; they take room until they are handed on.
+    Lines { object: usize, decoded: Decoded, compressed_bytes: u64, room: TakenRoom },
     /// A line could not be decoded: too long, or broken off by a damage.
     Unfit { object: usize, reject: Reject, compressed_bytes: u64 },
     /// Nothing of the object could be read.
@@ -34,12 +39,18 @@ pub(super) enum Step {
 
 /// Reads the scan's objects; steps come in the order of objects and lines.
 ///
-/// Memory: for each of `threads` objects some blocks of lines, and `threads + 1` decoded ones.
+/// Memory: `read_ahead_bytes` or a block of one line, whatever is more, for blocks of lines,
+/// decoded or not; about as much for the objects' bytes as stored.
 pub(super) fn read_ahead(
     scan: Arc<LogScan>,
     runtime: Handle,
 ) -> Result<impl Stream<Item = Step> + Send> {
     let threads = scan.threads;
+    // Objects ahead beyond these would only hold their bytes as stored.
+    let objects_max = usize::try_from(scan.read_ahead_bytes / OBJECT_BYTES).unwrap_or(threads);
+    let objects = threads.min(objects_max).max(1);
+    let room = ReadRoom::new(scan.read_ahead_bytes, scan.cancel.clone());
+    let turns = Arc::clone(&room);
     let decoders = Arc::new(Decoders {
         origin: OriginColumns::of(&scan)?,
         scan: Arc::clone(&scan),
@@ -47,9 +58,15 @@ pub(super) fn read_ahead(
     });
     let framing = runtime.clone();
     let steps = stream::iter(0..scan.objects.len())
-        .map(move |object| ready(start_framing(Arc::clone(&scan), object, framing.clone())))
-        .buffered(threads)
-        .flat_map(parts_of)
+        .map(move |object| {
+            let (scan, framing) = (Arc::clone(&scan), framing.clone());
+            ready((object, start_framing(scan, object, framing, room.of(object))))
+        })
+        .buffered(objects)
+        .flat_map(move |(object, parts)| {
+            turns.set_turn(object);
+            parts_of(parts)
+        })
         .map(move |part| {
             let decoders = Arc::clone(&decoders);
             let decoded = runtime.spawn_blocking(move || decoders.decode(part));
@@ -69,22 +86,29 @@ enum Part {
         object: usize,
         lines: Lines,
         compressed_bytes: u64,
+        room: TakenRoom,
     },
     Values {
         object: usize,
         values: Values,
         compressed_bytes: u64,
+        room: TakenRoom,
     },
     /// Nothing is left to decode.
     Step(Step),
 }
 
 /// Frames one object on a thread of its own. The last part is `End` or `Failed`.
-fn start_framing(scan: Arc<LogScan>, object: usize, runtime: Handle) -> mpsc::Receiver<Part> {
+fn start_framing(
+    scan: Arc<LogScan>,
+    object: usize,
+    runtime: Handle,
+    room: ObjectRoom,
+) -> mpsc::Receiver<Part> {
     let (sender, parts) = mpsc::channel(BLOCKS_AHEAD);
     let reading = runtime.clone();
     runtime.spawn_blocking(move || {
-        if let Err(error) = frame_object(&scan, object, reading, &sender) {
+        if let Err(error) = frame_object(&scan, object, (reading, room), &sender) {
             // Without a receiver nobody is left to hear of the error.
             let _ = sender.blocking_send(Part::Step(Step::Failed(error)));
         }
@@ -95,7 +119,7 @@ fn start_framing(scan: Arc<LogScan>, object: usize, runtime: Handle) -> mpsc::Re
 fn frame_object(
     scan: &LogScan,
     object: usize,
-    runtime: Handle,
+    (runtime, room): (Handle, ObjectRoom),
     parts: &mpsc::Sender<Part>,
 ) -> Result<()> {
     let listed = &scan.objects[object];
@@ -109,12 +133,21 @@ fn frame_object(
         ..Default::default()
     };
     let (store, cancel) = (Arc::clone(&scan.store), scan.cancel.clone());
-    let mut framer = open_object(store, listed, options, runtime, cancel)?;
+    let mut framer = open_object(store, listed, options, runtime, cancel, Some(room.clone()))?;
+    // A block is there as it was read and decoded, a value's as it stood in the object too.
+    let take =
+        |bytes: usize, times: u64| room.take_block(bytes as u64 * times, || !parts.is_closed());
     while let Some(framed) = framer.next_framed()? {
         let compressed_bytes = framer.compressed_bytes();
         let part = match framed {
-            Framed::Lines(lines) => Part::Lines { object, lines, compressed_bytes },
-            Framed::Values(values) => Part::Values { object, values, compressed_bytes },
+            Framed::Lines(lines) => {
+                let room = take(lines.bytes.len(), 2);
+                Part::Lines { object, lines, compressed_bytes, room }
+            }
+            Framed::Values(values) => {
+                let room = take(values.lines.bytes.len(), 3);
+                Part::Values { object, values, compressed_bytes, room }
+            }
             Framed::Reject(reject) if is_all_lost(&reject) => {
                 let unreadable = lost_object(reject);
                 Part::Step(Step::Unreadable { object, unreadable, compressed_bytes })
@@ -147,7 +180,7 @@ fn is_all_lost(reject: &Reject) -> bool {
 }
 
 fn lost_object(reject: Reject) -> UnreadableObject {
-    let format = reject.found.split(':').next().unwrap_or_default().to_owned();
+    let format = reject.found.split_once(": ").map_or("json", |(format, _)| format).to_owned();
     let reason = format!("damaged before its first line ends: {}", reject.found);
     let unreadable = Unreadable { format, reason };
     UnreadableObject { unreadable, raw: reject.raw, bytes_omitted: reject.bytes_omitted }
@@ -180,18 +213,20 @@ struct Decoders {
 
 impl Decoders {
     fn decode(&self, part: Part) -> Step {
-        let (object, compressed_bytes, decoded) = match part {
-            Part::Lines { object, lines, compressed_bytes } => {
-                (object, compressed_bytes, self.decode_lines(&lines))
+        let (object, compressed_bytes, room, decoded) = match part {
+            Part::Lines { object, lines, compressed_bytes, room } => {
+                (object, compressed_bytes, room, self.decode_lines(&lines))
             }
-            Part::Values { object, values, compressed_bytes } => {
-                (object, compressed_bytes, values.restore(self.decode_lines(&values.lines)))
+            Part::Values { object, values, compressed_bytes, room } => {
+                let decoded = values.restore(self.decode_lines(&values.lines));
+                (object, compressed_bytes, room, decoded)
             }
             Part::Step(step) => return step,
         };
         match self.origin.add_to(&decoded.batch, &self.scan.objects[object]) {
             Ok(batch) => {
-                Step::Lines { object, decoded: Decoded { batch, ..decoded }, compressed_bytes }
+                let decoded = Decoded { batch, ..decoded };
+                Step::Lines { object, decoded, compressed_bytes, room }
             }
             Err(error) => Step::Failed(error),
         }

@@ -50,6 +50,8 @@ pub struct LogScan {
     pub threads: usize,
     /// What makes a record of an object.
     pub framing: Framing,
+    /// Bytes that reading ahead may take.
+    pub read_ahead_bytes: u64,
     /// Stops the reading.
     pub cancel: CancellationToken,
 }
@@ -211,8 +213,10 @@ impl<'s> ScanAccount<'s> {
 
     fn account_for(&mut self, step: Step) -> Result<bool> {
         match step {
-            Step::Lines { object, decoded, compressed_bytes } => {
-                self.take_lines(object, decoded, compressed_bytes)
+            Step::Lines { object, decoded, compressed_bytes, room } => {
+                let goes_on = self.take_lines(object, decoded, compressed_bytes);
+                drop(room);
+                goes_on
             }
             Step::Unfit { object, reject, compressed_bytes } => {
                 self.tally.rejected += 1;

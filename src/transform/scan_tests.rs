@@ -85,6 +85,7 @@ async fn scan(objects: &[(String, String)], columns: &[&str], threads: usize) ->
         columns,
         threads,
         framing: Framing::Auto,
+        read_ahead_bytes: 64 << 20,
         cancel: CancellationToken::new(),
     })
 }

@@ -9,6 +9,7 @@ https://cloud.google.com/storage/docs/xml-api/reference-methods
 
 import datetime
 import email.utils
+import gzip
 import hashlib
 import itertools
 import sys
@@ -21,6 +22,7 @@ from xml.sax.saxutils import escape
 LOCK = threading.Lock()
 GENERATIONS = itertools.count(1)
 OBJECTS = {}  # name → (generation, bytes, time)
+PACKED = set()  # names of objects that are stored with `Content-Encoding: gzip`
 UPLOADS = {}  # id → {"key", "begun", "parts": {number: (tag, bytes)}}
 
 
@@ -63,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
         found = OBJECTS.get(key, (0,))[0]
         if wanted is not None and int(wanted) != found:
             return None
+        if self.headers.get("Content-Encoding") == "gzip":
+            PACKED.add(key)
         OBJECTS[key] = (next(GENERATIONS), data, datetime.datetime.now(datetime.timezone.utc))
         return OBJECTS[key][0]
 
@@ -145,6 +149,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(412, "PreconditionFailed")
         if self.headers.get("If-None-Match") in ("*", tag(data)):
             return self.answer(304, headers=headers)
+        if key in PACKED:
+            # https://cloud.google.com/storage/docs/transcoding#decompressive_transcoding
+            if "gzip" not in self.headers.get("Accept-Encoding", ""):
+                self.send_response(200)
+                self.send_header("Connection", "close")
+                self.end_headers()
+                return self.wfile.write(gzip.decompress(data))
+            headers.append(("Content-Encoding", "gzip"))
         cut = self.headers.get("Range")
         if cut is None:
             return self.answer(200, data, headers)

@@ -5,15 +5,22 @@ use std::io::{self, BufRead};
 
 use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
 
+use super::super::room::{ObjectRoom, TakenRoom};
 use super::{ReadFailure, Unpack, Unreadable, classify};
 
 /// Memory of one decoder. `xz -9` asks for 65 MiB to unpack what it made.
 const MEMORY_MAX: u64 = 96 << 20;
 
+/// Memory that is not counted; `xz -6`, the usual level, makes what asks for 9 MiB.
+const MEMORY_FREE: u64 = 10 << 20;
+
 pub(super) struct XzStreams<R> {
     input: R,
     decoder: Stream,
     ended: bool,
+    room: Option<ObjectRoom>,
+    /// What the decoder takes of it, once it has asked for much.
+    taken: Option<TakenRoom>,
     /// What broke the stream off whose last bytes were handed out.
     failure: Option<ReadFailure>,
 }
@@ -21,9 +28,10 @@ pub(super) struct XzStreams<R> {
 impl<R: BufRead> XzStreams<R> {
     /// # Errors
     /// If there is no memory for a decoder.
-    pub fn new(input: R) -> io::Result<Self> {
-        let decoder = Stream::new_stream_decoder(MEMORY_MAX, CONCATENATED)?;
-        Ok(XzStreams { input, decoder, ended: false, failure: None })
+    pub fn new(input: R, room: Option<ObjectRoom>) -> io::Result<Self> {
+        let memory = if room.is_some() { MEMORY_FREE } else { MEMORY_MAX };
+        let decoder = Stream::new_stream_decoder(memory, CONCATENATED)?;
+        Ok(XzStreams { input, decoder, ended: false, room, taken: None, failure: None })
     }
 
     fn step(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
@@ -45,6 +53,13 @@ impl<R: BufRead> XzStreams<R> {
                 self.failure = Some(damage("the decompressor makes no progress"));
             }
             Ok(_) => {}
+            // The decoder goes on where it was once it has more.
+            Err(Error::MemLimit) if self.room.is_some() && self.taken.is_none() => {
+                self.taken = self.room.as_ref().map(|room| room.take_buffer(MEMORY_MAX));
+                if let Err(error) = self.decoder.set_memlimit(MEMORY_MAX) {
+                    self.failure = Some(damage(&error.to_string()));
+                }
+            }
             Err(Error::MemLimit) => {
                 let what = format!("xz with a dictionary of more than {} MiB", MEMORY_MAX >> 20);
                 self.failure = Some(ReadFailure::Unreadable(Unreadable::new("xz", &what)));

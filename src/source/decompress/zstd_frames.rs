@@ -8,6 +8,8 @@ use std::io::{self, BufRead};
 
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
+use super::super::room::{ObjectRoom, TakenRoom};
+use super::formats::ZSTD_MAGIC;
 use super::{ReadFailure, Unpack, Unreadable, classify};
 
 /// Zstd windows may have 2 to the power of this many bytes (128 MiB), which bounds the memory of
@@ -23,15 +25,29 @@ pub(super) struct ZstdFrames<R> {
     decoder: Decoder<'static>,
     /// A frame has ended, none has begun.
     between_frames: bool,
+    room: Option<ObjectRoom>,
+    /// What the decoder takes of it for its largest window so far.
+    window: Option<(u64, TakenRoom)>,
 }
 
 impl<R: BufRead> ZstdFrames<R> {
     /// # Errors
     /// If there is no memory for a decoder.
-    pub fn new(input: R) -> io::Result<Self> {
+    pub fn new(input: R, room: Option<ObjectRoom>) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
-        Ok(ZstdFrames { input, decoder, between_frames: true })
+        Ok(ZstdFrames { input, decoder, between_frames: true, room, window: None })
+    }
+
+    /// Waits for room for the window of the frame that begins with these bytes, if it is large.
+    fn take_window(&mut self, bytes: u64) {
+        let held = self.window.as_ref().map_or(WINDOW_BYTES_FREE, |(held, _)| *held);
+        if let Some(room) = &self.room
+            && (held + 1..=1 << WINDOW_LOG_MAX).contains(&bytes)
+        {
+            drop(self.window.take());
+            self.window = Some((bytes, room.take_buffer(bytes)));
+        }
     }
 }
 
@@ -50,6 +66,12 @@ impl<R: BufRead> Unpack for ZstdFrames<R> {
                 let message = "zstd: the object ends inside of a frame";
                 return Err(ReadFailure::Damage(message.into()));
             }
+            if self.between_frames
+                && let Some(bytes) = window_bytes(input)
+            {
+                self.take_window(bytes);
+            }
+            let input = self.input.fill_buf().map_err(|error| classify(&error))?;
             let length = input.len().min(bytes_to_block_end(hint));
             let done = self.decoder.run_on_buffers(&input[..length], into).map_err(damage)?;
             self.input.consume(done.bytes_read);
@@ -58,6 +80,26 @@ impl<R: BufRead> Unpack for ZstdFrames<R> {
         }
         Ok(written)
     }
+}
+
+/// Windows up to this are not counted; zstd's usual levels have no larger ones.
+const WINDOW_BYTES_FREE: u64 = 8 << 20;
+
+/// The window that a frame's header asks for (RFC 8878, 3.1.1.1), if all of that is there.
+fn window_bytes(header: &[u8]) -> Option<u64> {
+    let behind = header.strip_prefix(ZSTD_MAGIC)?;
+    let (descriptor, behind) = behind.split_first()?;
+    let is_single_segment = descriptor & 0x20 != 0;
+    if !is_single_segment {
+        let window = behind.first()?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let mut size = [0; 8];
+    size[..length].copy_from_slice(behind.get(dictionary..dictionary + length)?);
+    Some(u64::from_le_bytes(size) + if length == 2 { 256 } else { 0 })
 }
 
 /// How much input ends at or before the current block's end.

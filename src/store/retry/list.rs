@@ -4,6 +4,7 @@ use futures::stream::{BoxStream, StreamExt, try_unfold};
 use object_store::path::Path;
 use object_store::{ObjectMeta, Result};
 
+use super::super::odd_names::{is_odd_path, name_of_path};
 use super::{Operation, RetryStore, Tries};
 
 /// Names that came by some tries after which the next break is met with fresh ones.
@@ -76,7 +77,11 @@ impl Listing {
     }
 
     fn note(&mut self, name: &Path) {
-        self.is_ordered &= self.behind.as_ref().is_none_or(|behind| name > behind);
+        let is_behind = |behind: &Path| match is_odd_path(name) || is_odd_path(behind) {
+            true => name_of_path(name) > name_of_path(behind),
+            false => name > behind,
+        };
+        self.is_ordered &= self.behind.as_ref().is_none_or(is_behind);
         self.behind = Some(name.clone());
         if let Some((tries, since)) = &mut self.tries {
             *since += 1;
