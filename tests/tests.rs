@@ -20,6 +20,7 @@ mod promises_owner;
 mod promises_quarantine;
 mod promises_rerun;
 mod promises_safe;
+mod promises_safety;
 mod promises_source;
 mod promises_sql;
 mod promises_stop;

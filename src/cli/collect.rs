@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use indicatif::MultiProgress;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 use tokio_util::sync::CancellationToken;
 
 use super::args::CollectArgs;
@@ -32,6 +33,9 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
         );
     }
     raise_file_limit();
+    // What visitors did is nobody else's to read: files get 0600 and folders 0700, wherever they
+    // are made. Those that land have a mode of their own.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let cores = || std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let threads = args.threads.map_or_else(cores, NonZeroUsize::get);
     let runtime = new_answering_runtime(threads)?;

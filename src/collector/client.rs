@@ -39,8 +39,9 @@ pub(super) struct Client {
     pub long: Option<LongCookie>,
     /// What the client says of its visit.
     pub short: Option<ShortCookie>,
-    /// Whether it brought any of our cookies, good ones or not.
-    pub brings_cookies: bool,
+    /// Whether its page says that there is no consent, and it brought any of our cookies, good
+    /// ones or not: they are to go.
+    pub parts: bool,
     /// Whether the visitor's id came by a cookie: this client keeps what it is given.
     pub keeps_cookies: bool,
 }
@@ -69,7 +70,7 @@ pub(super) fn client_of(
     let sender = Sender { ip: kept_ip, user_agent: user_agent(headers) };
     let Brought { long: by_cookie, short, any } = ids_of(headers, config);
     let mut client = Client { ip: Some(ip), sender, anonymous, ..Client::default() };
-    client.brings_cookies = any;
+    client.parts = told.anonymous && any;
     if !anonymous {
         // A link could make a visitor one of whom another knows the name.
         let by_name = || told.newcomer.filter(|_| way == Way::Post);

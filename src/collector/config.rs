@@ -51,6 +51,8 @@ pub struct LandingConfig {
     pub path: String,
     /// The zone of that time.
     pub time_zone: Tz,
+    /// The permissions of files in a folder; whoever may read them may list their folders.
+    pub file_mode: u32,
     /// How old the oldest event of an object gets before it lands.
     pub object_age_max: Duration,
     /// Bytes of an object's lines before it lands, uncompressed.
@@ -207,6 +209,7 @@ impl Default for LandingConfig {
             location: "out/raw".to_owned(),
             path: "dt=%Y-%m-%d/hr=%H".to_owned(),
             time_zone: Tz::UTC,
+            file_mode: 0o600,
             object_age_max: Duration::from_secs(60),
             object_bytes_max: 64 << 20,
             backlog_bytes_max: 10 << 30,

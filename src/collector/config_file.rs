@@ -110,6 +110,20 @@ fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<L
     }
     let zone = "a time zone such as Asia/Tokyo";
     set(&mut landing.time_zone, parsed(section, "time_zone", zone, found));
+    if let Some(text) = section.scalar_text("file_mode") {
+        let mode = u32::from_str_radix(text.value.trim_start_matches("0o"), 8).ok();
+        match mode.filter(|mode| mode & 0o600 == 0o600 && mode & !0o666 == 0) {
+            Some(mode) => landing.file_mode = mode,
+            None => {
+                let expected = "the octal permissions of a file that its owner reads and writes";
+                let found_text = &text.value;
+                let message = format!(
+                    "`file_mode`: expected {expected}, such as \"0640\", found `{found_text}`"
+                );
+                found.at(text.span, message);
+            }
+        }
+    }
     set(&mut landing.object_age_max, section.duration("object_age_max", found));
     set(&mut landing.object_bytes_max, section.byte_size("object_bytes_max", found));
     set(&mut landing.backlog_bytes_max, section.byte_size("backlog_bytes_max", found));
@@ -139,7 +153,8 @@ fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Li
     if limits.line_bytes_max < limits.line_bytes_least() {
         let least = limits.line_bytes_least();
         let message = format!(
-            "`line_bytes_max`: expected at least {least} bytes, an event's and {ENVELOPE_BYTES_MAX} more"
+            "`line_bytes_max`: expected at least {least} bytes, an event's and \
+             {ENVELOPE_BYTES_MAX} more"
         );
         found.at(section.span, message);
     }

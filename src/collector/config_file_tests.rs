@@ -29,6 +29,7 @@ fn everything_can_be_said() {
         location = "s3://lake/raw"
         path = "/dt=%Y-%m-%d/hr=%H/"
         time_zone = "Asia/Tokyo"
+        file_mode = "0640"
         object_age_max = "30s"
         object_bytes_max = "1MiB"
         backlog_bytes_max = "1GiB"

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::client::Client;
 use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
 use super::events::{Body, Event, EventText};
+use super::members::DIGEST_VERSION;
 use super::metrics::Metrics;
 use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
 use crate::error::{Error, Result};
@@ -101,17 +102,33 @@ fn text_of<'a>(text: &'a EventText, body: &'a Body) -> &'a str {
 }
 
 /// What tells a client's event from all others. Ids are the client's own: nobody can have another's
-/// event taken for one that came already. A client that has no id yet is known by its address, which
-/// others may share, so that its event has to be the same in all.
+/// event taken for one that came already.
+///
+/// A client that has no id yet is known by all that its event says, which holds another's back only
+/// if that is here already, word for word. Where the event's id is no UUID, two clients may well
+/// say the same, and its address counts too; a phone that goes from one network to another and
+/// sends again has another one.
 fn key_of(client: &Client, id: Uuid, text: &str) -> Uuid {
-    let hash = match (client.long, client.ip) {
-        (Some(cookie), _) => Sha256::new().chain_update(b"v").chain_update(cookie.long),
-        (None, Some(IpAddr::V4(ip))) => Sha256::new().chain_update(b"4").chain_update(ip.octets()),
-        (None, Some(IpAddr::V6(ip))) => Sha256::new().chain_update(b"6").chain_update(ip.octets()),
-        (None, None) => Sha256::new(),
+    let hash = Sha256::new().chain_update(id);
+    let hash = match client.long {
+        Some(cookie) => return key_of_visitor(cookie.long, id),
+        None if id.get_version_num() == usize::from(DIGEST_VERSION) => {
+            let address = client.ip.map(|ip| match ip {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+                IpAddr::V6(ip) => ip.octets(),
+            });
+            hash.chain_update(b"a").chain_update(address.unwrap_or_default()).chain_update(text)
+        }
+        None => hash.chain_update(b"t").chain_update(text),
     };
-    let hash = hash.chain_update(id);
-    let hash = if client.long.is_some() { hash } else { hash.chain_update(text) };
+    key_of_hash(hash)
+}
+
+fn key_of_visitor(long: Uuid, id: Uuid) -> Uuid {
+    key_of_hash(Sha256::new().chain_update(id).chain_update(b"v").chain_update(long))
+}
+
+fn key_of_hash(hash: Sha256) -> Uuid {
     Uuid::from_bytes(hash.finalize().first_chunk().copied().unwrap_or_default())
 }
 
@@ -372,10 +389,15 @@ impl Intake {
             });
             let (sender, via) = (&delivery.client.sender, facts.via.as_deref());
             let letter = Letter { id, id_text, sender, visit: outcomes.get(place), via, body };
-            begin_line(key, &mut append.lines);
+            // Whoever is known from now on may send it again as such.
+            let also = match (delivery.client.long, facts.id, outcomes.get(place)) {
+                (None, Some(id), Some(visit)) => Some(key_of_visitor(visit.long, id)),
+                _ => None,
+            };
+            begin_line(key, also, &mut append.lines);
             let left_out = write_line(head, &letter, &mut append.lines);
             self.metrics.item_via_left_out(left_out);
-            append.entries.push(Entry { id: key, end: append.lines.len() });
+            append.entries.push(Entry { id: key, also, end: append.lines.len() });
             ids.push(id_text.map_or(EventId::Uuid(id), |text| EventId::Json(text.into())));
         }
         let visit = outcomes.last().map(|last| VisitReceipt {

@@ -48,6 +48,9 @@ impl EventName {
     }
 }
 
+/// The version of UUIDs that stand for a text (RFC 9562: a custom one).
+pub(super) const DIGEST_VERSION: u8 = 8;
+
 /// What stands for a text, the same wherever and whenever it is made.
 fn digest_of(what: &[u8], text: &str) -> Uuid {
     let digest = Sha256::new().chain_update(what).chain_update(text).finalize();

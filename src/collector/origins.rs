@@ -6,7 +6,7 @@
 //! | `Origin` | is taken |
 //! |---|---|
 //! | none | yes, unless `Sec-Fetch-Site: cross-site` says that it is a page after all |
-//! | of the list | yes, whatever the case of its letters; a port that its scheme implies may stand there |
+//! | of the list | yes, in upper or lower case, with or without the port that its scheme implies |
 //! | the host and port of the request itself | yes |
 //! | `null`, several of which one is not allowed, anything else | no, unless the list has `*` |
 

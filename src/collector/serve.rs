@@ -64,17 +64,11 @@ pub async fn collect(
         store: landing_store,
         spool: config.data.join("spool"),
         ids_bytes_max: config.landing.recent_ids_min as u64 * ID_BYTES,
+        file_mode: config.landing.file_mode,
     };
     let landing = Landing::new(landing_settings, backlog.clone());
     let desk = VisitDesk { store: visits, rules: config.visits, ids: Arc::clone(&supplies.ids) };
-    let intake = Intake {
-        collector: config.name.clone(),
-        desk,
-        long_ttl_ms: config.visits.long_ttl_ms,
-        line_bytes_max: config.limits.line_bytes_max,
-        clock: Arc::clone(&supplies.clock),
-        metrics: Arc::clone(&metrics),
-    };
+    let intake = new_intake(&config, desk, &supplies, &metrics);
     // Whoever works for requests goes on until these are answered.
     let stop_work = CancellationToken::new();
     let waiting_max = config.limits.waiting_requests_max;
@@ -114,6 +108,22 @@ pub async fn collect(
     tidy.abort();
     control.abort();
     Ok(())
+}
+
+fn new_intake(
+    config: &CollectorConfig,
+    desk: VisitDesk,
+    supplies: &CollectorSupplies,
+    metrics: &Arc<Metrics>,
+) -> Intake {
+    Intake {
+        collector: config.name.clone(),
+        desk,
+        long_ttl_ms: config.visits.long_ttl_ms,
+        line_bytes_max: config.limits.line_bytes_max,
+        clock: Arc::clone(&supplies.clock),
+        metrics: Arc::clone(metrics),
+    }
 }
 
 /// Lands the rest, as far as there is time.

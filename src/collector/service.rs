@@ -59,14 +59,14 @@ enum Keeping {
     Kept,
     /// It brought none that is good.
     New,
-    /// It brought some, though it does not want to be known.
+    /// It brought some, though its page has no consent for any.
     Unwanted,
 }
 
 impl Keeping {
     fn of(client: &Client) -> Self {
         match client.anonymous {
-            true if client.brings_cookies => Keeping::Unwanted,
+            true if client.parts => Keeping::Unwanted,
             _ if client.keeps_cookies => Keeping::Kept,
             _ => Keeping::New,
         }

@@ -38,6 +38,8 @@ pub struct LandingSettings {
     pub spool: PathBuf,
     /// Bytes of event ids that are kept for the next start.
     pub ids_bytes_max: u64,
+    /// The permissions of files that land in a folder, which get to list it what they get to read.
+    pub file_mode: u32,
 }
 
 /// Lands segments; runs beside the writing end.
@@ -129,7 +131,8 @@ impl Landing {
         let store = &self.settings.store;
         if let Some(local) = &store.local {
             let path = local.join(name);
-            let put = move || put_file(&path, &bytes, pace);
+            let mode = self.settings.file_mode;
+            let put = move || put_file(&path, &bytes, mode, pace);
             return in_background("landing a segment", put).await;
         }
         let path = store.path_of(name)?;
@@ -163,8 +166,9 @@ fn pack(segment: &SealedSegment, mut pace: Pace) -> Result<Packed> {
         encoder.include_checksum(true)?;
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let damage = read_segment(&segment.path, segment.bytes, |lines| {
-            for (key, line) in lines_of(lines) {
-                ids.extend_from_slice(key.map(u128::to_be_bytes).as_ref().map_or(&[], |key| key));
+            for (keys, line) in lines_of(lines) {
+                let keys = keys.into_iter().flatten();
+                keys.for_each(|key| ids.extend_from_slice(&key.to_be_bytes()));
                 piece.extend_from_slice(line);
                 if piece.len() >= PIECE_BYTES {
                     encoder.write_all(&piece)?;
@@ -280,14 +284,14 @@ fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Puts a file if there is none: it and its name are on disk when this returns.
-fn put_file(path: &Path, bytes: &[u8], mut pace: Pace) -> Result<bool> {
+fn put_file(path: &Path, bytes: &[u8], mode: u32, mut pace: Pace) -> Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    create_folders(folder)?;
+    create_folders_for(folder, mode)?;
     let mut put = || {
         let mut named = tempfile::Builder::new();
-        // As any file of this user's: others read it, if they may.
-        named.prefix(".landing-").permissions(fs::Permissions::from_mode(0o666));
-        let mut file = named.tempfile_in(folder)?;
+        let mut file = named.prefix(".landing-").tempfile_in(folder)?;
+        // Whatever the process's mask: others read it, if they may.
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         for piece in bytes.chunks(PIECE_BYTES) {
             file.write_all(piece)?;
             pace.rest();
@@ -306,6 +310,18 @@ fn put_file(path: &Path, bytes: &[u8], mut pace: Pace) -> Result<bool> {
         check_same(&path.display().to_string(), &found, bytes)?;
     }
     Ok(there)
+}
+
+/// Creates a folder and those above it, which whoever may read a file of `mode` may list.
+fn create_folders_for(folder: &Path, mode: u32) -> Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
+    create_folders(folder)?;
+    for made in missing.into_iter().filter(|path| !path.as_os_str().is_empty()) {
+        let permissions = fs::Permissions::from_mode(0o700 | mode & 0o444 | (mode & 0o444) >> 2);
+        fs::set_permissions(made, permissions)
+            .map_err(|error| disk_error("setting the permissions of", made, &error))?;
+    }
+    Ok(())
 }
 
 /// Removes the oldest files of ids beyond a number of bytes.

@@ -27,12 +27,17 @@ fn open(folder: &TempDir) -> Spool {
 fn append(spool: &mut Spool, number: u64) {
     let id = Uuid::from_u64_pair(5, number);
     let lines = format!("{{\"event_id\":\"{id}\"}}\n").into_bytes();
-    let entries = vec![Entry { id, end: lines.len() }];
+    let entries = vec![Entry { id, also: None, end: lines.len() }];
     spool.append(&Append { lines, entries }, NOW).unwrap();
 }
 
 fn landing(spool: &Spool, folder: &TempDir, store: Store) -> Landing {
-    let settings = LandingSettings { store, spool: folder.path().join("spool"), ids_bytes_max: 32 };
+    let settings = LandingSettings {
+        store,
+        spool: folder.path().join("spool"),
+        ids_bytes_max: 32,
+        file_mode: 0o600,
+    };
     Landing::new(settings, spool.backlog().clone())
 }
 
@@ -131,7 +136,7 @@ async fn a_large_segment_lands_whole_with_and_without_a_hurry() {
         for number in 0..count {
             let id = Uuid::from_u64_pair(5, number);
             all.lines.extend_from_slice(format!("{{\"event_id\":\"{id}\"}}\n").as_bytes());
-            all.entries.push(Entry { id, end: all.lines.len() });
+            all.entries.push(Entry { id, also: None, end: all.lines.len() });
         }
         spool.append(&all, NOW).unwrap();
         spool.end();

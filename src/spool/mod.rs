@@ -15,8 +15,8 @@
 //! | behind that | segment and object | finds the object, compares, removes the segment |
 //! | while the segment is removed | ids, some of it as `….landed` | removes that, keeps the ids |
 //!
-//! A key says which event of whom a line is, so that one that is sent again is taken once. It stands
-//! in front of its line as 22 characters, and does not land.
+//! A key says which event of whom a line is, so that one that is sent again is taken once. It
+//! stands in front of its line as 22 characters, and does not land; a newcomer's event has two.
 //!
 //! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
 //! put twice is put under one name, and the second time finds it there. A segment whose checksums

@@ -215,17 +215,22 @@ fn next_frame(bytes: &[u8]) -> io::Result<Option<usize>> {
 /// Characters of a key in front of its line: 16 bytes in base64url.
 const KEY_CHARACTERS: usize = 22;
 
-/// Begins a spooled line with its event's key, which does not land. What follows is the line that
-/// does, a JSON object.
-pub fn begin_line(key: Uuid, lines: &mut Vec<u8>) {
-    let mut text = [b'A'; KEY_CHARACTERS];
-    // 16 bytes make 22 characters.
-    let _ = URL_SAFE_NO_PAD.encode_slice(key.as_bytes(), &mut text);
-    lines.extend_from_slice(&text);
+/// Begins a spooled line with its event's keys, one or two, which do not land. What follows is the
+/// line that does, a JSON object.
+pub fn begin_line(key: Uuid, also: Option<Uuid>, lines: &mut Vec<u8>) {
+    for key in [Some(key), also].into_iter().flatten() {
+        let mut text = [b'A'; KEY_CHARACTERS];
+        // 16 bytes make 22 characters.
+        let _ = URL_SAFE_NO_PAD.encode_slice(key.as_bytes(), &mut text);
+        lines.extend_from_slice(&text);
+    }
 }
 
-/// A frame's lines, with their line ends: each event's key, if it is known, and what lands.
-pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Option<u128>, &[u8])> {
+/// The keys of a line, as far as they are known.
+pub(super) type Keys = [Option<u128>; 2];
+
+/// A frame's lines, with their line ends: each event's keys and what lands.
+pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Keys, &[u8])> {
     let mut rest = lines;
     std::iter::from_fn(move || {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
@@ -236,20 +241,31 @@ pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Option<u128>, &[u8
 
 /// The keys of a frame's events.
 pub(super) fn keys_of(lines: &[u8]) -> impl Iterator<Item = u128> + '_ {
-    lines_of(lines).filter_map(|(key, _)| key)
+    lines_of(lines).flat_map(|(keys, _)| keys).flatten()
 }
 
-fn split_line(line: &[u8]) -> (Option<u128>, &[u8]) {
+fn split_line(line: &[u8]) -> (Keys, &[u8]) {
     if line.first() == Some(&b'{') {
         // An earlier version knew an event by its id, with which its line begins.
         const BEFORE: usize = r#"{"event_id":""#.len();
         let id = line.get(BEFORE..BEFORE + 36).and_then(|id| Uuid::try_parse_ascii(id).ok());
-        return (id.map(|id| id.as_u128()), line);
+        return ([id.map(|id| id.as_u128()), None], line);
     }
-    let Some((text, landed)) = line.split_at_checked(KEY_CHARACTERS) else { return (None, line) };
+    let (key, rest) = split_key(line);
+    match rest.first() {
+        Some(b'{') => ([key, None], rest),
+        _ => {
+            let (also, rest) = split_key(rest);
+            ([key, also], rest)
+        }
+    }
+}
+
+fn split_key(line: &[u8]) -> (Option<u128>, &[u8]) {
+    let Some((text, rest)) = line.split_at_checked(KEY_CHARACTERS) else { return (None, line) };
     let mut key = [0; 16 + 2];
     match URL_SAFE_NO_PAD.decode_slice(text, &mut key) {
-        Ok(16) => (key.first_chunk().map(|key| u128::from_be_bytes(*key)), landed),
+        Ok(16) => (key.first_chunk().map(|key| u128::from_be_bytes(*key)), rest),
         _ => (None, line),
     }
 }
@@ -279,16 +295,21 @@ mod tests {
     #[test]
     fn keys_are_found_at_the_beginning_of_lines_and_do_not_land() {
         let (id, key) = (Uuid::from_u64_pair(3, 4), Uuid::from_u64_pair(u64::MAX, 9));
+        let also = Uuid::from_u64_pair(5, 6);
         let old = format!("{{\"event_id\":\"{id}\",\"x\":1}}\n");
         let mut lines = old.clone().into_bytes();
-        begin_line(key, &mut lines);
-        lines.extend_from_slice(b"{\"event_id\":\"evt_1\"}\nshort\n");
-        let expected: [(_, &[u8]); 3] = [
-            (Some(id.as_u128()), old.as_bytes()),
-            (Some(key.as_u128()), b"{\"event_id\":\"evt_1\"}\n"),
-            (None, b"short\n"),
+        begin_line(key, None, &mut lines);
+        lines.extend_from_slice(b"{\"event_id\":\"evt_1\"}\n");
+        begin_line(key, Some(also), &mut lines);
+        lines.extend_from_slice(b"{}\nshort\n");
+        let (key, also) = (key.as_u128(), also.as_u128());
+        let expected: [(_, &[u8]); 4] = [
+            ([Some(id.as_u128()), None], old.as_bytes()),
+            ([Some(key), None], b"{\"event_id\":\"evt_1\"}\n"),
+            ([Some(key), Some(also)], b"{}\n"),
+            ([None, None], b"short\n"),
         ];
         assert_eq!(lines_of(&lines).collect::<Vec<_>>(), expected);
-        assert_eq!(keys_of(&lines).collect::<Vec<_>>(), [id.as_u128(), key.as_u128()]);
+        assert_eq!(keys_of(&lines).collect::<Vec<_>>(), [id.as_u128(), key, key, also]);
     }
 }

@@ -44,6 +44,8 @@ pub struct SpoolSettings {
 pub struct Entry {
     /// The event's key: two that are equal are the same event of the same client.
     pub id: Uuid,
+    /// Another key under which the same event may come again.
+    pub also: Option<Uuid>,
     /// Where its line ends among the lines.
     pub end: usize,
 }
@@ -51,7 +53,7 @@ pub struct Entry {
 /// Lines that become durable together.
 #[derive(Debug, Default)]
 pub struct Append {
-    /// Whole lines; each begins with its key ([`super::begin_line`]).
+    /// Whole lines; each begins with its keys ([`super::begin_line`]).
     pub lines: Vec<u8>,
     /// The lines' keys and ends, in their order.
     pub entries: Vec<Entry>,
@@ -117,8 +119,13 @@ impl Spool {
         let (mut start, mut taken) = (0, 0);
         let mut own = HashSet::with_capacity(append.entries.len());
         for entry in &append.entries {
-            let id = entry.id.as_u128();
-            if !self.recent.contains(id) && own.insert(id) {
+            let mut keys = [Some(entry.id), entry.also].into_iter().flatten();
+            let is_known = |key: Uuid| {
+                let key = key.as_u128();
+                self.recent.contains(key) || own.contains(&key)
+            };
+            if !keys.clone().any(is_known) {
+                own.extend(keys.by_ref().map(|key| key.as_u128()));
                 self.frames.push(&append.lines[start..entry.end]);
                 taken += 1;
             }

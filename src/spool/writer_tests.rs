@@ -35,7 +35,7 @@ fn lines(numbers: &[u64]) -> Append {
     for number in numbers {
         let line = format!("{{\"event_id\":\"{}\",\"n\":{number}}}\n", id(*number));
         append.lines.extend_from_slice(line.as_bytes());
-        append.entries.push(Entry { id: id(*number), end: append.lines.len() });
+        append.entries.push(Entry { id: id(*number), also: None, end: append.lines.len() });
     }
     append
 }

@@ -26,14 +26,15 @@ impl Function for ItemWays {
         syntax: "item_ways(item_via)",
         description: "What led each item of an event to the cart, where the collector wrote it \
             once for several: an element that has a number in `same_as` becomes the element of \
-            that number, from 1; all others stay as they are.\nNULL for NULL.",
+            that number, from 1; all others, and those whose number is no element's, stay as they \
+            are.\nNULL for NULL.",
         arguments: &[ArgumentDoc {
             name: "item_via",
             description: "a list of structs, one of whose fields is `same_as`, a BIGINT",
         }],
         examples: &[ExampleDoc {
-            sql: "SELECT item_ways([{channel: 'ad', same_as: NULL}, \
-                  {channel: NULL, same_as: 1}])[2]['channel']",
+            sql: "SELECT item_ways([{channel: 'ad', same_as: 0}, \
+                  {channel: '', same_as: 1}])[2]['channel']",
             result: "ad",
         }],
         source: "the collector's lines (src/collector/envelope.rs)",

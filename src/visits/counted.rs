@@ -74,7 +74,10 @@ impl CountedEvents {
 /// Half of an id's bits: enough to tell a visitor's last events from each other.
 fn mark_of(id: Uuid) -> u64 {
     let (high, low) = id.as_u64_pair();
-    (high ^ low).max(1)
+    match high ^ low {
+        0 => u64::MAX,
+        mark => mark,
+    }
 }
 
 /// Marks, stored as base64 of their bytes.

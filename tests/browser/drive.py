@@ -1,17 +1,34 @@
 #!/usr/bin/env python3
 """Plays a visit to the demo shop in a real browser, and writes down every event that it made.
 
-    drive.py --collector http://127.0.0.1:8080 --out made.json [--port 8000] [--screenshots DIR]
+    drive.py --collector http://127.0.0.1:8080 --out made.json [--scenario NAME] [--port 8000]
+        [--screenshots DIR]
 
 Serves fixtures/tracker on a loopback port of its own and steers headless Chromium through pipes
 (the DevTools protocol needs no package that way). The collector must allow the shop's origin:
-`--port` fixes it. The visit:
+`--port` fixes it. All pages have another cookie, in raw UTF-8, as `document.cookie` makes it.
+
+The scenario `visit`:
 
     a  arrives by an advertisement, looks at an item and puts it into the cart
     b  searches in a second tab, puts another item into the cart, and closes the tab in mid-flight
     c  loses the network, goes on, and gets it back
     d  takes an item out of the cart and buys the rest
-    e  puts two items into the cart and closes the tab before any answer can come; comes back
+    e  puts two items into the cart, clicks 45 times, and closes the tab before any answer can come;
+       comes back
+
+`consent`: the collector allows the shop at 127.0.0.1 and no other origin.
+
+    a  arrives by an advertisement, and puts an item into the cart
+    b  a page of another site loads the tracker, and leads to the pixel
+    c  buys; then the page hands over what makes no sense
+    d  refuses, and goes on
+    e  consents again
+
+`blocked`: the shop is at localhost and the collector at 127.0.0.1, which browsers call two sites: no
+cookie is kept.
+
+    a  looks at three pages
 
 FILE gets `events`, each with the `step` that made it, its id, name, skus and its whole body, to be
 compared with what the collector stored: each exactly once. Beside them `requests` (what went to the
@@ -61,6 +78,7 @@ SPY = """
 (() => {
   const say = (what, text) => window.driveSays(JSON.stringify([what, text]));
   try {
+    document.cookie = "name=山田太郎; path=/";
     const left = Object.keys(localStorage).filter((key) => key.startsWith("ashiato:"));
     say("left", left.map((key) => localStorage[key]));
   } catch (denied) {
@@ -78,6 +96,22 @@ SPY = """
     return isTaken;
   };
 })();
+"""
+SIGHT = "ashiato('click', { target: { sku: '32', position: at } })"
+# What pages hand over that makes no sense: none of it may throw.
+ODDITIES = """
+(() => {
+  const circle = {}, thrower = () => { throw new Error("of the page"); };
+  circle.circle = circle;
+  const hostile = new Proxy({}, { get: thrower, ownKeys: thrower });
+  for (const details of [null, 17, "x", circle, hostile, { cart: hostile }, { toJSON: thrower }])
+    ashiato("odd", details);
+  for (const cart of [{}, null, "x", { items: null }, { items: {} }, { items: [null, { price: 1n }] }])
+    ashiato("odd", { cart });
+  for (const event of [undefined, null, {}, Symbol("s"), hostile]) ashiato(event);
+  document.dispatchEvent(new MouseEvent("click"));
+  return true;
+})()
 """
 QUEUE_LENGTH = "Object.keys(localStorage).filter((key) => key.startsWith('ashiato:')).length"
 
@@ -200,9 +234,10 @@ class Record:
     def _hear_spy(self, what, told):
         if what == "event":
             body = json.loads(told)
-            skus = [item["sku"] for item in body.get("cart", {}).get("items", [])]
+            items = (body.get("cart") or {}).get("items") if body.get("event") != "odd" else []
+            skus = [item["sku"] for item in items or []]
             skus += [body["target"]["sku"]] if "target" in body else []
-            event = {"step": self.step, "event_id": body["event_id"], "event": body["event"]}
+            event = {"step": self.step, "event_id": body["event_id"], "event": body.get("event")}
             self.events[body["event_id"]] = {**event, "skus": skus, "body": body}
         elif what == "beacon":
             self.beacons.append({"step": self.step, "event_ids": ids(told[0]), "taken": told[1]})
@@ -313,10 +348,84 @@ def describe(request):
     return f"{request.get('step')}: {request['method']} {request['url']}: {outcome}"
 
 
-def play(devtools, record, shop, screenshots):
-    def open_tab():
-        return Tab(devtools, record, screenshots)
+def our_cookies(devtools):
+    cookies = devtools.call("Storage.getCookies")["cookies"]
+    return {one["name"]: one["value"] for one in cookies if one["name"].startswith("ashiato_")}
 
+
+def wait_cookies(devtools, are_there):
+    end = time.monotonic() + devtools.timeout
+    while bool(our_cookies(devtools)) != are_there:
+        if time.monotonic() > end:
+            raise DriveError(f"cookies: expected {are_there}, found {our_cookies(devtools)}")
+        time.sleep(0.05)
+    return our_cookies(devtools)
+
+
+def play_consent(devtools, record, shop, open_tab):
+    collector = f"collector={quote(record.collector, safe='')}"
+    record.step = "a"
+    tab = open_tab()
+    tab.go(f"{shop}/item.html?sku=7&{collector}&utm_medium=ad", "item.html")
+    tab.click("#add")
+    tab.wait_confirmed()
+    before = wait_cookies(devtools, True)
+
+    record.step = "b"
+    other = open_tab()
+    elsewhere = shop.replace("127.0.0.1", "localhost")
+    other.go(f"{elsewhere}/index.html?{collector}&utm_medium=evil", "index.html")
+    pixel = f"{record.collector}/v1/pixel.gif?event=page_view&service=shop&via=evil"
+    other.evaluate(f"location.href = {json.dumps(pixel)}")
+    other.wait("location.pathname === '/v1/pixel.gif'", "the pixel is there")
+    if int(other.evaluate("document.images.length")) != 1:
+        raise DriveError("the pixel is no picture")
+
+    record.step = "c"
+    tab.click('header a[href="cart.html"]')
+    tab.wait_page("cart.html")
+    tab.click("#buy")
+    tab.wait_page("thanks.html")
+    tab.wait_confirmed()
+    tab.evaluate(ODDITIES)
+    tab.wait_confirmed()
+
+    record.step = "d"
+    tab.evaluate("ashiato.consent(false)")
+    wait_cookies(devtools, False)
+    tab.go(f"{shop}/index.html", "index.html")
+    tab.wait_confirmed()
+    if our_cookies(devtools):
+        raise DriveError("there are cookies, though there is no consent")
+
+    record.step = "e"
+    tab.evaluate("ashiato.consent(true)")
+    tab.look_at("12")
+    tab.wait_confirmed()
+    after = wait_cookies(devtools, True)
+    if before["ashiato_long"].split(".")[0] == after["ashiato_long"].split(".")[0]:
+        raise DriveError("whoever consents again is the same visitor")
+    return devtools.call("Storage.getCookies")["cookies"]
+
+
+def play_blocked(devtools, record, shop, open_tab):
+    collector = f"collector={quote(record.collector, safe='')}"
+    record.step = "a"
+    tab = open_tab()
+    tab.go(f"{shop.replace('127.0.0.1', 'localhost')}/index.html?{collector}", "index.html")
+    tab.wait_confirmed()
+    for sku in ["7", "12"]:
+        tab.look_at(sku)
+        tab.wait_confirmed()
+        tab.click('header a[href="index.html"]')
+        tab.wait_page("index.html")
+        tab.wait_confirmed()
+    if our_cookies(devtools):
+        raise DriveError("cookies of another site were kept; this tells nothing")
+    return []
+
+
+def play(devtools, record, shop, open_tab):
     record.step = "a"
     first = open_tab()
     collector = f"collector={quote(record.collector, safe='')}"
@@ -361,6 +470,7 @@ def play(devtools, record, shop, screenshots):
     first.click("#add")
     time.sleep(0.3)
     first.click("#add")
+    first.evaluate("for (let at = 1; at <= 45; at++) " + SIGHT)
     first.close()
     returning = open_tab()
     returning.go(f"{shop}/cart.html", "cart.html")
@@ -368,6 +478,9 @@ def play(devtools, record, shop, screenshots):
     if not any(left["step"] == "e" for left in record.left):
         raise DriveError("nothing was left to be sent again, though no answer can have come")
     return devtools.call("Storage.getCookies")["cookies"]
+
+
+SCENARIOS = {"visit": play, "consent": play_consent, "blocked": play_blocked}
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -405,7 +518,11 @@ def drive(options):
             devtools.on_event = record.hear
             devtools.listen()
             shop = serve_shop(options.port)
-            cookies = play(devtools, record, shop, options.screenshots)
+
+            def open_tab():
+                return Tab(devtools, record, options.screenshots)
+
+            cookies = SCENARIOS[options.scenario](devtools, record, shop, open_tab)
         finally:
             devtools.stop()
     return {
@@ -422,6 +539,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--collector", required=True, help="URL, as http://127.0.0.1:8080")
     parser.add_argument("--out", required=True, type=Path, help="the JSON file to write")
+    parser.add_argument("--scenario", choices=SCENARIOS, default="visit", help="what is played")
     parser.add_argument("--port", type=int, default=0, help="of the shop; any free one if absent")
     parser.add_argument("--screenshots", type=Path, help="a folder for a picture of each page")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for each wait")

@@ -1,4 +1,4 @@
-//! Any bytes as a request's body, beside another reader of JSON.
+//! Any bytes as a request's body, beside another reader of JSON, and as its cookies.
 //!
 //! The first byte picks the CPU, and whether each line stands for itself.
 
@@ -23,18 +23,44 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
+use uuid::Uuid;
 
+use crate::collector::CookieKeys;
 use crate::collector::config::{CollectorConfig, Limits};
 use crate::collector::events::{Body, EventReader, EventText};
 use crate::decode::Cpu;
+use crate::visits::ShortCookie;
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
     let limits = CollectorConfig::default().limits;
     Limits { event_bytes_max: 2048, depth_max: 6, ..limits }
 });
 
+static KEYS: LazyLock<CookieKeys> = LazyLock::new(|| {
+    let mut keys = CookieKeys::default();
+    assert!(keys.push(&[7; 32]));
+    keys
+});
+
+/// Whatever other cookies stand beside them, a visitor's own are found, and nobody else's are
+/// believed.
+fn check_cookies(bytes: &[u8]) {
+    let (long, short) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let short = ShortCookie { short, seen_ms: 5, seq: 3 };
+    let own = collector::cookies_of(long, short, &KEYS);
+    let joined = [own.as_bytes(), b";", bytes].concat();
+    let found = (Some(long), Some(short));
+    assert_eq!(collector::read_cookies(&[&joined], &KEYS), found);
+    assert_eq!(collector::read_cookies(&[own.as_bytes(), bytes], &KEYS), found);
+    assert_eq!(collector::read_cookies(&[bytes], &KEYS), (None, None));
+    // Without a key they are only bounded.
+    let (_, visit) = collector::read_cookies(&[bytes], &CookieKeys::default());
+    assert!(visit.is_none_or(|visit| visit.seq <= u64::from(u32::MAX) && visit.seen_ms >= 0));
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&pick, bytes)) = data.split_first() else { return };
+    check_cookies(bytes);
     let cpus = Cpu::available();
     let cpu = cpus[usize::from(pick) % cpus.len()];
     let is_ndjson = pick >= 192;
@@ -62,6 +88,13 @@ fuzz_target!(|data: &[u8]| {
                     EventText::InBody(range) => &body.text()[range.clone()],
                     EventText::Own(text) => text,
                 };
+                let own = match &event.text {
+                    EventText::InBody(_) => body.text(),
+                    EventText::Own(text) => text,
+                };
+                // An id that is written as it stands is a text or a number, and not long.
+                let id = event.id_text.clone().map(|range| &own[range]);
+                assert!(id.is_none_or(|id| is_json_text(id) && id.len() <= 260), "{id:?}");
                 // It becomes a part of a line: an object, whole, on one line.
                 assert!(text.starts_with('{') && text.ends_with('}'));
                 assert!(!text.contains(['\n', '\r']) && text.len() <= 2048);
