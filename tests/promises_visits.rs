@@ -10,7 +10,8 @@ use crate::support::collector::{Browser, Collector, Redis, landed, wait_until};
 use crate::support::finish;
 use crate::support::servers::free_port;
 
-const CONFIG: &str = "data = \"data\"\n[landing]\nlocation = \"raw\"\nobject_age_max = \"200ms\"\n";
+const CONFIG: &str = "data = \"data\"\nstop_delay = \"0s\"\n[landing]\nlocation = \"raw\"\n\
+                      object_age_max = \"200ms\"\n";
 
 fn page() -> Value {
     json!({"v": 2, "event": "page_view", "service": "books"})

@@ -238,7 +238,7 @@ pub(super) struct IntervalArgs {
     pub hour: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct LogArgs {
     /// How log lines on stderr look
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -271,7 +271,7 @@ pub(super) struct FunctionsArgs {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct CollectArgs {
     /// The configuration; without one, a trial's: loopback, everything below out/
     #[arg(long, value_name = "FILE")]
@@ -359,17 +359,18 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "COUNT")]
     pub visitors: Option<usize>,
 
-    /// Connections over which they come
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    pub connections: usize,
+    /// Connections over which they come; as many as the rate needs, if absent
+    #[arg(long, value_name = "COUNT")]
+    pub connections: Option<usize>,
 
     /// Events a request
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub events: usize,
 
-    /// Number from which all is drawn
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// Number from which all is drawn; another one each time if absent. The same one sends events of
+    /// the same ids, which a collector that knows them takes for sent again
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 
     /// Threads
     #[arg(long, value_name = "COUNT", default_value_t = 1)]

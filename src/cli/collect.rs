@@ -8,31 +8,40 @@ use std::sync::Arc;
 use indicatif::MultiProgress;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use tokio_util::sync::CancellationToken;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::args::CollectArgs;
 use super::new_stores;
 use super::output::print_json;
-use super::run::start_logging;
-use super::signals::Stop;
+use super::run::{LOG_VARIABLE, start_logging};
 use super::supplies::new_answering_runtime;
-use crate::collector::{CollectorConfig, CollectorSupplies, collect, parse_collector_config};
+use crate::collector::{
+    CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, collect,
+    parse_collector_config,
+};
 use crate::config::ConfigFile;
 use crate::error::{Error, Result};
 use crate::store::{Environment, SystemWallClock};
+use crate::telemetry::set_log_filter;
 use crate::visits::RandomIds;
+
+/// Files that are kept for the spool, the visit store and the object store.
+const FILES_RESERVED: u64 = 256;
 
 /// Collects until a signal comes, which is the way to stop it and no error.
 pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
     start_logging(&args.logs, environment, &MultiProgress::new());
-    let config = config_of(args, environment)?;
+    let mut config = config_of(args, environment)?;
     if config.cookies.keys.is_empty() {
         tracing::warn!(
             "cookies are not signed: whoever knows a visitor's id can pass for that visitor; set \
              ASHIATO_COOKIE_KEY to 32 random bytes"
         );
     }
-    raise_file_limit();
+    let files = raise_file_limit();
+    bound_connections(&mut config, files);
+    set_log(&config, environment);
     // What visitors did is nobody else's to read: files get 0600 and folders 0700, wherever they
     // are made. Those that land have a mode of their own.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
@@ -45,16 +54,87 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
             clock: Arc::new(SystemWallClock),
             ids: Arc::new(RandomIds),
         };
-        let stop = CancellationToken::new();
-        let _watched = Stop::watch(stop.clone())?;
+        let (sender, reload) = mpsc::channel(1);
+        let signals = CollectorSignals { stop: watch_for_stop()?, reload };
+        let reloading = tokio::spawn(watch_for_reload(args.clone(), environment.clone(), sender)?);
         let (data, landing) = (config.data.clone(), config.landing.location.clone());
         let ready = move |address: SocketAddr| {
             tracing::info!(%address, data = %data.display(), %landing, "collecting");
             // Who started it may wait for this line; nobody need read it.
             let _ = print_json(&serde_json::json!({"status": "collecting", "address": address}));
         };
-        collect(config, supplies, stop, ready).await
+        let collected = collect(config, supplies, signals, ready).await;
+        reloading.abort();
+        collected
     })
+}
+
+/// SIGTERM stops once it has been seen that the collector is not ready; SIGINT, or another signal
+/// after that, at once.
+fn watch_for_stop() -> Result<StopTokens> {
+    let stop = StopTokens::default();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let (mut signals, stop) = (watch(kind)?, stop.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if kind == SignalKind::interrupt() || stop.soon.is_cancelled() {
+                    stop.now.cancel();
+                }
+                stop.soon.cancel();
+            }
+        });
+    }
+    Ok(stop)
+}
+
+/// SIGHUP has the configuration read again; one that is wrong changes nothing.
+fn watch_for_reload(
+    args: CollectArgs,
+    environment: Environment,
+    configs: mpsc::Sender<CollectorConfig>,
+) -> Result<impl Future<Output = ()>> {
+    let mut signals = watch(SignalKind::hangup())?;
+    Ok(async move {
+        while signals.recv().await.is_some() {
+            match config_of(&args, &environment) {
+                Ok(config) => {
+                    set_log(&config, &environment);
+                    // It is gone when the collector stops.
+                    let _ = configs.send(config).await;
+                }
+                Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+            }
+        }
+    })
+}
+
+fn watch(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind).map_err(|error| Error::Unavailable(format!("watching for signals: {error}")))
+}
+
+/// Logs what the configuration says, unless the environment does.
+fn set_log(config: &CollectorConfig, environment: &Environment) {
+    if let (Some(log), None) = (&config.log, environment.get(LOG_VARIABLE)) {
+        set_log_filter(log);
+    }
+}
+
+/// Bounds connections to the files that there may be, less those that all else needs.
+fn bound_connections(config: &mut CollectorConfig, files: Option<u64>) {
+    let Some(files) = files else { return };
+    let reserved = FILES_RESERVED.min(files / 2);
+    let connections = usize::try_from(files - reserved).unwrap_or(usize::MAX).max(1);
+    let configured = config.limits.connections_max;
+    if configured > connections {
+        tracing::warn!(
+            configured,
+            connections,
+            files,
+            "`connections_max` is more than the files that this process may open: taking fewer \
+             connections; raise the hard limit of open files (`ulimit -Hn`, `LimitNOFILE=`)"
+        );
+        config.limits.connections_max = connections;
+    }
 }
 
 /// The configuration that a file and flags say.
@@ -86,12 +166,17 @@ pub(super) fn read_config(
     parse_collector_config(&file, &|name| environment.get(name).map(str::to_owned))
 }
 
-/// A connection is an open file, and the usual bound is 1,024 of them.
-pub(super) fn raise_file_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, soft, "the bound of open files stays as it is");
+/// A connection is an open file, and the usual bound is 1,024 of them; gives how many there may be.
+pub(super) fn raise_file_limit() -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    if soft >= hard {
+        return Some(soft);
+    }
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => Some(hard),
+        Err(error) => {
+            tracing::warn!(%error, soft, "the bound of open files stays as it is");
+            Some(soft)
+        }
     }
 }

@@ -13,18 +13,29 @@ use crate::error::{Error, Result};
 use crate::load::{LoadSettings, load};
 use crate::store::{SystemWallClock, WallClock};
 
+/// Connections that are opened at most, unless it is said how many.
+const CONNECTIONS_MAX: usize = 10_000;
+
 /// Makes traffic and prints how it was answered.
 pub(super) fn run(args: &LoadArgs) -> Result<()> {
-    raise_file_limit();
+    let files = raise_file_limit();
+    let most = files.map_or(CONNECTIONS_MAX, |files| {
+        usize::try_from(files / 2).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
+    });
+    // Each answer takes some milliseconds; where they take longer, more are opened.
+    let first = ((args.rate / 100.0).ceil() as usize).clamp(8, most.max(8));
     let settings = LoadSettings {
         target: address_of(&args.target)?,
         rate: args.rate,
         duration: args.duration,
         warm_up: args.warm_up,
-        connections: args.connections,
+        connections_first: args.connections.unwrap_or(first),
+        connections_max: args.connections.unwrap_or(most),
         visitors: args.visitors.unwrap_or(args.rate.ceil() as usize),
         events: args.events,
-        seed: args.seed,
+        // Of a random id, the second half.
+        seed: args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().1 >> 12),
+        threads: args.threads,
     };
     let clock: Arc<dyn WallClock> = Arc::new(SystemWallClock);
     let runtime = match args.threads {

@@ -29,6 +29,7 @@ use clap::error::ErrorKind;
 
 use crate::error::{Error, Result};
 use crate::store::{Environment, Stores, SystemClock};
+use crate::telemetry::flush_logs;
 
 use args::{Cli, Command};
 
@@ -41,6 +42,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = std::panic::catch_unwind(|| do_command(cli.command)).unwrap_or_else(|_| {
         Err(Error::Bug("the program panicked; its message stands above".to_owned()))
     });
+    flush_logs();
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

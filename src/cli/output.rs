@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::telemetry::print_to_stderr;
 
 /// Prints an error and what to do about it.
 pub(super) fn print_error(error: &Error) {
@@ -13,8 +14,7 @@ pub(super) fn print_error(error: &Error) {
 
 /// Prints an error with an advice of its own.
 pub(super) fn print_error_with(error: &Error, advice: &str) {
-    // Nobody is left to tell if stderr is gone; the exit code still says it.
-    let _ = writeln!(io::stderr(), "ashiato: {error}\nashiato: {advice}");
+    print_to_stderr(&format!("ashiato: {error}\nashiato: {advice}\n"));
 }
 
 /// Prints a line for people or a shell.

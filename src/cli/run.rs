@@ -24,6 +24,8 @@ use crate::source::Shard;
 use crate::store::{Environment, Stores};
 use crate::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 
+/// The variable that says what is logged.
+pub(super) const LOG_VARIABLE: &str = "ASHIATO_LOG";
 /// What work may still take to heed a signal.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a blocked thread may still take once the run has ended.
@@ -141,7 +143,7 @@ fn print_result(
 /// Starts logging as flags and environment say.
 pub(super) fn start_logging(args: &LogArgs, environment: &Environment, bars: &MultiProgress) {
     let default = if args.quiet { "warn" } else { "info" };
-    let filter = environment.get("ASHIATO_LOG").unwrap_or(default);
+    let filter = environment.get(LOG_VARIABLE).unwrap_or(default);
     let color = std::io::stderr().is_terminal() && environment.get("NO_COLOR").is_none();
     start_logs(args.log_format, filter, color, bars);
 }

@@ -80,6 +80,8 @@ pub(super) struct BodyTaker {
 pub(super) struct TakenBody {
     pub bytes: Bytes,
     pub room: OwnedSemaphorePermit,
+    /// Bytes as it was sent.
+    pub sent: usize,
 }
 
 impl BodyTaker {
@@ -87,6 +89,11 @@ impl BodyTaker {
     /// that are here at a time have `room_bytes` in all.
     pub fn new(bytes_max: usize, time_max: Duration, room_bytes: usize) -> Self {
         BodyTaker { bytes_max, time_max, room: Arc::new(Semaphore::new(room_bytes)) }
+    }
+
+    /// Takes bodies of other bounds in the same memory.
+    pub fn with_bounds(&self, bytes_max: usize, time_max: Duration) -> Self {
+        BodyTaker { bytes_max, time_max, room: Arc::clone(&self.room) }
     }
 
     /// Takes a body. It holds room only for what has arrived: who sends nothing keeps nobody out.
@@ -110,7 +117,7 @@ impl BodyTaker {
         let mut room = self.hold(self.bytes_max)?;
         let bytes = unpack(&taken.bytes, packing, self.bytes_max)?;
         drop(room.split(self.bytes_max - bytes.len()));
-        Ok(TakenBody { bytes: Bytes::from(bytes), room })
+        Ok(TakenBody { bytes: Bytes::from(bytes), room, sent: taken.sent })
     }
 
     async fn collect<B>(&self, body: B) -> Result<TakenBody, Refused>
@@ -121,7 +128,7 @@ impl BodyTaker {
         let body = Limited::new(body, self.bytes_max);
         let mut body = std::pin::pin!(body);
         // Nearly all come in one piece, which is taken as it is.
-        let mut taken = TakenBody { bytes: Bytes::new(), room: self.hold(0)? };
+        let mut taken = TakenBody { bytes: Bytes::new(), room: self.hold(0)?, sent: 0 };
         let mut joined = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
@@ -130,6 +137,7 @@ impl BodyTaker {
             })?;
             if let Ok(bytes) = frame.into_data() {
                 taken.room.merge(self.hold(bytes.len())?);
+                taken.sent += bytes.len();
                 if taken.bytes.is_empty() && joined.is_empty() {
                     taken.bytes = bytes;
                     continue;

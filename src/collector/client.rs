@@ -1,6 +1,6 @@
 //! Who sends a request: address, browser, ids, and whether ids may be taken at all.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, USER_AGENT};
@@ -25,6 +25,23 @@ const USER_AGENT_BYTES_MAX: usize = 1024;
 const NO: [&str; 5] = ["0", "?0", "false", "no", "off"];
 /// What says nothing in the headers that browsers set.
 const UNSET: [&str; 4] = ["", "null", "unspecified", "undefined"];
+
+/// Whom a client's requests are charged to.
+pub(super) type ClientKey = IpAddr;
+
+/// An address as it is charged: of IPv6 its /64, which is the least that anybody is given, and of
+/// which each has 2^64.
+pub(super) fn client_key(ip: IpAddr) -> ClientKey {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
+}
+
+/// Whether an address is one of some networks'.
+pub(super) fn is_trusted(ip: IpAddr, networks: &[IpNet]) -> bool {
+    networks.iter().any(|network| network.contains(&ip))
+}
 
 /// Who sends a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -169,13 +186,12 @@ fn newcomer(name: &str) -> Option<LongCookie> {
 /// The address of the client: behind trusted proxies, the last one of `X-Forwarded-For` that is
 /// not a trusted proxy's own. What stands before it anybody may have written.
 fn address_of(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
     let mut address = peer;
     let values = headers.get_all("x-forwarded-for").iter().rev();
     // What is no text is no address, and so the end of what is believed.
     let texts = values.map(|value| value.to_str().unwrap_or("?"));
     for text in texts.flat_map(|text| text.rsplit(',')) {
-        if !is_trusted(address) {
+        if !is_trusted(address, trusted) {
             break;
         }
         match forwarded_address(text.trim()) {

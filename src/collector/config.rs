@@ -40,6 +40,10 @@ pub struct CollectorConfig {
     pub visit_store: VisitStoreConfig,
     /// How long stopping may take.
     pub stop_time_max: Duration,
+    /// Of that, how long it says that it is not ready before it takes no more requests.
+    pub stop_delay: Duration,
+    /// What is logged, in `tracing`'s syntax; as flags and environment say if absent.
+    pub log: Option<String>,
 }
 
 /// Where events land.
@@ -87,8 +91,27 @@ pub struct Limits {
     pub request_time_max: Duration,
     /// Requests that wait at a time.
     pub waiting_requests_max: usize,
-    /// Requests a second of one client's address; 0 is no limit.
+    /// Bytes of unfinished heads of all connections; beyond, those of more than some are closed.
+    pub heads_bytes_max: usize,
+    /// How long a connection may be open between two requests.
+    pub idle_time_max: Duration,
+    /// Bytes of lines that the events of a body may become.
+    pub request_lines_bytes_max: usize,
+    /// Requests a second of one client, an IPv4 address or an IPv6 network (/64); 0 is no limit.
     pub client_rate_max: u32,
+    /// Bytes a second that requests of one client may become beyond what is in proportion to what
+    /// it sends; 0 is no limit.
+    pub client_surplus_max: usize,
+    /// Connections of one client at a time; 0 is no limit.
+    pub client_connections_max: usize,
+    /// How long before its arrival an event may say that it happened; beyond, the arrival counts.
+    pub client_clock_behind_max: Duration,
+    /// The same for after its arrival.
+    pub client_clock_ahead_max: Duration,
+    /// Services that events may name; beyond, `other` counts. Any if empty.
+    pub services: Vec<String>,
+    /// Services that events of an hour may name, where any may be named.
+    pub services_max: usize,
 }
 
 impl Limits {
@@ -154,6 +177,8 @@ pub enum VisitStoreConfig {
         folder: Option<PathBuf>,
         /// Bytes beyond which the oldest visitors are forgotten.
         size_bytes_max: u64,
+        /// Bytes of records that are kept in memory.
+        cache_bytes_max: u64,
     },
     /// In Redis or Valkey.
     Redis {
@@ -195,11 +220,53 @@ impl Default for CollectorConfig {
                     cart_ttl_ms: hours(24 * 30),
                     cart_items_max: 100,
                 },
+                record_bytes_max: 24 << 10,
             },
             renewing_events: Vec::new(),
             visit_store: VisitStoreConfig::embedded(),
             stop_time_max: Duration::from_secs(30),
+            stop_delay: Duration::from_secs(5),
+            log: None,
         }
+    }
+}
+
+impl CollectorConfig {
+    /// This configuration with all of another one that can be changed without a restart, and the
+    /// keys that differ and cannot.
+    pub fn reloaded(&self, new: Self) -> (Self, Vec<&'static str>) {
+        let mut kept = new.clone();
+        kept.listen = self.listen;
+        kept.name.clone_from(&self.name);
+        kept.data.clone_from(&self.data);
+        kept.landing = self.landing.clone();
+        kept.landing.backlog_bytes_max = new.landing.backlog_bytes_max;
+        kept.limits.connections_max = self.limits.connections_max;
+        kept.limits.header_bytes_max = self.limits.header_bytes_max;
+        kept.limits.heads_bytes_max = self.limits.heads_bytes_max;
+        kept.limits.waiting_requests_max = self.limits.waiting_requests_max;
+        kept.visits = self.visits;
+        kept.visit_store = self.visit_store.clone();
+        let limits = |config: &Self| {
+            let Limits { connections_max, header_bytes_max, .. } = config.limits;
+            let Limits { heads_bytes_max, waiting_requests_max, .. } = config.limits;
+            [connections_max, header_bytes_max, heads_bytes_max, waiting_requests_max]
+        };
+        let of_landing = |config: &Self| {
+            let landing = LandingConfig { backlog_bytes_max: 0, ..config.landing.clone() };
+            format!("{landing:?}")
+        };
+        let changes = [
+            ("listen", self.listen != new.listen),
+            ("name", self.name != new.name),
+            ("data", self.data != new.data),
+            ("[landing]", of_landing(self) != of_landing(&new)),
+            ("[limits] of connections, heads and waiting requests", limits(self) != limits(&new)),
+            ("[visits]", self.visits != new.visits),
+            ("[visit_store]", self.visit_store != new.visit_store),
+        ];
+        let differing = changes.into_iter().filter(|(_, differs)| *differs);
+        (kept, differing.map(|(key, _)| key).collect())
     }
 }
 
@@ -230,7 +297,16 @@ impl Default for Limits {
             connections_max: 20_000,
             request_time_max: Duration::from_secs(10),
             waiting_requests_max: 20_000,
+            heads_bytes_max: 16 << 20,
+            idle_time_max: Duration::from_secs(60),
+            request_lines_bytes_max: 4 << 20,
             client_rate_max: 0,
+            client_surplus_max: 256 << 10,
+            client_connections_max: 0,
+            client_clock_behind_max: Duration::from_secs(7 * 24 * 3600),
+            client_clock_ahead_max: Duration::from_secs(3600),
+            services: Vec::new(),
+            services_max: 50,
         }
     }
 }
@@ -265,7 +341,11 @@ impl Default for CookieSettings {
 impl VisitStoreConfig {
     /// On this machine, with the bounds that are good for most.
     pub fn embedded() -> Self {
-        VisitStoreConfig::Embedded { folder: None, size_bytes_max: 4 << 30 }
+        VisitStoreConfig::Embedded {
+            folder: None,
+            size_bytes_max: 4 << 30,
+            cache_bytes_max: 128 << 20,
+        }
     }
 
     /// Where it is, as it may be printed: without a password. `data` is the collector's folder.

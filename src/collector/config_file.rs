@@ -11,17 +11,22 @@ use super::config::{
     VisitStoreConfig,
 };
 use super::cookies::{CookieKeys, KEY_BYTES_MIN};
-use crate::config::ConfigFile;
 use crate::config::section::{Findings, Section};
 use crate::config::variables::{Lookup, substitute_variables};
+use crate::config::{ConfigFile, parse_byte_size, parse_duration};
 use crate::error::{Diagnostic, Error, Result};
 use crate::store::StoreLocation;
+use crate::telemetry::is_log_filter;
 use crate::visits::{AttributionRules, REDIS_PREFIX_DEFAULT, Touching, VisitRules};
 
 /// Bytes of a body that may be allowed at most: all that are here at a time have four times that.
 const BODY_BYTES_LIMIT: usize = 64 << 20;
 /// Bytes of a head that must be allowed at least: what the server reads at a time.
 const HEADER_BYTES_LEAST: usize = 8 << 10;
+/// Bytes of the lines of a body that may be allowed at most: a batch is not to be much more.
+const REQUEST_LINES_BYTES_LIMIT: usize = 64 << 20;
+/// Bytes of a visitor's record that must be allowed at least: all but the cart takes some.
+const RECORD_BYTES_LEAST: usize = 4 << 10;
 /// Bytes of an event that may be allowed at most: its line must fit into a frame of the spool.
 const EVENT_BYTES_LIMIT: usize = 16 << 20;
 /// Objects and arrays within each other that may be allowed at most.
@@ -71,6 +76,16 @@ fn read_collector(
     }
     set(&mut config.data, section.text("data").map(|data| PathBuf::from(data.value)));
     set(&mut config.stop_time_max, section.duration("stop_time_max", found));
+    set(&mut config.stop_delay, time(section, "stop_delay", found));
+    if config.stop_delay >= config.stop_time_max {
+        found.at(section.span, "`stop_delay`: expected less than `stop_time_max`");
+    }
+    if let Some(log) = section.text("log") {
+        if !is_log_filter(&log.value) {
+            found.at(log.span, format!("`log`: expected info, debug …, found `{}`", log.value));
+        }
+        config.log = Some(log.value);
+    }
     config.allowed_origins = origins(section, found);
     config.trusted_proxies = section
         .texts("trusted_proxies")
@@ -165,8 +180,25 @@ fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Li
     set(&mut limits.connections_max, positive(section, "connections_max", found));
     set(&mut limits.request_time_max, section.duration("request_time_max", found));
     set(&mut limits.waiting_requests_max, positive(section, "waiting_requests_max", found));
+    set(&mut limits.heads_bytes_max, size(section, "heads_bytes_max", found));
+    set(&mut limits.idle_time_max, section.duration("idle_time_max", found));
+    set(&mut limits.request_lines_bytes_max, size(section, "request_lines_bytes_max", found));
+    if limits.request_lines_bytes_max > REQUEST_LINES_BYTES_LIMIT {
+        found.at(section.span, "`request_lines_bytes_max`: expected at most 64MiB");
+    }
     set(&mut limits.client_rate_max, number(section, "client_rate_max", found));
+    set(&mut limits.client_surplus_max, size_or_none(section, "client_surplus_max", found));
+    set(&mut limits.client_connections_max, number(section, "client_connections_max", found));
+    read_claims(section, &mut limits, found);
     Some(limits)
+}
+
+/// What events may claim.
+fn read_claims(section: &mut Section<'_>, limits: &mut Limits, found: &mut Findings<'_>) {
+    set(&mut limits.client_clock_behind_max, time(section, "client_clock_behind_max", found));
+    set(&mut limits.client_clock_ahead_max, time(section, "client_clock_ahead_max", found));
+    limits.services = section.texts("services").into_iter().map(|text| text.value).collect();
+    set(&mut limits.services_max, positive(section, "services_max", found));
 }
 
 fn read_consent(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Consent> {
@@ -274,6 +306,10 @@ fn read_visits(
     ttl("via_ttl", via_ttl_ms);
     ttl("cart_ttl", cart_ttl_ms);
     set(cart_items_max, number(section, "cart_items_max", found));
+    set(&mut rules.record_bytes_max, size(section, "record_bytes_max", found));
+    if rules.record_bytes_max < RECORD_BYTES_LEAST {
+        found.at(section.span, "`record_bytes_max`: expected at least 4KiB");
+    }
     *touching =
         section.choice("touch", &[("last", Touching::Last), ("first", Touching::First)], found);
     let renewing = section.texts("renewing_events").into_iter().map(|text| text.value).collect();
@@ -304,7 +340,8 @@ fn read_store(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Vis
             if size_bytes_max < STORE_BYTES_LEAST {
                 found.at(section.span, "`size_bytes_max`: expected at least 512MiB");
             }
-            Some(VisitStoreConfig::Embedded { folder, size_bytes_max })
+            let cache_bytes_max = section.byte_size("cache_bytes_max", found).unwrap_or(128 << 20);
+            Some(VisitStoreConfig::Embedded { folder, size_bytes_max, cache_bytes_max })
         }
         StoreKind::Redis => {
             let text = |text: Option<Spanned<String>>| text.map(|text| text.value);
@@ -377,6 +414,32 @@ fn positive(
 
 fn size(section: &mut Section<'_>, key: &'static str, found: &mut Findings<'_>) -> Option<usize> {
     section.byte_size(key, found).and_then(|size| usize::try_from(size).ok())
+}
+
+/// A number of bytes, of which 0 is no limit.
+fn size_or_none(
+    section: &mut Section<'_>,
+    key: &'static str,
+    found: &mut Findings<'_>,
+) -> Option<usize> {
+    let text = section.scalar_text(key)?;
+    match parse_byte_size(&text.value).map(usize::try_from) {
+        Ok(Ok(size)) => return Some(size),
+        Ok(Err(_)) => found.at(text.span, format!("`{key}`: expected fewer bytes")),
+        Err(message) => found.at(text.span, format!("`{key}`: {message}")),
+    }
+    None
+}
+
+/// A length of time, which may be none.
+fn time(
+    section: &mut Section<'_>,
+    key: &'static str,
+    found: &mut Findings<'_>,
+) -> Option<Duration> {
+    let text = section.text(key)?;
+    let parsed = parse_duration(&text.value);
+    parsed.map_err(|message| found.at(text.span, format!("`{key}`: {message}"))).ok()
 }
 
 fn parsed<T: FromStr>(

@@ -23,6 +23,8 @@ fn everything_can_be_said() {
         name = "web-1"
         data = "/var/lib/ashiato"
         stop_time_max = "1min"
+        stop_delay = "0s"
+        log = "warn,ashiato=debug"
         allowed_origins = ["https://shop.example", "*"]
         trusted_proxies = ["10.0.0.0/8", "::1/128"]
         [landing]
@@ -43,7 +45,16 @@ fn everything_can_be_said() {
         connections_max = 7
         request_time_max = "3s"
         waiting_requests_max = 9
+        heads_bytes_max = "1MiB"
+        idle_time_max = "5s"
+        request_lines_bytes_max = "8MiB"
         client_rate_max = 11
+        client_surplus_max = 0
+        client_connections_max = 12
+        client_clock_behind_max = "1d"
+        client_clock_ahead_max = "0s"
+        services = ["books"]
+        services_max = 13
         [consent]
         honor_dnt = false
         honor_gpc = false
@@ -65,6 +76,7 @@ fn everything_can_be_said() {
         via_ttl = "2h"
         cart_ttl = "10days"
         cart_items_max = 50
+        record_bytes_max = "8KiB"
         touch = "first"
         renewing_events = ["page_view"]
         [visit_store]
@@ -73,6 +85,7 @@ fn everything_can_be_said() {
         kind = "embedded"
         folder = "/old"
         size_bytes_max = "1GiB"
+        cache_bytes_max = "1MiB"
         [visit_store.new]
         kind = "redis"
         url = "redis://127.0.0.1/1"
@@ -84,6 +97,7 @@ fn everything_can_be_said() {
     assert_eq!(config.listen.to_string(), "0.0.0.0:9999");
     assert_eq!(config.landing.path, "dt=%Y-%m-%d/hr=%H");
     assert_eq!(config.limits.depth_max, 8);
+    assert_eq!((config.limits.client_surplus_max, config.stop_delay), (0, Duration::ZERO));
     assert_eq!(config.consent.anonymous_header, "x-anonymous");
     assert_eq!(config.cookies.same_site, SameSite::None);
     assert!(!config.cookies.keys.is_empty() && config.cookies.accept_unsigned);
@@ -96,6 +110,22 @@ fn everything_can_be_said() {
     };
     let VisitStoreConfig::Migrating { new, .. } = config.visit_store else { panic!() };
     assert_eq!(*new, redis);
+}
+
+#[test]
+fn a_configuration_that_is_read_again_changes_what_needs_no_restart_and_names_the_rest() {
+    let before = parse("name = \"a\"\n[limits]\nevents_max = 5").unwrap();
+    let text = "name = \"b\"\nallowed_origins = [\"*\"]\n[landing]\nbacklog_bytes_max = 7\n\
+                [limits]\nevents_max = 6\nconnections_max = 3\n[visits]\nshort_ttl = \"1h\"";
+    let (config, unchanged) = before.reloaded(parse(text).unwrap());
+    assert_eq!((config.limits.events_max, config.landing.backlog_bytes_max), (6, 7));
+    assert_eq!(config.allowed_origins, ["*"]);
+    assert_eq!((config.name.as_str(), config.limits.connections_max), ("a", 20_000));
+    assert_eq!(config.visits.short_ttl_ms, 30 * 60_000);
+    let limits = "[limits] of connections, heads and waiting requests";
+    assert_eq!(unchanged, ["name", limits, "[visits]"]);
+    let (_, unchanged) = before.reloaded(before.clone());
+    assert!(unchanged.is_empty(), "{unchanged:?}");
 }
 
 #[test]

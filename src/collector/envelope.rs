@@ -7,7 +7,10 @@
 //!  "item_via":[{"sku":"7","via":{"channel":"ad"}}],"body":{"event":"cart_add",…}}
 //! ```
 //!
-//! What is not known is left out. `item_via` has an element for each of the event's items, in their
+//! What is not known is left out. Where the client's time or service does not count (see `claims`),
+//! `"time"` has the arrival's and `"client_time"` its own, and `"service"` is `other`.
+//!
+//! `item_via` has an element for each of the event's items, in their
 //! order, and an item without a name has none there either. Where that makes many bytes, an element
 //! has no `sku`, and instead of a `via` that an earlier one has, that one's number, from 1:
 //!
@@ -24,6 +27,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, SecondsFormat};
 use uuid::Uuid;
 
+use super::claims::Replaced;
 use crate::visits::{ItemVia, VisitOutcome};
 
 /// What the events of a moment have in common.
@@ -33,6 +37,7 @@ pub(super) struct Letterhead {
     text: String,
     /// Bytes of a line.
     line_bytes_max: usize,
+    received: String,
 }
 
 impl Letterhead {
@@ -40,7 +45,7 @@ impl Letterhead {
         let received = DateTime::from_timestamp_millis(received_ms).unwrap_or_default();
         let received = received.to_rfc3339_opts(SecondsFormat::Millis, true);
         let text = format!("\"received_at\":\"{received}\",\"collector\":\"{collector}\"");
-        Letterhead { text, line_bytes_max }
+        Letterhead { text, received, line_bytes_max }
     }
 }
 
@@ -63,6 +68,8 @@ pub(super) struct Letter<'a> {
     pub visit: Option<&'a VisitOutcome>,
     /// What led to the event where there is no visit.
     pub via: Option<&'a str>,
+    /// What of the body does not count.
+    pub replaced: Replaced<'a>,
     pub body: &'a str,
 }
 
@@ -85,6 +92,17 @@ pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec
     }
     put(lines, "\",");
     put(lines, &head.text);
+    if let Some(time) = letter.replaced.time {
+        for text in [",\"time\":\"", &head.received, "\",\"client_time\":", time] {
+            put(lines, text);
+        }
+    }
+    if let Some(service) = letter.replaced.service {
+        // A word of ours: it needs no escapes.
+        for text in [",\"service\":\"", service, "\""] {
+            put(lines, text);
+        }
+    }
     if let Some(user_agent) = &letter.sender.user_agent {
         put(lines, ",\"user_agent\":");
         put(lines, user_agent);
@@ -211,8 +229,9 @@ mod tests {
             user_agent: Some(r#""a\"b""#.into()),
         };
         let (id, body) = (Uuid::from_u64_pair(0, 9), r#"{"price":1.50,"名":"足"}"#);
-        let letter =
-            Letter { id, id_text: None, sender: &sender, visit: Some(&visit), via: None, body };
+        let replaced = Replaced::default();
+        let (sender, visit, id_text) = (&sender, Some(&visit), None);
+        let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
         let mut lines = Vec::new();
         write_line(&Letterhead::new("web-1", 1_795_233_900_123, 65_536), &letter, &mut lines);
         let expected = concat!(
@@ -232,7 +251,15 @@ mod tests {
     fn what_is_not_known_is_left_out() {
         let (id, sender) = (Uuid::from_u64_pair(0, 9), Sender::default());
         let (id_text, body) = (Some("\"evt_1\""), "{}");
-        let letter = Letter { id, id_text, sender: &sender, visit: None, via: None, body };
+        let replaced = Replaced { time: Some("\"2031\""), service: Some("other") };
+        let sender = &sender;
+        let letter = Letter { id, id_text, sender, visit: None, via: None, replaced, body };
+        let mut lines = Vec::new();
+        write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
+        let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+        assert_eq!((&line["time"], &line["client_time"]), (&line["received_at"], &"2031".into()));
+        assert_eq!(line["service"], "other");
+        let letter = Letter { replaced: Replaced::default(), ..letter };
         let mut lines = Vec::new();
         write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
         let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
@@ -317,7 +344,10 @@ mod tests {
             body.len() + crate::collector::config::ENVELOPE_BYTES_MAX,
         );
         let (id_text, visit) = (Some(id_text.as_str()), Some(&visit));
-        let letter = Letter { id, id_text, sender: &sender, visit, via: None, body: &body };
+        let time = format!("\"{}\"", "9".repeat(62));
+        let replaced = Replaced { time: Some(&time), service: Some("other") };
+        let (sender, body) = (&sender, &*body);
+        let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
         let mut lines = Vec::new();
         write_line(&head, &letter, &mut lines);
         assert!(lines.len() <= head.line_bytes_max + 1, "{}", lines.len());

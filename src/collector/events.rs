@@ -13,6 +13,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::claims::Claims;
 use super::config::Limits;
 use super::members::{EventName, ItemName, name_of_item, plain_text, quantity_of, via_of};
 use crate::decode::{Cpu, SKIM_PADDING, Span, skim};
@@ -146,6 +147,8 @@ pub struct Event {
     pub id_text: Option<Range<usize>>,
     /// What the rules of visits need to know.
     pub facts: EventFacts,
+    /// What decides where it lies.
+    pub claims: Claims,
 }
 
 /// Why an event is refused; the others of the body are not.
@@ -278,8 +281,8 @@ impl EventReader<'_> {
             // A carriage return ends a line for some who read it.
             && memchr::memchr(b'\r', &bytes[range.start..end]).is_none()
         {
-            let (facts, id_text) = self.look_into(body.padded(), spans);
-            return Ok(Event { text: EventText::InBody(range.start..end), id_text, facts });
+            let (facts, id_text, claims) = self.look_into(body.padded(), spans);
+            return Ok(Event { text: EventText::InBody(range.start..end), id_text, facts, claims });
         }
         self.odd_event(&body.text()[range])
     }
@@ -298,14 +301,19 @@ impl EventReader<'_> {
         let mut spans = Vec::new();
         let skimmed = skim(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
         debug_assert!(skimmed.is_some(), "the two readers disagree about {text}");
-        let (facts, id_text) = self.look_into(&padded, &mut spans);
-        Ok(Event { text: EventText::Own(text), id_text, facts })
+        let (facts, id_text, claims) = self.look_into(&padded, &mut spans);
+        Ok(Event { text: EventText::Own(text), id_text, facts, claims })
     }
 
-    /// What the collector needs of an event's members, and where its id stands if that has to be
-    /// known; of equal keys the last counts.
-    fn look_into(&self, bytes: &[u8], spans: &mut Vec<Span>) -> (EventFacts, Option<Range<usize>>) {
+    /// What the collector needs of an event's members, where its id stands if that has to be known,
+    /// and what it claims; of equal keys the last counts.
+    fn look_into(
+        &self,
+        bytes: &[u8],
+        spans: &mut Vec<Span>,
+    ) -> (EventFacts, Option<Range<usize>>, Claims) {
         let (mut id, mut id_text, mut name, mut via, mut cart) = (None, None, "", None, None);
+        let mut claims = Claims::default();
         for Span { key, value } in spans.iter() {
             let value_bytes = &bytes[value.clone()];
             match &bytes[key.clone()] {
@@ -316,6 +324,8 @@ impl EventReader<'_> {
                 }
                 b"\"event\"" => name = plain_text(value_bytes).unwrap_or_default(),
                 b"\"via\"" => via = via_of(value_bytes),
+                b"\"time\"" => claims.set_time(bytes, value.clone()),
+                b"\"service\"" => claims.set_service(bytes, value.clone()),
                 b"\"cart\"" => cart = Some(value.start),
                 _ => {}
             }
@@ -331,7 +341,7 @@ impl EventReader<'_> {
             kind = EventKind::Other;
         }
         let items = items.unwrap_or_default();
-        (EventFacts { id, kind, renews, is_passive: false, via, items }, id_text)
+        (EventFacts { id, kind, renews, is_passive: false, via, items }, id_text, claims)
     }
 
     /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`; none if there is no list. Each

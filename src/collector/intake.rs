@@ -13,14 +13,16 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::claims::{ClaimBounds, Claims, Services};
 use super::client::Client;
 use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
 use super::events::{Body, Event, EventText};
@@ -65,6 +67,7 @@ pub(super) struct Delivery {
     pub id_texts: Vec<Option<Range<usize>>>,
     /// What tells them from all others; none for one without an id of its own.
     pub keys: Vec<Option<Uuid>>,
+    pub claims: Vec<Claims>,
 }
 
 impl Delivery {
@@ -72,20 +75,22 @@ impl Delivery {
     pub fn new(client: Client, body: Body, events: usize) -> Self {
         let (facts, texts) = (Vec::with_capacity(events), Vec::with_capacity(events));
         let (id_texts, keys) = (Vec::with_capacity(events), Vec::with_capacity(events));
-        Delivery { client, body, facts, texts, id_texts, keys }
+        let claims = Vec::with_capacity(events);
+        Delivery { client, body, facts, texts, id_texts, keys, claims }
     }
 
     /// Adds an event of the body.
-    pub fn push(&mut self, Event { text, id_text, facts }: Event) {
+    pub fn push(&mut self, Event { text, id_text, facts, claims }: Event) {
         let own = text_of(&text, &self.body);
         self.keys.push(facts.id.map(|id| key_of(&self.client, id, own)));
+        self.claims.push(claims);
         self.facts.push(facts);
         self.texts.push(text);
         self.id_texts.push(id_text);
     }
 
     /// About as many bytes as its lines will have, which may be far more than it brought.
-    fn lines_bytes(&self) -> usize {
+    pub fn lines_bytes(&self) -> usize {
         let agent = self.client.sender.user_agent.as_ref().map_or(0, String::len);
         let ways = |facts: &EventFacts| (facts.items.len() * ITEM_BYTES).min(WAYS_BYTES_FULL);
         let ways: usize = self.facts.iter().map(ways).sum();
@@ -227,6 +232,9 @@ pub(super) struct Intake {
     pub line_bytes_max: usize,
     pub clock: Arc<dyn WallClock>,
     pub metrics: Arc<Metrics>,
+    /// What events may claim; changed when the configuration is read again.
+    pub claim_bounds: Arc<ArcSwap<ClaimBounds>>,
+    pub services: Mutex<Services>,
 }
 
 impl Intake {
@@ -379,18 +387,25 @@ impl Intake {
         append: &mut Append,
     ) -> Receipt {
         let mut ids = Vec::with_capacity(delivery.facts.len());
-        for (place, (facts, text)) in delivery.facts.iter().zip(&delivery.texts).enumerate() {
+        let bounds = self.claim_bounds.load();
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = delivery.facts.iter().zip(&delivery.texts).zip(&delivery.claims);
+        for (place, ((facts, text), claims)) in events.enumerate() {
             let id = facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
             let key = delivery.keys[place].unwrap_or(id);
             let body = text_of(text, &delivery.body);
-            let id_text = delivery.id_texts[place].clone().map(|range| match text {
-                EventText::InBody(_) => &delivery.body.text()[range],
-                EventText::Own(text) => &text[range],
-            });
+            // Where something stands, it stands in the body or in the event's own text.
+            let base = match text {
+                EventText::InBody(_) => delivery.body.text(),
+                EventText::Own(text) => text,
+            };
+            let id_text = delivery.id_texts[place].clone().map(|range| &base[range]);
+            let replaced = services.check(claims, base, now_ms, &bounds);
             let (sender, via) = (&delivery.client.sender, facts.via.as_deref());
-            let letter = Letter { id, id_text, sender, visit: outcomes.get(place), via, body };
+            let visit = outcomes.get(place);
+            let letter = Letter { id, id_text, sender, visit, via, replaced, body };
             // Whoever is known from now on may send it again as such.
-            let also = match (delivery.client.long, facts.id, outcomes.get(place)) {
+            let also = match (delivery.client.long, facts.id, visit) {
                 (None, Some(id), Some(visit)) => Some(key_of_visitor(visit.long, id)),
                 _ => None,
             };

@@ -20,6 +20,8 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
         folder: folder.path().join("visits"),
         record_ttl: Duration::from_secs(3600),
         size_bytes_max: 1 << 30,
+        cache_bytes_max: 1 << 20,
+        expiry_delay: Duration::ZERO,
     };
     let store = EmbeddedVisitStore::open(settings, Arc::clone(&clock)).unwrap();
     let settings = SpoolSettings {
@@ -39,7 +41,9 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
         long_ttl_ms: config.visits.long_ttl_ms,
         line_bytes_max: config.limits.line_bytes_max,
         clock,
-        metrics: Arc::new(Metrics::default()),
+        metrics: Arc::new(Metrics::new(crate::store::StoreMeter::default())),
+        claim_bounds: Arc::new(ArcSwap::from_pointee(ClaimBounds::of(&config.limits))),
+        services: Mutex::default(),
     };
     intake.start(spool, 100, CancellationToken::new()).unwrap()
 }
@@ -139,7 +143,9 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
             let EventText::InBody(range) = text else { panic!("it is plain") };
             let body = &delivery.body.text()[range.clone()];
             let (sender, visit) = (&delivery.client.sender, Some(&visit));
-            let letter = Letter { id, id_text: None, sender, visit, via: None, body };
+            let replaced = crate::collector::claims::Replaced::default();
+            let id_text = None;
+            let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
             write_line(&head, &letter, &mut lines);
         }
         let expected = delivery.lines_bytes();

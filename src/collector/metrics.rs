@@ -1,8 +1,8 @@
 //! What is counted, for Prometheus.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,7 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::spool::Backlog;
+use super::process::ProcessMetrics;
+use crate::spool::{Backlog, Landed};
+use crate::store::{Operation, StoreMeter};
+use crate::telemetry::dropped_log_lines;
 use crate::visits::{MigratingVisitStore, Phase};
 
 /// Upper bounds of the histograms of times, in seconds.
@@ -34,6 +37,9 @@ struct PhaseLabel {
 /// What is counted; cheap to raise from any thread.
 pub(super) struct Metrics {
     registry: Registry,
+    process: ProcessMetrics,
+    /// Of the store in which events land.
+    store: StoreMeter,
     requests: Family<StatusLabel, Counter>,
     request_seconds: Histogram,
     batch_requests: Histogram,
@@ -47,11 +53,17 @@ pub(super) struct Metrics {
     item_via_left_out: Counter,
     connections: Gauge,
     connections_refused: Counter,
+    connections_cut: Counter,
+    log_lines_dropped: Counter,
     landed_objects: Counter,
     landed_bytes: Counter,
     landing_failures: Counter,
+    landing_retries: Counter,
+    landing_conflicts: Counter,
+    segments_damaged: Counter,
     backlog_bytes: Gauge<u64, AtomicU64>,
     backlog_segments: Gauge,
+    backlog_oldest_age: Gauge<f64, AtomicU64>,
     migration: [Counter; 4],
     phase: Family<PhaseLabel, Gauge>,
 }
@@ -62,11 +74,14 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Nothing yet; events land in the store that is metered.
+    pub fn new(store: StoreMeter) -> Self {
         let seconds = || Histogram::new(SECONDS);
         let mut metrics = Metrics {
             registry: Registry::with_prefix("ashiato_collector"),
+            process: ProcessMetrics::default(),
+            store,
             requests: Family::default(),
             request_seconds: seconds(),
             batch_requests: Histogram::new([1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0]),
@@ -80,11 +95,17 @@ impl Default for Metrics {
             item_via_left_out: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            connections_cut: Counter::default(),
+            log_lines_dropped: Counter::default(),
             landed_objects: Counter::default(),
             landed_bytes: Counter::default(),
             landing_failures: Counter::default(),
+            landing_retries: Counter::default(),
+            landing_conflicts: Counter::default(),
+            segments_damaged: Counter::default(),
             backlog_bytes: Gauge::default(),
             backlog_segments: Gauge::default(),
+            backlog_oldest_age: Gauge::default(),
             migration: Default::default(),
             phase: Family::default(),
         };
@@ -92,9 +113,7 @@ impl Default for Metrics {
         metrics.register_stores();
         metrics
     }
-}
 
-impl Metrics {
     fn register_requests(&mut self) {
         let Metrics { registry, .. } = self;
         let unit = || Unit::Seconds;
@@ -121,6 +140,10 @@ impl Metrics {
         registry.register("connections", "Open connections", self.connections.clone());
         let help = "Connections closed at once, as there were too many";
         registry.register("connections_refused", help, self.connections_refused.clone());
+        let help = "Connections closed as unfinished heads took too much";
+        registry.register("connections_cut", help, self.connections_cut.clone());
+        let help = "Log lines dropped as nobody read them";
+        registry.register("log_lines_dropped", help, self.log_lines_dropped.clone());
     }
 
     fn register_stores(&mut self) {
@@ -130,10 +153,19 @@ impl Metrics {
         registry.register("landed_bytes", help, self.landed_bytes.clone());
         let help = "Tries to land that failed";
         registry.register("landing_failures", help, self.landing_failures.clone());
+        let help = "Requests to the object store that failed and were sent again";
+        registry.register("landing_retries", help, self.landing_retries.clone());
+        let help = "Objects of a name that a segment was to have";
+        registry.register("landing_conflicts", help, self.landing_conflicts.clone());
+        let help = "Segments found damaged and put aside";
+        registry.register("segments_damaged", help, self.segments_damaged.clone());
         let help = "Bytes in the spool that the object store does not have";
         registry.register("backlog_bytes", help, self.backlog_bytes.clone());
         let help = "Segments that wait to land";
         registry.register("backlog_segments", help, self.backlog_segments.clone());
+        let (help, unit) = ("Age of the oldest segment that waits to land", Unit::Seconds);
+        let gauge = self.backlog_oldest_age.clone();
+        registry.register_with_unit("backlog_oldest_age", help, unit, gauge);
         let names = [
             ("visits_compared", "Records read in both visit stores while they move"),
             ("visits_differing", "Of those, records that were not the same"),
@@ -194,12 +226,18 @@ impl Metrics {
         self.connections_refused.inc();
     }
 
+    /// A connection was closed, as unfinished heads took too much.
+    pub fn connection_cut(&self) {
+        self.connections_cut.inc();
+    }
+
     /// An object landed; none if that failed.
-    pub fn landed(&self, bytes: Option<u64>) {
-        match bytes {
-            Some(bytes) => {
+    pub fn landed(&self, landed: Option<&Landed>) {
+        match landed {
+            Some(landed) => {
                 self.landed_objects.inc();
-                self.landed_bytes.inc_by(bytes);
+                self.landed_bytes.inc_by(landed.bytes);
+                self.landing_conflicts.inc_by(landed.conflicts.into());
             }
             None => {
                 self.landing_failures.inc();
@@ -211,6 +249,17 @@ impl Metrics {
     pub fn text(&self, backlog: &Backlog, migration: Option<&MigratingVisitStore>) -> String {
         self.backlog_bytes.set(backlog.bytes());
         self.backlog_segments.set(i64::try_from(backlog.segments()).unwrap_or(i64::MAX));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let age = |began_ms: i64| (now.as_secs_f64() - began_ms as f64 / 1000.0).max(0.0);
+        self.backlog_oldest_age.set(backlog.oldest_ms().map_or(0.0, age));
+        let counted = [
+            (&self.segments_damaged, backlog.damaged()),
+            (&self.landing_retries, self.store.of(Operation::Put).retries),
+            (&self.log_lines_dropped, dropped_log_lines()),
+        ];
+        for (counter, value) in counted {
+            counter.inner().store(value, Relaxed);
+        }
         if let Some(migration) = migration {
             let counts = migration.counts();
             let values = [counts.compared, counts.differing, counts.copied, counts.new_missed];
@@ -225,6 +274,82 @@ impl Metrics {
         let mut text = String::new();
         // Writing to memory does not fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        let end = text.split_off(end);
+        self.process.write(&mut text);
+        text + &end
+    }
+}
+
+/// OpenMetrics as Prometheus's older text format has it: a counter's name has its ending in what is
+/// said of it too, and there are no units and no end.
+pub(super) fn to_prometheus_text(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len());
+    let mut help = None;
+    for line in openmetrics.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, said] => help = Some((name, said)),
+            ["#", "TYPE", name, kind] => {
+                let suffix = if kind == "counter" { "_total" } else { "" };
+                if let Some((_, said)) = help.take().filter(|(told, _)| *told == name) {
+                    // Writing to memory does not fail.
+                    let _ = writeln!(text, "# HELP {name}{suffix} {said}");
+                }
+                let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
+            }
+            ["#", ..] => {}
+            _ => {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The rules of `promtool check metrics`, as far as names, types and help go.
+    #[test]
+    fn metrics_are_as_prometheus_wants_them() {
+        let metrics = Metrics::new(StoreMeter::default());
+        metrics.request(204, Duration::from_millis(1));
+        let openmetrics = metrics.text(&Backlog::default(), None);
+        assert!(openmetrics.ends_with("# EOF\n"), "{openmetrics}");
+        let text = to_prometheus_text(&openmetrics);
+        let (mut kinds, mut helps) = (BTreeMap::new(), BTreeMap::new());
+        for line in text.lines() {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match words[..] {
+                ["#", "HELP", name, said] => assert!(helps.insert(name, said).is_none(), "{name}"),
+                ["#", "TYPE", name, kind] => assert!(kinds.insert(name, kind).is_none(), "{name}"),
+                _ => {
+                    let name = line.split(['{', ' ']).next().unwrap();
+                    let parts = ["_bucket", "_sum", "_count"];
+                    let family = parts.iter().find_map(|part| name.strip_suffix(part));
+                    let family = family.filter(|name| kinds.get(name) == Some(&"histogram"));
+                    assert!(kinds.contains_key(family.unwrap_or(name)), "{line}");
+                    assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+                }
+            }
+        }
+        assert_eq!(kinds.keys().collect::<Vec<_>>(), helps.keys().collect::<Vec<_>>());
+        for (name, kind) in kinds {
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            for unit in ["_ms", "_millis", "_minutes", "_kb", "_mib", "_percent"] {
+                assert!(!name.contains(unit), "{name}");
+            }
+            for word in ["counter", "gauge", "histogram"] {
+                assert!(!name.contains(word), "{name}");
+            }
+        }
+        for expected in ["process_open_fds", "process_cpu_seconds_total"] {
+            assert!(helps.contains_key(expected), "{expected}");
+        }
     }
 }

@@ -20,26 +20,34 @@
 
 mod answer;
 mod body;
+mod claims;
 mod client;
+mod clock;
 mod config;
 mod config_file;
 mod control;
 mod cookies;
 mod envelope;
 mod events;
+mod health;
 mod intake;
+mod limiter;
 mod members;
 mod metrics;
 mod origins;
 mod pixel;
+mod process;
 mod serve;
 mod server;
 mod service;
+mod socket;
 mod spooler;
 
+pub use claims::Claims;
 pub use config::*;
 pub use config_file::parse_collector_config;
 pub use control::{Control, ControlRequest, ask_control};
 pub use cookies::CookieKeys;
 pub use events::{Body, BodyFault, Event, EventReader, EventText, Events, NotUtf8, Refusal};
-pub use serve::{CollectorSupplies, collect};
+pub use serve::{CollectorSignals, CollectorSupplies, collect};
+pub use server::StopTokens;

@@ -1,16 +1,22 @@
 //! The collector's story: open, serve, stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{CollectorConfig, VisitStoreConfig};
+use super::body::BodyTaker;
+use super::claims::ClaimBounds;
+use super::clock::SteadyClock;
+use super::config::{CollectorConfig, Limits, VisitStoreConfig};
 use super::control::{self, Control};
+use super::health::{Health, Probe};
 use super::intake::Intake;
 use super::metrics::Metrics;
-use super::server;
-use super::service::Service;
+use super::server::{self, StopTokens};
+use super::service::{Service, ServiceParts};
 use crate::error::Result;
 use crate::spool::{Landed, Landing, LandingSettings, Spool, SpoolSettings};
 use crate::store::{StoreLocation, Stores, WallClock};
@@ -23,6 +29,10 @@ use crate::visits::{
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 /// Bytes of an id in the spool's files of ids.
 const ID_BYTES: u64 = 16;
+/// Bytes of bodies that are in memory at a time, until they are answered.
+const BODIES_BYTES_MAX: usize = 256 << 20;
+/// For how long the clock must say that visitors' records are over before they are dropped.
+const EXPIRY_DELAY: Duration = Duration::from_secs(600);
 
 /// What comes from outside.
 #[derive(Debug, Clone)]
@@ -35,9 +45,18 @@ pub struct CollectorSupplies {
     pub ids: Arc<dyn Ids>,
 }
 
-/// Collects events until `stop` is cancelled: new connections are refused then, requests that
-/// began are answered, and what lies in the spool lands, all within the configured time. What did
-/// not land by then lands after the next start.
+/// What a collector is told while it runs.
+#[derive(Debug)]
+pub struct CollectorSignals {
+    /// To stop.
+    pub stop: StopTokens,
+    /// To go by another configuration, as far as that can be changed without a restart.
+    pub reload: mpsc::Receiver<CollectorConfig>,
+}
+
+/// Collects events until it is told to stop: it is not ready then, and a while later new connections
+/// are refused, requests that began are answered, and what lies in the spool lands, all within the
+/// configured time. What did not land by then lands after the next start.
 ///
 /// `ready` is told the address when requests are served.
 ///
@@ -46,10 +65,11 @@ pub struct CollectorSupplies {
 /// [`crate::error::Error::Unavailable`] if another process uses the folder.
 pub async fn collect(
     config: CollectorConfig,
-    supplies: CollectorSupplies,
-    stop: CancellationToken,
+    mut supplies: CollectorSupplies,
+    signals: CollectorSignals,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<()> {
+    supplies.clock = Arc::new(SteadyClock::new(supplies.clock));
     let location = StoreLocation::parse(&config.landing.location)?;
     let landing_store = location.open(&supplies.stores)?;
     let spool = Spool::open(spool_settings(&config), Arc::clone(&supplies.ids))?;
@@ -58,7 +78,7 @@ pub async fn collect(
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
 
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(landing_store.meter.clone()));
     let backlog = spool.backlog().clone();
     let landing_settings = LandingSettings {
         store: landing_store,
@@ -67,36 +87,52 @@ pub async fn collect(
         file_mode: config.landing.file_mode,
     };
     let landing = Landing::new(landing_settings, backlog.clone());
-    let desk = VisitDesk { store: visits, rules: config.visits, ids: Arc::clone(&supplies.ids) };
-    let intake = new_intake(&config, desk, &supplies, &metrics);
+    let health = Arc::new(Health::default());
+    let probe = Probe {
+        health: Arc::clone(&health),
+        visits: Arc::clone(&visits),
+        spool: config.data.join("spool"),
+    };
+    let intake = new_intake(&config, &supplies, visits, &metrics);
+    let claim_bounds = Arc::clone(&intake.claim_bounds);
     // Whoever works for requests goes on until these are answered.
     let stop_work = CancellationToken::new();
     let waiting_max = config.limits.waiting_requests_max;
     let (queue, intake_ended) = intake.start(spool, waiting_max, stop_work.clone())?;
     let control = Control::new(&config, migration.clone());
-    let control = tokio::spawn(control::serve(control, control_socket, stop.clone()));
+    let control = tokio::spawn(control::serve(control, control_socket, stop_work.clone()));
     let counted = Arc::clone(&metrics);
-    let count = move |landed: &Result<Landed>| {
-        counted.landed(landed.as_ref().ok().map(|landed| landed.bytes));
-    };
+    let count = move |landed: &Result<Landed>| counted.landed(landed.as_ref().ok());
     let (lander, told, stop_lander) = (landing.clone(), count.clone(), stop_work.clone());
     let landing_task = tokio::spawn(async move { lander.run(told, stop_lander).await });
 
-    let time_max = config.stop_time_max;
-    let service = Arc::new(Service::new(config, queue, backlog, metrics, migration));
-    let tidied = Arc::clone(&service);
-    let tidy = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(TIDY_EVERY).await;
-            tidied.tidy();
-        }
-    });
+    let parts = ServiceParts {
+        intake: queue,
+        backlog,
+        metrics,
+        migration,
+        health,
+        bodies: new_bodies(&config),
+    };
+    let services = Arc::new(ArcSwap::from_pointee(Service::new(config, parts.clone())));
+    // Whoever looks right now whether it is ready is told so.
+    probe.look().await;
+    let beside = [
+        tokio::spawn(tidy(Arc::clone(&services))),
+        tokio::spawn(reload(Arc::clone(&services), parts, claim_bounds, signals.reload)),
+        tokio::spawn(probe.run()),
+    ];
     ready(address);
-    // Half of the time is for clients, so that some is left for the object store.
-    let stopped = server::serve(listener, Arc::clone(&service), stop, time_max / 2).await;
+    let stopped = server::serve(listener, Arc::clone(&services), signals.stop).await;
 
+    let time_max = services.load().config.stop_time_max;
+    for task in beside {
+        task.abort();
+        // What it holds of the intake is to be gone, for that ends when nobody can send any more.
+        let _ = task.await;
+    }
     stop_work.cancel();
-    drop(service);
+    drop(services);
     let rest = async {
         // It ends when all that waited is answered, and the last segment is sealed.
         let _ = intake_ended.await;
@@ -105,17 +141,17 @@ pub async fn collect(
         landing.drain(count).await
     };
     finish(rest, stopped + time_max).await;
-    tidy.abort();
     control.abort();
     Ok(())
 }
 
 fn new_intake(
     config: &CollectorConfig,
-    desk: VisitDesk,
     supplies: &CollectorSupplies,
+    visits: Arc<dyn VisitStore>,
     metrics: &Arc<Metrics>,
 ) -> Intake {
+    let desk = VisitDesk { store: visits, rules: config.visits, ids: Arc::clone(&supplies.ids) };
     Intake {
         collector: config.name.clone(),
         desk,
@@ -123,6 +159,42 @@ fn new_intake(
         line_bytes_max: config.limits.line_bytes_max,
         clock: Arc::clone(&supplies.clock),
         metrics: Arc::clone(metrics),
+        claim_bounds: Arc::new(ArcSwap::from_pointee(ClaimBounds::of(&config.limits))),
+        services: Mutex::default(),
+    }
+}
+
+fn new_bodies(config: &CollectorConfig) -> BodyTaker {
+    let Limits { body_bytes_max, request_time_max, .. } = config.limits;
+    BodyTaker::new(body_bytes_max, request_time_max, BODIES_BYTES_MAX)
+}
+
+/// Forgets now and then what clients did that are gone.
+async fn tidy(services: Arc<ArcSwap<Service>>) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        services.load_full().tidy();
+    }
+}
+
+/// Has requests answered by each configuration that comes, as far as it can be changed.
+async fn reload(
+    services: Arc<ArcSwap<Service>>,
+    parts: ServiceParts,
+    claim_bounds: Arc<ArcSwap<ClaimBounds>>,
+    mut configs: mpsc::Receiver<CollectorConfig>,
+) {
+    while let Some(config) = configs.recv().await {
+        let (config, unchanged) = services.load().config.reloaded(config);
+        claim_bounds.store(Arc::new(ClaimBounds::of(&config.limits)));
+        services.store(Arc::new(Service::new(config, parts.clone())));
+        match unchanged.is_empty() {
+            true => tracing::info!("the configuration was read again"),
+            false => tracing::warn!(
+                keys = unchanged.join(", "),
+                "the configuration was read again, but for keys that need a restart"
+            ),
+        }
     }
 }
 
@@ -168,12 +240,14 @@ fn open_store(
     supplies: &CollectorSupplies,
 ) -> Result<Arc<dyn VisitStore>> {
     match store {
-        VisitStoreConfig::Embedded { folder, size_bytes_max } => {
+        VisitStoreConfig::Embedded { folder, size_bytes_max, cache_bytes_max } => {
             let record_ttl_ms = config.visits.record_ttl_ms();
             let settings = EmbeddedSettings {
                 folder: folder.clone().unwrap_or_else(|| config.data.join("visits")),
                 record_ttl: Duration::from_millis(u64::try_from(record_ttl_ms).unwrap_or(0)),
                 size_bytes_max: *size_bytes_max,
+                cache_bytes_max: *cache_bytes_max,
+                expiry_delay: EXPIRY_DELAY,
             };
             Ok(Arc::new(EmbeddedVisitStore::open(settings, Arc::clone(&supplies.clock))?))
         }

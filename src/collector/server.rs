@@ -1,33 +1,45 @@
 //! Connections: how many, how long, and how they end.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::client::{client_key, is_trusted};
 use super::config::Limits;
 use super::service::Service;
+use super::socket::{Heads, Socket, Use};
 use crate::error::{Error, Result};
 
 /// Requests of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 256;
 /// How often an idle HTTP/2 connection is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// How long a connection may be open between two requests.
-const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long to wait after the system had no file left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The least that HTTP/1 reads into.
 const BUFFER_BYTES_MIN: usize = 8192;
+
+/// Tokens that are cancelled to stop.
+#[derive(Debug, Clone, Default)]
+pub struct StopTokens {
+    /// To stop, once whoever sends requests here has had the time to see that it is not ready.
+    pub soon: CancellationToken,
+    /// To stop without that.
+    pub now: CancellationToken,
+}
 
 /// Opens the port.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -39,99 +51,177 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Serves connections until `stop` is cancelled, and then those that are open until they are idle,
-/// or `time_max` is over; gives the time when it was told to stop.
+/// Serves connections until it is told to stop, and then those that are open until they are idle,
+/// or the time is over; gives the time when it was told.
+///
+/// It tells that it is not ready for `stop_delay` first, and takes requests as before: whoever
+/// balances the load is to see it before the port closes.
 pub(super) async fn serve(
     listener: TcpListener,
-    service: Arc<Service>,
-    stop: CancellationToken,
-    time_max: Duration,
+    services: Arc<ArcSwap<Service>>,
+    stop: StopTokens,
 ) -> Instant {
-    let builder = new_builder(&service.config.limits);
-    let first_request_max = service.config.limits.request_time_max;
-    let places = Arc::new(Semaphore::new(service.config.limits.connections_max));
-    let graceful = GracefulShutdown::new();
-    loop {
+    let connections = Connections::new(&services);
+    let mut delay = Box::pin(stop_delay(&services, &stop));
+    let stopped = loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
+            stopped = &mut delay => break stopped,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((stream, peer)) => connections.open(stream, peer),
             Err(error) => {
                 // Out of files, most likely: those that are open will close.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        }
+    };
+    drop(listener);
+    // Half of the rest is for clients, so that some is left for the object store.
+    let time_max = services.load().config.stop_time_max;
+    let time_max = time_max.saturating_sub(stopped.elapsed()) / 2;
+    if tokio::time::timeout(time_max, connections.graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections were still busy and are cut off");
+    }
+    stopped
+}
+
+/// Comes when the port is to close; gives the time when it was told to stop.
+async fn stop_delay(services: &ArcSwap<Service>, stop: &StopTokens) -> Instant {
+    tokio::select! {
+        () = stop.soon.cancelled() => {}
+        () = stop.now.cancelled() => {}
+    }
+    let (stopped, service) = (Instant::now(), services.load_full());
+    service.stop();
+    let delay = service.config.stop_delay;
+    if !delay.is_zero() && !stop.now.is_cancelled() {
+        tracing::info!(?delay, "stopping: not ready from now on, and taking requests until then");
+        stop.now.run_until_cancelled(tokio::time::sleep(delay)).await;
+    }
+    stopped
+}
+
+/// What all connections share.
+struct Connections {
+    services: Arc<ArcSwap<Service>>,
+    builder: Builder<TokioExecutor>,
+    heads: Arc<Heads>,
+    places: Arc<Semaphore>,
+    clients: Arc<Clients>,
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    fn new(services: &Arc<ArcSwap<Service>>) -> Self {
+        let service = services.load();
+        let limits = &service.config.limits;
+        let (metrics, time_max) = (Arc::clone(&service.metrics), limits.request_time_max);
+        Connections {
+            services: Arc::clone(services),
+            builder: new_builder(limits),
+            heads: Arc::new(Heads::new(limits.heads_bytes_max, time_max, metrics)),
+            places: Arc::new(Semaphore::new(limits.connections_max)),
+            clients: Arc::default(),
+            graceful: GracefulShutdown::new(),
+        }
+    }
+
+    /// Serves a connection, or closes it at once.
+    fn open(&self, stream: TcpStream, peer: SocketAddr) {
+        let service = self.services.load();
+        let Some(place) = self.place_of(&service, peer) else {
             service.metrics.connection_refused();
-            continue;
+            return;
         };
         // An answer is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
-        let (answering, use_of_it) = (Arc::clone(&service), Arc::new(Use::default()));
-        let used = Arc::clone(&use_of_it);
+        let (services, used) = (Arc::clone(&self.services), Arc::new(Use::default()));
+        let socket = Socket::new(stream, Arc::clone(&used), Arc::clone(&self.heads));
+        let beginning = Arc::clone(&used);
         let respond = service_fn(move |request| {
-            let (service, used) = (Arc::clone(&answering), Arc::clone(&used));
+            let (service, answering) = (services.load_full(), beginning.begin());
             async move {
-                let _answering = used.begin();
+                let _answering = answering;
                 Ok::<_, Infallible>(service.answer(request, peer).await)
             }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), respond);
-        let connection = graceful.watch(connection.into_owned());
+        let connection = self.builder.serve_connection(TokioIo::new(socket), respond);
+        let connection = self.graceful.watch(connection.into_owned());
         let metrics = Arc::clone(&service.metrics);
+        let Limits { request_time_max, idle_time_max, .. } = service.config.limits;
         tokio::spawn(async move {
             metrics.connection(1);
-            if let Err(error) = while_used(connection, first_request_max, &use_of_it).await {
+            let times = (request_time_max, idle_time_max);
+            if let Err(error) = while_used(connection, times, &used).await {
                 tracing::debug!(%error, %peer, "a connection broke");
             }
             metrics.connection(-1);
             drop(place);
         });
     }
-    let stopped = Instant::now();
-    drop(listener);
-    service.stop();
-    if tokio::time::timeout(time_max, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections were still busy and are cut off");
+
+    /// A place for a connection, if there is one for its client.
+    fn place_of(&self, service: &Service, peer: SocketAddr) -> Option<Place> {
+        let all = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let ip = peer.ip().to_canonical();
+        let max = service.config.limits.client_connections_max;
+        // A proxy has the connections of many.
+        if max == 0 || is_trusted(ip, &service.config.trusted_proxies) {
+            return Some(Place { _all: all, _own: None });
+        }
+        let own = self.clients.enter(client_key(ip), max)?;
+        Some(Place { _all: all, _own: Some(own) })
     }
-    stopped
 }
 
-/// What a connection is used for.
+/// A connection's place among all, and among its client's.
+struct Place {
+    _all: OwnedSemaphorePermit,
+    _own: Option<ClientPlace>,
+}
+
+/// How many connections clients have.
 #[derive(Debug, Default)]
-struct Use {
-    /// Requests whose heads have arrived.
-    begun: AtomicU64,
-    /// Of those, requests that are being answered.
-    open: AtomicU64,
-}
+struct Clients(Mutex<HashMap<IpAddr, usize, RandomState>>);
 
-/// As long as it lives, a request is being answered.
-struct Answering(Arc<Use>);
-
-impl Use {
-    fn begin(self: Arc<Self>) -> Answering {
-        self.begun.fetch_add(1, Relaxed);
-        self.open.fetch_add(1, Relaxed);
-        Answering(self)
+impl Clients {
+    fn enter(self: &Arc<Self>, client: IpAddr, max: usize) -> Option<ClientPlace> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(client).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(ClientPlace { clients: Arc::clone(self), client })
     }
 }
 
-impl Drop for Answering {
+/// One of a client's connections.
+struct ClientPlace {
+    clients: Arc<Clients>,
+    client: IpAddr,
+}
+
+impl Drop for ClientPlace {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        let mut counts = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.client);
+            }
+        }
     }
 }
 
 /// A connection's end. It comes early if there is no first request in time, or no other one for
-/// [`IDLE_MAX`]: a client that sends nothing, or reads no answer, would be waited for for ever.
+/// the time that a connection may be idle: a client that sends nothing, or reads no answer, would
+/// be waited for for ever.
 async fn while_used<E>(
     connection: impl Future<Output = std::result::Result<(), E>>,
-    first_request_max: Duration,
+    (first_request_max, idle_max): (Duration, Duration),
     used: &Use,
 ) -> std::result::Result<(), E> {
     let mut connection = std::pin::pin!(connection);
@@ -144,7 +234,7 @@ async fn while_used<E>(
         if begun == before && used.open.load(Relaxed) == 0 {
             return Ok(());
         }
-        (time_max, before) = (IDLE_MAX, begun);
+        (time_max, before) = (idle_max, begun);
     }
 }
 
@@ -153,7 +243,8 @@ fn new_builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.request_time_max)
+        // The socket has the time of a head, which begins with the head's first byte.
+        .header_read_timeout(None)
         .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
         // Answers are one small piece.
         .writev(false)

@@ -1,24 +1,25 @@
 //! What is asked for, and what is answered.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{ALLOW, CONNECTION, HeaderValue, ORIGIN};
+use hyper::header::{ACCEPT, ALLOW, CONNECTION, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Answer, AnswerSettings, Place, empty, fault, json, text};
-use super::body::{BodyTaker, Refused, TakenBody, body_kind};
+use super::body::{BodyKind, BodyTaker, Packing, Refused, TakenBody, body_kind};
 use super::client::{Client, Way, client_of};
 use super::config::{CollectorConfig, Limits};
 use super::events::{Body, BodyFault, EventReader, Events, NotUtf8};
+use super::health::Health;
 use super::intake::{Delivery, IntakeQueue, Receipt};
-use super::metrics::Metrics;
+use super::limiter::{Bill, ClientLimiter};
+use super::metrics::{Metrics, to_prometheus_text};
 use super::pixel::{PIXEL, event_of_query};
 use crate::config::line_and_column;
 use crate::decode::Cpu;
@@ -26,15 +27,8 @@ use crate::error::Error;
 use crate::spool::Backlog;
 use crate::visits::MigratingVisitStore;
 
-/// Bytes of bodies that are in memory at a time, until they are answered.
-const BODIES_BYTES_MAX: usize = 256 << 20;
-/// For how long the collector says that it is not ready after events could not be made durable.
-/// Whoever sends it none in that time is not to wait for ever.
-const UNREADY_FOR: Duration = Duration::from_secs(5);
-/// The share of the backlog's bound from which on the collector says that it is not ready.
-const READY_BACKLOG: f64 = 0.8;
-
-/// Answers requests; shared by all connections.
+/// Answers requests; shared by all connections. Another one takes its place when the configuration
+/// is read again.
 #[derive(Debug)]
 pub(super) struct Service {
     pub config: CollectorConfig,
@@ -43,13 +37,10 @@ pub(super) struct Service {
     pub backlog: Backlog,
     pub metrics: Arc<Metrics>,
     pub migration: Option<MigratingVisitStore>,
+    health: Arc<Health>,
     bodies: BodyTaker,
-    rate: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    limiter: ClientLimiter,
     cpu: Cpu,
-    began: Instant,
-    /// When events could not be made durable last, in milliseconds since it began; 0 for never.
-    failed_ms: AtomicU64,
-    stopping: AtomicBool,
 }
 
 /// What a client does with cookies.
@@ -72,6 +63,19 @@ impl Keeping {
         }
     }
 }
+/// What services share that follow each other.
+#[derive(Debug, Clone)]
+pub(super) struct ServiceParts {
+    pub intake: IntakeQueue,
+    pub backlog: Backlog,
+    pub metrics: Arc<Metrics>,
+    pub migration: Option<MigratingVisitStore>,
+    pub health: Arc<Health>,
+    pub bodies: BodyTaker,
+}
+
+/// Places of events in their body, and why they are refused.
+type Refusals = Vec<(usize, String)>;
 
 /// What came of an event, in the body of a 202.
 #[derive(Debug, Serialize)]
@@ -101,41 +105,31 @@ struct Readiness {
 }
 
 impl Service {
-    pub fn new(
-        config: CollectorConfig,
-        intake: IntakeQueue,
-        backlog: Backlog,
-        metrics: Arc<Metrics>,
-        migration: Option<MigratingVisitStore>,
-    ) -> Self {
-        let Limits { body_bytes_max, request_time_max, client_rate_max, .. } = config.limits;
-        let rate = std::num::NonZeroU32::new(client_rate_max);
+    pub fn new(config: CollectorConfig, parts: ServiceParts) -> Self {
+        let Limits { body_bytes_max, request_time_max, .. } = config.limits;
+        let ServiceParts { intake, backlog, metrics, migration, health, bodies } = parts;
         Service {
             answers: AnswerSettings::new(&config),
-            rate: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
+            limiter: ClientLimiter::new(&config.limits),
             config,
             intake,
             backlog,
             metrics,
             migration,
-            bodies: BodyTaker::new(body_bytes_max, request_time_max, BODIES_BYTES_MAX),
+            health,
+            bodies: bodies.with_bounds(body_bytes_max, request_time_max),
             cpu: Cpu::best(),
-            began: Instant::now(),
-            failed_ms: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
         }
     }
 
     /// Says from now on that the collector is not ready.
     pub fn stop(&self) {
-        self.stopping.store(true, Relaxed);
+        self.health.stop();
     }
 
     /// Forgets the rates of clients that are gone; asked now and then.
     pub fn tidy(&self) {
-        if let Some(rate) = &self.rate {
-            rate.retain_recent();
-        }
+        self.limiter.tidy();
     }
 
     /// Answers a request of whoever is connected at `peer`.
@@ -146,37 +140,50 @@ impl Service {
     {
         let began = Instant::now();
         let (head, body) = request.into_parts();
-        let headers = head.headers;
-        let refusal = self.refuse_page(&headers, &head.uri);
-        let mut answer = match (head.method, head.uri.path()) {
-            _ if refusal.is_some() => {
-                fault(StatusCode::FORBIDDEN, &refusal.unwrap_or_default(), None)
-            }
-            (Method::POST, "/v1/events") => {
-                self.take_body(&headers, head.uri.query(), body, peer).await
-            }
-            (Method::GET, "/v1/pixel.gif") => {
-                self.take_pixel(&headers, head.uri.query().unwrap_or_default(), peer).await
+        let mut cors = HeaderMap::new();
+        if let Some(origin) = head.headers.get(ORIGIN) {
+            // A copy: else all of the head would stay in memory until its body is there.
+            cors.extend(HeaderValue::from_bytes(origin.as_bytes()).map(|origin| (ORIGIN, origin)));
+        }
+        let refusal = self.refuse_page(&head.headers, &head.uri);
+        let takes_body = head.method == Method::POST && head.uri.path() == "/v1/events";
+        let mut answer = match (refusal, takes_body) {
+            (Some(refusal), _) => fault(StatusCode::FORBIDDEN, &refusal, None),
+            (None, true) => match self.begin_body(&head, peer) {
+                Ok((client, kind)) => {
+                    drop(head);
+                    self.take_body(client, kind, body).await
+                }
+                Err(refused) => of_refused(&refused),
+            },
+            (None, false) => self.answer_head(&head, peer).await,
+        };
+        self.answers.add_cors(&mut answer, &cors);
+        self.metrics.request(answer.status().as_u16(), began.elapsed());
+        answer
+    }
+
+    /// Answers what has no body that counts.
+    async fn answer_head(&self, head: &Parts, peer: SocketAddr) -> Answer {
+        let headers = &head.headers;
+        match (&head.method, head.uri.path()) {
+            (&Method::GET, "/v1/pixel.gif") => {
+                self.take_pixel(headers, head.uri.query().unwrap_or_default(), peer).await
             }
             // Mail servers look whether it is there; nobody has seen it by that.
-            (Method::HEAD, "/v1/pixel.gif") => text(StatusCode::OK, "image/gif", PIXEL),
-            (Method::OPTIONS, "/v1/events" | "/v1/pixel.gif") => self.answers.preflight(),
-            (Method::GET | Method::HEAD, "/healthz") => text(StatusCode::OK, "text/plain", "ok\n"),
-            (Method::GET | Method::HEAD, "/readyz") => self.readiness(),
-            (Method::GET | Method::HEAD, "/metrics") => text(
-                StatusCode::OK,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                self.metrics.text(&self.backlog, self.migration.as_ref()),
-            ),
+            (&Method::HEAD, "/v1/pixel.gif") => text(StatusCode::OK, "image/gif", PIXEL),
+            (&Method::OPTIONS, "/v1/events" | "/v1/pixel.gif") => self.answers.preflight(),
+            (&Method::GET | &Method::HEAD, "/healthz") => {
+                text(StatusCode::OK, "text/plain", "ok\n")
+            }
+            (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
+            (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(headers),
             (_, "/v1/events") => not_allowed("POST, OPTIONS"),
             (_, "/v1/pixel.gif" | "/healthz" | "/readyz" | "/metrics") => {
                 not_allowed("GET, HEAD, OPTIONS")
             }
             _ => fault(StatusCode::NOT_FOUND, "expected /v1/events or /v1/pixel.gif", None),
-        };
-        self.answers.add_cors(&mut answer, &headers);
-        self.metrics.request(answer.status().as_u16(), began.elapsed());
-        answer
+        }
     }
 
     /// Why a page may not send events here, if it may not.
@@ -197,27 +204,40 @@ impl Service {
         }
     }
 
-    async fn take_body<B>(
-        &self,
-        headers: &HeaderMap,
-        query: Option<&str>,
-        body: B,
-        peer: SocketAddr,
-    ) -> Answer
+    /// What is counted, in the format that is asked for.
+    fn metrics(&self, headers: &HeaderMap) -> Answer {
+        let text_of = self.metrics.text(&self.backlog, self.migration.as_ref());
+        let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        match accepts.is_some_and(|accepted| accepted.contains("application/openmetrics-text")) {
+            true => {
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                text(StatusCode::OK, kind, text_of)
+            }
+            false => {
+                let kind = "text/plain; version=0.0.4; charset=utf-8";
+                text(StatusCode::OK, kind, to_prometheus_text(&text_of))
+            }
+        }
+    }
+
+    /// Reads all that is needed of a head before its body.
+    fn begin_body(&self, head: &Parts, peer: SocketAddr) -> Result<(Client, BodyKind), Refused> {
+        let client = client_of(&head.headers, head.uri.query(), Way::Post, peer, &self.config);
+        self.admit(&client)?;
+        let kind = body_kind(&head.headers)?;
+        if kind.packing != Packing::None {
+            self.limiter.admit_packed(&client)?;
+        }
+        Ok((client, kind))
+    }
+
+    async fn take_body<B>(&self, client: Client, kind: BodyKind, body: B) -> Answer
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let client = client_of(headers, query, Way::Post, peer, &self.config);
-        if let Err(refused) = self.admit(&client) {
-            return of_refused(&refused);
-        }
         let limits = &self.config.limits;
-        let kind = match body_kind(headers) {
-            Ok(kind) => kind,
-            Err(refused) => return of_refused(&refused),
-        };
-        let TakenBody { bytes, room } = match self.bodies.take(body, kind.packing).await {
+        let TakenBody { bytes, room, sent } = match self.bodies.take(body, kind.packing).await {
             Ok(taken) => taken,
             Err(refused) => {
                 let mut answer = of_refused(&refused);
@@ -226,6 +246,8 @@ impl Service {
                 return answer;
             }
         };
+        let mut bill = Bill::of(sent);
+        self.limiter.charge_unpacked(&client, &mut bill, bytes.len());
         let body = match Body::new(&bytes) {
             Ok(body) => body,
             Err(NotUtf8 { message, before }) => {
@@ -236,7 +258,10 @@ impl Service {
         };
         let reader = EventReader { limits, renewing: &self.config.renewing_events, cpu: self.cpu };
         match reader.read(&body, kind.is_ndjson) {
-            Ok(events) => self.take_events(client, body, events, room).await,
+            Ok(events) => match self.delivery(client, body, events, &mut bill) {
+                Ok((delivery, refusals)) => self.take_events(delivery, refusals, room).await,
+                Err(refused) => of_refused(&refused),
+            },
             Err(BodyFault { message, at, is_too_large }) => {
                 self.metrics.refused(1);
                 let place = place_of(body.text(), at, body.skipped);
@@ -249,20 +274,20 @@ impl Service {
         }
     }
 
-    /// Takes the events of a body, and answers when they are durable.
-    async fn take_events(
+    /// What of a body's events is taken, and which ones are refused; not more than a request, and
+    /// its client, may make of it.
+    fn delivery(
         &self,
         client: Client,
         body: Body,
         events: Events,
-        room: OwnedSemaphorePermit,
-    ) -> Answer {
-        let max = self.config.limits.events_max;
-        if events.len() > max {
-            let error = format!("expected at most {max} events, found more");
-            return fault(StatusCode::PAYLOAD_TOO_LARGE, &error, None);
+        bill: &mut Bill,
+    ) -> Result<(Delivery, Refusals), Refused> {
+        let Limits { events_max, request_lines_bytes_max, .. } = self.config.limits;
+        let too_large = |error: String| Refused { status: StatusCode::PAYLOAD_TOO_LARGE, error };
+        if events.len() > events_max {
+            return Err(too_large(format!("expected at most {events_max} events, found more")));
         }
-        let keeping = Keeping::of(&client);
         let mut delivery = Delivery::new(client, body, events.len());
         let mut refusals = Vec::new();
         for (place, event) in events.into_iter().enumerate() {
@@ -271,7 +296,27 @@ impl Service {
                 Err(refusal) => refusals.push((place, refusal.reason)),
             }
         }
+        let bytes = delivery.lines_bytes();
+        if bytes > request_lines_bytes_max {
+            return Err(too_large(format!(
+                "expected events that become at most {request_lines_bytes_max} bytes of lines, \
+                 found some {bytes}, as each item of a cart gets what led to it: send fewer at a \
+                 time"
+            )));
+        }
+        self.limiter.charge_lines(&delivery.client, bill, bytes)?;
         self.metrics.refused(refusals.len());
+        Ok((delivery, refusals))
+    }
+
+    /// Takes the events of a body, and answers when they are durable.
+    async fn take_events(
+        &self,
+        delivery: Delivery,
+        refusals: Refusals,
+        room: OwnedSemaphorePermit,
+    ) -> Answer {
+        let keeping = Keeping::of(&delivery.client);
         let receipt = match self.deliver(delivery, Some(room)).await {
             Ok(receipt) => receipt,
             Err(refused) => return of_refused(&refused),
@@ -321,13 +366,7 @@ impl Service {
 
     /// Refuses whom there is no room for.
     fn admit(&self, client: &Client) -> Result<(), Refused> {
-        if let (Some(rate), Some(ip)) = (&self.rate, &client.ip)
-            && rate.check_key(ip).is_err()
-        {
-            let max = self.config.limits.client_rate_max;
-            let error = format!("expected at most {max} requests a second of one client");
-            return Err(Refused { status: StatusCode::TOO_MANY_REQUESTS, error });
-        }
+        self.limiter.admit(client)?;
         if self.backlog.bytes() >= self.config.landing.backlog_bytes_max {
             return Err(overloaded("too much waits for the object store"));
         }
@@ -346,43 +385,21 @@ impl Service {
         let Some(done) = self.intake.deliver(delivery, room).await else {
             return Err(overloaded("too many requests wait"));
         };
-        done.map_err(|error| {
-            self.failed_ms.store(self.age_ms(), Relaxed);
-            match error {
-                // What the disk or the store said is for the operator: it stands in the log.
-                Error::Unavailable(_) => overloaded("the events could not be made durable"),
-                _ => overloaded("the events were not taken"),
-            }
+        self.health.note(done.is_ok());
+        done.map_err(|error| match error {
+            // What the disk or the store said is for the operator: it stands in the log.
+            Error::Unavailable(_) => overloaded("the events could not be made durable"),
+            _ => overloaded("the events were not taken"),
         })
     }
 
-    /// Milliseconds since it began, from 1.
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-    }
-
-    /// Whether events could not be made durable just now.
-    fn fails(&self) -> bool {
-        let failed_ms = self.failed_ms.load(Relaxed);
-        failed_ms > 0 && u128::from(self.age_ms() - failed_ms) < UNREADY_FOR.as_millis()
-    }
-
     fn readiness(&self) -> Answer {
-        let (bytes, max) = (self.backlog.bytes(), self.config.landing.backlog_bytes_max);
-        let mut reasons = Vec::new();
-        if self.stopping.load(Relaxed) {
-            reasons.push("stopping");
-        }
-        if bytes as f64 >= max as f64 * READY_BACKLOG {
-            reasons.push("the object store is behind");
-        }
-        if self.fails() {
-            reasons.push("the last events could not be made durable");
-        }
+        let max = self.config.landing.backlog_bytes_max;
+        let reasons = self.health.reasons(&self.backlog, max);
         let readiness = Readiness {
             ready: reasons.is_empty(),
             reasons,
-            backlog_bytes: bytes,
+            backlog_bytes: self.backlog.bytes(),
             backlog_bytes_max: max,
             waiting_requests: self.intake.waiting(),
         };
@@ -409,7 +426,7 @@ fn not_allowed(methods: &'static str) -> Answer {
 }
 
 /// Each event's result in the body's order: where none was refused, one was accepted.
-fn results(receipt: &Receipt, refusals: Vec<(usize, String)>) -> Results {
+fn results(receipt: &Receipt, refusals: Refusals) -> Results {
     let (accepted, refused) = (receipt.ids.len(), refusals.len());
     let mut ids = receipt.ids.iter();
     let mut refusals = refusals.into_iter().peekable();

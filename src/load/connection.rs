@@ -1,12 +1,15 @@
 //! One connection: requests at their times, answers and their cookies.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::LoadSettings;
@@ -19,6 +22,14 @@ use crate::store::WallClock;
 const START_MAX: Duration = Duration::from_secs(5);
 /// How long to wait before a connection that broke is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+/// How long before the first request is due all is got ready.
+const START_PAUSE: Duration = Duration::from_millis(200);
+/// How late a connection may take the next request and still have been free for it.
+const FREE: Duration = Duration::from_millis(1);
+/// How late a request is sent that is counted as late.
+const LATE: Duration = Duration::from_millis(5);
+/// How often a part of all connections may be opened besides.
+const GROWTH_EVERY: Duration = Duration::from_millis(50);
 
 /// What all connections share.
 #[derive(Debug)]
@@ -27,16 +38,110 @@ pub(super) struct Trial {
     pub clock: Arc<dyn WallClock>,
     pub began: Instant,
     pub measured: Mutex<Measured>,
+    /// The number of the next request, in the order in which they are due.
+    next: AtomicU64,
+    visitors: Mutex<Visitors>,
+    growth: Mutex<Growth>,
+    /// Told of each connection that is to be opened.
+    more: mpsc::UnboundedSender<()>,
+}
+
+/// Visitors who are there, and wait for their turn.
+#[derive(Debug)]
+struct Visitors {
+    waiting: VecDeque<Visitor>,
+    next: u64,
+}
+
+/// How connections become more.
+#[derive(Debug)]
+struct Growth {
+    connections: usize,
+    /// When connections were counted last that were opened.
+    since: Instant,
+    opened: usize,
 }
 
 impl Trial {
-    /// Notes the answer to what was due at a time.
-    fn note(&self, due: Instant, status: Option<u16>) {
+    /// A trial that begins soon.
+    pub fn new(
+        settings: LoadSettings,
+        clock: Arc<dyn WallClock>,
+        more: mpsc::UnboundedSender<()>,
+    ) -> Result<Self> {
+        let (began, first) = (Instant::now() + START_PAUSE, settings.visitors as u64);
+        let waiting = (0..first).map(|number| Visitor::new(settings.seed, number)).collect();
+        let connections = settings.connections_first;
+        Ok(Trial {
+            clock,
+            began,
+            measured: Mutex::new(Measured::new()?),
+            next: AtomicU64::new(0),
+            visitors: Mutex::new(Visitors { waiting, next: first }),
+            growth: Mutex::new(Growth { connections, since: began, opened: 0 }),
+            more,
+            settings,
+        })
+    }
+
+    /// Connections that were opened.
+    pub fn connections(&self) -> usize {
+        self.growth.lock().unwrap_or_else(PoisonError::into_inner).connections
+    }
+
+    /// When the next request is due; none if that is behind the end.
+    fn next_due(&self) -> Option<Instant> {
+        let LoadSettings { rate, warm_up, duration, .. } = self.settings;
+        let after = Duration::from_secs_f64(self.next.fetch_add(1, Relaxed) as f64 / rate);
+        (after < warm_up + duration).then(|| self.began + after)
+    }
+
+    /// The visitor whose turn it is; another one comes for each that has gone.
+    fn next_visitor(&self) -> Visitor {
+        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = visitors.waiting.pop_front().filter(|visitor| !visitor.is_gone());
+        waiting.unwrap_or_else(|| {
+            visitors.next += 1;
+            Visitor::new(self.settings.seed, visitors.next)
+        })
+    }
+
+    fn give_back(&self, visitor: Visitor) {
+        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        if visitors.waiting.len() < self.settings.visitors {
+            visitors.waiting.push_back(visitor);
+        }
+    }
+
+    /// Has another connection opened, as all were busy when a request was due; not too many at a
+    /// time, for what makes answers late for a moment makes them no faster.
+    fn grow(&self) {
+        let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        if growth.since.elapsed() > GROWTH_EVERY {
+            (growth.since, growth.opened) = (Instant::now(), 0);
+        }
+        let at_a_time = (growth.connections / 8).max(4);
+        if growth.connections < self.settings.connections_max && growth.opened < at_a_time {
+            growth.opened += 1;
+            growth.connections += 1;
+            let _ = self.more.send(());
+        }
+    }
+
+    /// Notes the answer to what was due at a time, and sent at another.
+    fn note(&self, due: Instant, sent: Instant, was_free: bool, status: Option<u16>) {
         let counted_from = self.began + self.settings.warm_up;
         if due < counted_from {
             return;
         }
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.saturating_duration_since(due) > LATE {
+            match was_free {
+                true => measured.sent_late += 1,
+                false => measured.waited_for_connection += 1,
+            }
+        }
+        measured.answer_time += sent.elapsed();
         match status {
             Some(status) => measured.answered(status, due.elapsed()),
             None => measured.broken += 1,
@@ -45,33 +150,23 @@ impl Trial {
     }
 }
 
-/// Sends requests over the connection of a number, each at its turn, until the time is over.
-pub(super) async fn drive(trial: &Trial, number: usize) -> Result<()> {
-    let LoadSettings { target, rate, connections, visitors, events, seed, .. } = trial.settings;
-    let end = trial.began + trial.settings.warm_up + trial.settings.duration;
-    let places = (visitors / connections).max(1) as u64;
-    let mut next_visitor = number as u64 * 1_000_000_000;
-    let mut visitors: Vec<Visitor> = Vec::new();
-    for _ in 0..places {
-        visitors.push(Visitor::new(seed, next_visitor));
-        next_visitor += 1;
-    }
+/// Sends requests over a connection, each the next one that is due, until the time is over.
+pub(super) async fn drive(trial: Arc<Trial>) -> Result<()> {
+    let LoadSettings { target, warm_up, duration, events, .. } = trial.settings;
+    let end = trial.began + warm_up + duration;
     let mut wire = connect(target).await?;
-    // The first connection sends at once, the last one at the end of a round.
-    let round = Duration::from_secs_f64(connections as f64 / rate);
-    let (mut due, mut turn) = (trial.began + round.mul_f64(number as f64 / connections as f64), 0);
-    while due < end {
-        sleep_until(due).await;
-        let place = turn % visitors.len();
-        turn += 1;
-        if visitors[place].is_gone() {
-            visitors[place] = Visitor::new(seed, next_visitor);
-            next_visitor += 1;
+    while let Some(due) = trial.next_due() {
+        let was_free = Instant::now() <= due + FREE;
+        match was_free {
+            true => sleep_until(due).await,
+            false => trial.grow(),
         }
-        let visitor = &mut visitors[place];
+        let mut visitor = trial.next_visitor();
         let body = visitor.next_body(events, trial.clock.now_ms());
-        let answered = wire.ask(&body, visitor).await;
-        trial.note(due, answered);
+        let sent = Instant::now();
+        let answered = wire.ask(&body, &mut visitor).await;
+        trial.note(due, sent, was_free, answered);
+        trial.give_back(visitor);
         while answered.is_none() && Instant::now() < end {
             match connect(target).await {
                 Ok(opened) => {
@@ -81,7 +176,6 @@ pub(super) async fn drive(trial: &Trial, number: usize) -> Result<()> {
                 Err(_) => sleep(RECONNECT_PAUSE).await,
             }
         }
-        due += round;
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ struct Shared {
     /// Bytes of the segment that is written.
     open_bytes: AtomicU64,
     sealed: Notify,
+    /// Segments that were put aside as damaged.
+    damaged: AtomicU64,
 }
 
 impl Backlog {
@@ -33,6 +35,21 @@ impl Backlog {
     /// Segments that wait for the object store, without the one that is written.
     pub fn segments(&self) -> usize {
         self.queue().len()
+    }
+
+    /// Segments that were found damaged and put aside.
+    pub fn damaged(&self) -> u64 {
+        self.shared.damaged.load(Relaxed)
+    }
+
+    /// When the oldest segment that waits began, in milliseconds since 1970.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.queue().iter().map(|segment| segment.name.begun_ms()).min()
+    }
+
+    /// Counts a segment that was put aside as damaged.
+    pub(super) fn count_damaged(&self) {
+        self.shared.damaged.fetch_add(1, Relaxed);
     }
 
     pub(super) fn set_open_bytes(&self, bytes: u64) {
@@ -48,6 +65,14 @@ impl Backlog {
     /// The oldest segment, which stays until it is [removed](Backlog::remove).
     pub(super) fn first(&self) -> Option<SealedSegment> {
         self.queue().front().cloned()
+    }
+
+    /// Has a segment wait behind all others: what is wrong with it may be wrong with it alone.
+    pub(super) fn postpone(&self, segment: &SealedSegment) {
+        let mut queue = self.queue();
+        let place = queue.iter().position(|one| one == segment);
+        let found = place.and_then(|place| queue.remove(place));
+        queue.extend(found);
     }
 
     pub(super) fn remove(&self, segment: &SealedSegment) {

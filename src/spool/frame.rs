@@ -113,6 +113,28 @@ pub(super) fn read_frame(file: &mut impl Read, buffer: &mut Vec<u8>) -> io::Resu
     Ok(Next::Frame { lines: word(8) })
 }
 
+/// Whether bytes at a file's end, which are no frame, are the beginning of one whose rest was never
+/// written. Anything else was whole once, and the disk has changed it.
+///
+/// A write that a crash cuts off leaves the first bytes of what was to be written, or zeros where a
+/// file system had made room.
+pub(super) fn is_torn(bytes: &[u8]) -> bool {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let Some((header, lines)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return bytes.iter().zip(MAGIC).all(|(found, expected)| *found == expected);
+    };
+    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|place| header[at + place]));
+    if header[..4] != MAGIC || word(4) as usize > LINES_BYTES_MAX {
+        return false;
+    }
+    // Where the lines that are there have the checksum, it is the length that was changed.
+    let mut own = header[4..12].to_vec();
+    own[..4].copy_from_slice(&u32::try_from(lines.len()).unwrap_or(u32::MAX).to_le_bytes());
+    (word(4) as usize) > lines.len() && checksum(&own, lines) != word(12)
+}
+
 fn checksum(header: &[u8], lines: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(header);
@@ -154,6 +176,20 @@ mod tests {
         assert_eq!(read(), (Next::Frame { lines: 0 }, Vec::new()));
         assert_eq!(read(), (Next::Frame { lines: 1 }, b"c\n".to_vec()));
         assert_eq!(read(), (Next::End, Vec::new()));
+    }
+
+    #[test]
+    fn a_frame_that_was_cut_off_is_told_from_one_in_which_a_bit_changed() {
+        let frame = frame_of(b"{\"n\":1}\n{\"n\":2}\n", 2);
+        for length in 1..frame.len() {
+            assert!(is_torn(&frame[..length]), "{length}");
+        }
+        assert!(is_torn(&[0; 4096]), "room that was never written");
+        for bit in 0..frame.len() * 8 {
+            let mut changed = frame.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_torn(&changed), "{bit}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The landing end: sealed segments become objects, the oldest first, and leave the disk.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
-use super::segment::{Damage, SealedSegment, landed_path, lines_of, read_segment};
+use super::segment::{Damage, SealedSegment, landed_path, lines_of, put_aside, read_segment};
 use crate::error::{Error, Result};
 use crate::store::background::{Pace, in_background};
 use crate::store::durable::{create_folders, disk_error, remove_file, sync_folder};
@@ -26,6 +27,8 @@ const PIECE_BYTES: usize = 256 << 10;
 const REMOVED_BYTES: u64 = 4 << 20;
 /// Segments that may wait without a hurry.
 const GENTLE_SEGMENTS: usize = 2;
+/// Names that are tried where other objects have a segment's own.
+const NAMES_MAX: u32 = 8;
 /// How long to wait after a failure before the next try; doubled up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -58,6 +61,8 @@ pub struct Landed {
     pub bytes: u64,
     /// Whether it was there already.
     pub was_there: bool,
+    /// Other objects that had its name.
+    pub conflicts: u32,
 }
 
 impl Landing {
@@ -67,7 +72,7 @@ impl Landing {
     }
 
     /// Lands segment after segment until it is stopped, which it heeds between two of them; tries
-    /// for ever what fails. `landed` is told of each try.
+    /// for ever what fails, but lets others go first. `landed` is told of each try.
     pub async fn run(&self, landed: impl Fn(&Result<Landed>), stop: CancellationToken) {
         let mut pause = PAUSES.0;
         while !stop.is_cancelled() {
@@ -82,6 +87,7 @@ impl Landing {
             match done {
                 Ok(_) => pause = PAUSES.0,
                 Err(error) => {
+                    self.backlog.postpone(&segment);
                     let waiting = self.backlog.segments();
                     tracing::warn!(%error, waiting, "landing failed; trying again in {pause:?}");
                     stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -91,17 +97,22 @@ impl Landing {
         }
     }
 
-    /// Lands what is sealed now; ends at the first failure.
+    /// Tries to land each segment that is sealed now.
     ///
     /// # Errors
-    /// As the store says.
+    /// As the store says of the first one that did not.
     pub async fn drain(&self, landed: impl Fn(&Result<Landed>)) -> Result<()> {
-        while let Some(segment) = self.backlog.first() {
+        let mut failed = Ok(());
+        for _ in 0..self.backlog.segments() {
+            let Some(segment) = self.backlog.first() else { break };
             let done = self.land(&segment, || true).await;
             landed(&done);
-            done?;
+            if let Err(error) = done {
+                self.backlog.postpone(&segment);
+                failed = failed.and(Err(error));
+            }
         }
-        Ok(())
+        failed
     }
 
     async fn land(
@@ -109,12 +120,13 @@ impl Landing {
         segment: &SealedSegment,
         hurries: impl Fn() -> bool + Clone + Send + 'static,
     ) -> Result<Landed> {
-        let object = segment.name.object_name();
         let (read, pace) = (segment.clone(), Pace::new(hurries.clone()));
-        let Packed { object: packed, ids, damage } =
-            in_background("packing a segment", move || pack(&read, pace)).await?;
-        let bytes = packed.len() as u64;
-        let was_there = self.put(&object, packed, Pace::new(hurries.clone())).await?;
+        let packed = in_background("packing a segment", move || Ok(pack(&read, pace))).await?;
+        let Packed { object, ids, damage } = match packed {
+            Ok(packed) => packed,
+            Err(error) => return Err(self.give_up(segment, &error)),
+        };
+        let done = self.put_under_a_free_name(segment, object, hurries.clone()).await?;
         let (landed, spool) = (segment.clone(), self.settings.spool.clone());
         let (ids_bytes_max, pace) = (self.settings.ids_bytes_max, Pace::new(hurries));
         in_background("removing a segment", move || {
@@ -123,11 +135,70 @@ impl Landing {
         })
         .await?;
         self.backlog.remove(segment);
-        Ok(Landed { object, bytes, was_there })
+        if damage.lost_bytes > 0 {
+            self.backlog.count_damaged();
+        }
+        Ok(done)
     }
 
-    /// Puts an object if there is none; says whether the very same one was there.
-    async fn put(&self, name: &str, bytes: Bytes, pace: Pace) -> Result<bool> {
+    /// Puts a segment aside that cannot be read, so that all others land.
+    fn give_up(&self, segment: &SealedSegment, error: &io::Error) -> Error {
+        let failed = disk_error("reading", &segment.path, error);
+        if is_short_of_something(error) {
+            return failed;
+        }
+        match put_aside(&segment.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(%error, segment = %segment.path.display(), "it stays as it is");
+            }
+            _ => {
+                tracing::error!(
+                    %error,
+                    segment = %segment.path.display(),
+                    "the spool is damaged: a segment of acknowledged events cannot be read and \
+                     was put aside; check this disk"
+                );
+                self.backlog.count_damaged();
+                self.backlog.remove(segment);
+            }
+        }
+        failed
+    }
+
+    /// Puts a segment's object. Where another one has its name, what that one lacks goes under the
+    /// next name: nothing is overwritten, nothing is there twice, and nothing waits for a person.
+    async fn put_under_a_free_name(
+        &self,
+        segment: &SealedSegment,
+        mut object: Bytes,
+        hurries: impl Fn() -> bool + Clone + Send + 'static,
+    ) -> Result<Landed> {
+        for conflicts in 0..NAMES_MAX {
+            let name = segment.name.object_name(conflicts);
+            let bytes = object.len() as u64;
+            let done = |was_there| Landed { object: name.clone(), bytes, was_there, conflicts };
+            let found = self.put(&name, object.clone(), Pace::new(hurries.clone())).await?;
+            let Some(found) = found else { return Ok(done(false)) };
+            let own = object.clone();
+            let lacks = in_background("comparing objects", move || lacking(&found, &own)).await?;
+            let Some(lacks) = lacks else { return Ok(done(true)) };
+            tracing::error!(
+                object = %name,
+                segment = %segment.path.display(),
+                "another object has the name of a segment's, and lacks events that are in this \
+                 one: they go under another name. Do two collectors share a spool's copy, or was \
+                 the object changed?"
+            );
+            object = lacks;
+        }
+        Err(Error::Unavailable(format!(
+            "landing {}: {NAMES_MAX} other objects have its names; move them away and it lands",
+            segment.path.display()
+        )))
+    }
+
+    /// Puts an object if there is none of its name, else gives what is there.
+    async fn put(&self, name: &str, bytes: Bytes, pace: Pace) -> Result<Option<Bytes>> {
         let store = &self.settings.store;
         if let Some(local) = &store.local {
             let path = local.join(name);
@@ -136,16 +207,15 @@ impl Landing {
             return in_background("landing a segment", put).await;
         }
         let path = store.path_of(name)?;
-        let shown = store.display_of(&path);
-        let doing = format!("landing {shown}");
-        let payload = PutPayload::from(bytes.clone());
+        let doing = format!("landing {}", store.display_of(&path));
+        let payload = PutPayload::from(bytes);
         let options = PutOptions::from(PutMode::Create);
         match store.store.put_opts(&path, payload, options).await {
-            Ok(_) => Ok(false),
+            Ok(_) => Ok(None),
             Err(object_store::Error::AlreadyExists { .. }) => {
                 let found = store.store.get(&path).await.map_err(|e| store_error(&doing, &e))?;
                 let found = found.bytes().await.map_err(|e| store_error(&doing, &e))?;
-                check_same(&shown, &found, &bytes).map(|()| true)
+                Ok(Some(found))
             }
             Err(error) => Err(store_error(&doing, &error)),
         }
@@ -159,29 +229,40 @@ struct Packed {
     damage: Damage,
 }
 
-fn pack(segment: &SealedSegment, mut pace: Pace) -> Result<Packed> {
-    let mut pack = || {
-        let mut ids = Vec::new();
-        let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-        encoder.include_checksum(true)?;
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let damage = read_segment(&segment.path, segment.bytes, |lines| {
-            for (keys, line) in lines_of(lines) {
-                let keys = keys.into_iter().flatten();
-                keys.for_each(|key| ids.extend_from_slice(&key.to_be_bytes()));
-                piece.extend_from_slice(line);
-                if piece.len() >= PIECE_BYTES {
-                    encoder.write_all(&piece)?;
-                    piece.clear();
-                    pace.rest();
-                }
+fn pack(segment: &SealedSegment, mut pace: Pace) -> io::Result<Packed> {
+    let mut ids = Vec::new();
+    let mut encoder = new_encoder()?;
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    let damage = read_segment(&segment.path, segment.bytes, |lines| {
+        for (keys, line) in lines_of(lines) {
+            let keys = keys.into_iter().flatten();
+            keys.for_each(|key| ids.extend_from_slice(&key.to_be_bytes()));
+            piece.extend_from_slice(line);
+            if piece.len() >= PIECE_BYTES {
+                encoder.write_all(&piece)?;
+                piece.clear();
+                pace.rest();
             }
-            Ok(())
-        })?;
-        encoder.write_all(&piece)?;
-        Ok(Packed { object: Bytes::from(encoder.finish()?), ids, damage })
-    };
-    pack().map_err(|error| disk_error("reading", &segment.path, &error))
+        }
+        Ok(())
+    })?;
+    encoder.write_all(&piece)?;
+    Ok(Packed { object: Bytes::from(encoder.finish()?), ids, damage })
+}
+
+fn new_encoder() -> io::Result<zstd::Encoder<'static, Vec<u8>>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    encoder.include_checksum(true)?;
+    Ok(encoder)
+}
+
+/// Whether reading failed for want of what comes back, and not because of the file.
+fn is_short_of_something(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let passing = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EAGAIN];
+    let code = error.raw_os_error();
+    error.kind() == io::ErrorKind::OutOfMemory
+        || passing.iter().any(|errno| code == Some(*errno as i32))
 }
 
 /// Leaves only its events' ids of a segment that has landed.
@@ -224,13 +305,13 @@ fn discard(segment: &SealedSegment, damage: Damage, pace: Pace) -> Result<()> {
     if damage == Damage::default() {
         return remove_slowly(path, segment.bytes, pace);
     }
-    let aside = path.with_extension("damaged");
+    let aside = put_aside(path).map_err(|error| disk_error("putting aside", path, &error))?;
     tracing::error!(
         segment = %aside.display(),
         bytes = damage.lost_bytes + damage.torn_bytes,
         "the spool is damaged: all that can be read of it has landed; check this disk"
     );
-    fs::rename(path, &aside).map_err(|error| disk_error("putting aside", path, &error))
+    Ok(())
 }
 
 /// Removes a segment piece by piece: to forget all of a large file at once holds up the disk, and a
@@ -261,20 +342,28 @@ fn remove_slowly(path: &Path, bytes: u64, mut pace: Pace) -> Result<()> {
     Ok(())
 }
 
-/// That what is there holds the same lines; another version may have packed them otherwise.
-fn check_same(shown: &str, found: &[u8], own: &[u8]) -> Result<()> {
-    let same = found == own
-        || matches!(
-            (unpacked(found), unpacked(own)),
-            (Ok(found), Ok(own)) if found == own
-        );
-    if same {
-        return Ok(());
+/// An object of those of its own lines that another one lacks; none if that one has them all. What
+/// cannot be read of it counts as lacking.
+fn lacking(found: &[u8], own: &[u8]) -> Result<Option<Bytes>> {
+    if found == own {
+        return Ok(None);
     }
-    Err(Error::Unavailable(format!(
-        "landing {shown}: an object of that name is there and holds something else; nothing was \
-         overwritten. Do two collectors share a spool's copy? Move the object away and this lands"
-    )))
+    let pack = || {
+        // Another version may have packed the same lines otherwise.
+        let (found, own) = (unpacked(found).unwrap_or_default(), unpacked(own)?);
+        let there: HashSet<&[u8]> = found.split_inclusive(|byte| *byte == b'\n').collect();
+        let mut encoder = new_encoder()?;
+        let mut count = 0;
+        for line in own.split_inclusive(|byte| *byte == b'\n') {
+            if !there.contains(line) {
+                encoder.write_all(line)?;
+                count += 1;
+            }
+        }
+        let packed = Bytes::from(encoder.finish()?);
+        Ok((count > 0).then_some(packed))
+    };
+    pack().map_err(|error: io::Error| Error::Bug(format!("comparing objects: {error}")))
 }
 
 fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -283,8 +372,9 @@ fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// Puts a file if there is none: it and its name are on disk when this returns.
-fn put_file(path: &Path, bytes: &[u8], mode: u32, mut pace: Pace) -> Result<bool> {
+/// Puts a file if there is none of its name, else gives what is there; its own one and its name are
+/// on disk when this returns.
+fn put_file(path: &Path, bytes: &[u8], mode: u32, mut pace: Pace) -> Result<Option<Bytes>> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folders_for(folder, mode)?;
     let mut put = || {
@@ -305,11 +395,8 @@ fn put_file(path: &Path, bytes: &[u8], mode: u32, mut pace: Pace) -> Result<bool
     };
     let there = put().map_err(|error| disk_error("landing", path, &error))?;
     sync_folder(folder)?;
-    if there {
-        let found = fs::read(path).map_err(|error| disk_error("reading", path, &error))?;
-        check_same(&path.display().to_string(), &found, bytes)?;
-    }
-    Ok(there)
+    // What cannot be read, such as a folder, has none of the lines.
+    Ok(there.then(|| fs::read(path).map(Bytes::from).unwrap_or_default()))
 }
 
 /// Creates a folder and those above it, which whoever may read a file of `mode` may list.

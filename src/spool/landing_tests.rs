@@ -152,19 +152,78 @@ async fn a_large_segment_lands_whole_with_and_without_a_hurry() {
 }
 
 #[tokio::test]
-async fn another_object_of_that_name_is_not_taken_for_our_own() {
+async fn where_another_object_has_the_name_what_it_lacks_lands_under_the_next_one() {
+    let one = |number: u64| format!("{{\"event_id\":\"{}\"}}\n", Uuid::from_u64_pair(5, number));
+    let packed = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let foreign = b"another".to_vec();
+    let cut_off = packed(&(one(1) + &one(2)))[..10].to_vec();
+    // What is there, and the events that go under the next name.
+    let cases: [(Vec<u8>, &[u64]); 5] = [
+        (foreign, &[1, 2]),
+        (cut_off, &[1, 2]),
+        (packed("{}\n"), &[1, 2]),
+        (packed(&one(1)), &[2]),
+        // As after a crash behind the put, and damage to the segment.
+        (packed(&(one(1) + &one(2) + &one(3))), &[]),
+    ];
+    for (there, expected) in cases {
+        let folder = TempDir::new().unwrap();
+        let (store, place) = memory();
+        let mut spool = open(&folder);
+        append(&mut spool, 1);
+        append(&mut spool, 2);
+        spool.end();
+        let segment = spool.backlog().first().unwrap();
+        let name = place.path_of(&segment.name.object_name(0)).unwrap();
+        store.put(&name, PutPayload::from(there.clone())).await.unwrap();
+        let next = place.path_of(&segment.name.object_name(1)).unwrap();
+        landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+        let kept = store.get(&name).await.unwrap().bytes().await.unwrap();
+        assert_eq!(&kept[..], there, "nothing is overwritten");
+        match expected {
+            [] => assert!(store.get(&next).await.is_err()),
+            expected => {
+                let landed = store.get(&next).await.unwrap().bytes().await.unwrap();
+                let lines: String = expected.iter().map(|number| one(*number)).collect();
+                assert_eq!(unpacked(&landed).unwrap(), lines.as_bytes());
+            }
+        }
+        assert!(!segment.path.exists() && spool.backlog().bytes() == 0);
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_land_or_be_read_keeps_no_other_from_landing() {
     let folder = TempDir::new().unwrap();
     let (store, place) = memory();
     let mut spool = open(&folder);
-    append(&mut spool, 1);
-    spool.end();
-    let segment = spool.backlog().first().unwrap();
+    for number in 0..4 {
+        append(&mut spool, number);
+        spool.end();
+    }
     let landing = landing(&spool, &folder, place.clone());
-    let name = place.path_of(&segment.name.object_name()).unwrap();
-    store.put(&name, PutPayload::from_static(b"another")).await.unwrap();
+    let all: Vec<SealedSegment> = (0..4)
+        .map(|_| {
+            let first = spool.backlog().first().unwrap();
+            spool.backlog().postpone(&first);
+            first
+        })
+        .collect();
+    // All names of the first one are taken, the second cannot be read, the third one is gone.
+    for taken in 0..NAMES_MAX {
+        let name = place.path_of(&all[0].name.object_name(taken)).unwrap();
+        store.put(&name, PutPayload::from_static(b"another")).await.unwrap();
+    }
+    fs::remove_file(&all[1].path).unwrap();
+    fs::create_dir(&all[1].path).unwrap();
+    fs::remove_file(&all[2].path).unwrap();
     let error = landing.drain(|_| ()).await.unwrap_err();
-    assert!(error.to_string().contains("holds something else"), "{error}");
-    assert!(segment.path.exists(), "nothing is lost");
+    assert!(error.to_string().contains("move them away"), "{error}");
+    let fourth = place.path_of(&all[3].name.object_name(0)).unwrap();
+    assert!(store.get(&fourth).await.is_ok());
+    assert_eq!((spool.backlog().segments(), spool.backlog().damaged()), (1, 2));
+    assert!(all[1].path.with_extension("damaged").exists());
+    assert!(all[0].path.exists(), "nothing is lost");
 }
 
 #[tokio::test]

@@ -19,8 +19,10 @@
 //! stands in front of its line as 22 characters, and does not land; a newcomer's event has two.
 //!
 //! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
-//! put twice is put under one name, and the second time finds it there. A segment whose checksums
-//! do not hold is landed as far as they do, and then put aside as `….damaged`.
+//! put twice is put under one name, and the second time finds it there. Where another object has
+//! the name, what it lacks is put under the next one (`…-2.ndjson.zst`). A segment whose checksums
+//! do not hold is landed as far as they do, and then put aside as `….damaged`; so is one that
+//! cannot be read at all. What does not land waits behind the others.
 
 mod backlog;
 mod frame;
@@ -33,4 +35,4 @@ pub use backlog::Backlog;
 pub use landing::{Landed, Landing, LandingSettings};
 pub use recent::RecentIds;
 pub use segment::begin_line;
-pub use writer::{Append, Entry, Spool, SpoolSettings};
+pub use writer::{Append, Entry, Spool, SpoolSettings, probe_disk};

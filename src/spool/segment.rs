@@ -8,10 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use super::frame::{HEADER_BYTES, MAGIC, Next, read_frame};
+use super::frame::{HEADER_BYTES, MAGIC, Next, is_torn, read_frame};
 
 const EXTENSION: &str = "spool";
 const LANDED_EXTENSION: &str = "landed";
+const DAMAGED_EXTENSION: &str = "damaged";
 
 /// What a segment's name says: `dt=2026-11-21,hr=13,web-1.0199….spool`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +32,23 @@ impl SegmentName {
         format!("{},{collector}.{id}.{EXTENSION}", folder.replace('/', ","))
     }
 
-    /// The object's name: `dt=2026-11-21/hr=13/web-1-0199….ndjson.zst`.
-    pub fn object_name(&self) -> String {
+    /// The object's name: `dt=2026-11-21/hr=13/web-1-0199….ndjson.zst`, and where other objects have
+    /// the first names, `…-2.ndjson.zst`.
+    pub fn object_name(&self, taken: u32) -> String {
         let SegmentName { folder, collector, id } = self;
-        let name = format!("{collector}-{id}.ndjson.zst");
+        let number = if taken == 0 { String::new() } else { format!("-{}", taken + 1) };
+        let name = format!("{collector}-{id}{number}.ndjson.zst");
         if folder.is_empty() { name } else { format!("{folder}/{name}") }
     }
 
     /// The name of the file with the segment's event ids.
     pub fn ids_name(&self) -> String {
         format!("{}.ids", self.id)
+    }
+
+    /// When the segment began, by its id, in milliseconds since 1970.
+    pub fn begun_ms(&self) -> i64 {
+        i64::try_from(self.id.as_u128() >> 80).unwrap_or(0)
     }
 
     fn parse(file_name: &str) -> Option<Self> {
@@ -129,12 +137,28 @@ pub(super) fn landed_path(segment: &Path) -> PathBuf {
     segment.with_extension(LANDED_EXTENSION)
 }
 
+/// The name that a segment gets that the disk has changed: it lands no more, and stays for whoever
+/// can read more of it.
+pub(super) fn damaged_path(segment: &Path) -> PathBuf {
+    segment.with_extension(DAMAGED_EXTENSION)
+}
+
+/// Puts a segment aside as damaged; its new name is on disk when this returns.
+pub(super) fn put_aside(segment: &Path) -> io::Result<PathBuf> {
+    let aside = damaged_path(segment);
+    fs::rename(segment, &aside)?;
+    segment.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
+    Ok(aside)
+}
+
 /// Removes what an earlier process left of segments that had landed.
 pub(super) fn remove_landed(spool: &Path) -> io::Result<()> {
     for entry in fs::read_dir(spool)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == LANDED_EXTENSION) {
-            fs::remove_file(path)?;
+        if path.extension().is_some_and(|extension| extension == LANDED_EXTENSION)
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!(%error, path = %path.display(), "what has landed could not be removed");
         }
     }
     Ok(())
@@ -161,9 +185,9 @@ pub(super) fn list_segments(spool: &Path) -> io::Result<Vec<SealedSegment>> {
 /// What a segment's file holds besides whole frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Damage {
-    /// Bytes between whole frames: the disk lost what was acknowledged.
+    /// Bytes that were frames: the disk lost what was acknowledged.
     pub lost_bytes: u64,
-    /// Bytes behind the last whole frame: a write that a crash cut off, never acknowledged.
+    /// Bytes at the end, of a write that a crash cut off: they were never acknowledged.
     pub torn_bytes: u64,
 }
 
@@ -184,13 +208,20 @@ pub(super) fn read_segment(
                 each(&buffer)?;
                 at += (HEADER_BYTES + buffer.len()) as u64;
             }
-            Next::End => return Ok(damage),
+            Next::End => {
+                // A file that is shorter than it was has lost what stood there.
+                damage.lost_bytes += bytes - at;
+                return Ok(damage);
+            }
             Next::Broken => {
                 file.seek(SeekFrom::Start(at))?;
                 let mut rest = Vec::new();
                 file.by_ref().take(bytes - at).read_to_end(&mut rest)?;
                 let Some(skipped) = next_frame(&rest)? else {
-                    damage.torn_bytes = rest.len() as u64;
+                    match is_torn(&rest) {
+                        true => damage.torn_bytes = rest.len() as u64,
+                        false => damage.lost_bytes += rest.len() as u64,
+                    }
                     return Ok(damage);
                 };
                 damage.lost_bytes += skipped as u64;
@@ -284,7 +315,8 @@ mod tests {
         ] {
             let name = SegmentName { folder: folder.into(), collector: "web-1".into(), id };
             assert_eq!(name.file_name(), format!("{file}{id_text}.spool"));
-            assert_eq!(name.object_name(), format!("{object}{id_text}.ndjson.zst"));
+            assert_eq!(name.object_name(0), format!("{object}{id_text}.ndjson.zst"));
+            assert_eq!(name.object_name(1), format!("{object}{id_text}-2.ndjson.zst"));
             assert_eq!(SegmentName::parse(&name.file_name()), Some(name));
         }
         for foreign in ["x.spool", "00000000-0000-0001-0000-000000000002.ids", "a,b", ".spool"] {

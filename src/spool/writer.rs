@@ -14,11 +14,15 @@ use super::backlog::Backlog;
 use super::frame::Frames;
 use super::recent::RecentIds;
 use super::segment::{
-    OpenSegment, SealedSegment, SegmentName, keys_of, list_segments, read_segment, remove_landed,
+    OpenSegment, SealedSegment, SegmentName, keys_of, list_segments, put_aside, read_segment,
+    remove_landed,
 };
 use crate::error::{Error, Result};
 use crate::store::durable::{create_folders, disk_error, sync_folder};
 use crate::visits::Ids;
+
+/// Bytes by which it is seen whether there is space.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// How the spool is written.
 #[derive(Debug, Clone)]
@@ -89,8 +93,10 @@ impl Spool {
         read_ids(folder, &mut recent).map_err(failed)?;
         let backlog = Backlog::default();
         for segment in list_segments(folder).map_err(failed)? {
-            if let Some(segment) = recover(segment, &mut recent)? {
-                backlog.push(segment);
+            match recover(segment, &mut recent)? {
+                Recovered::Whole(segment) => backlog.push(segment),
+                Recovered::Nothing => {}
+                Recovered::Damaged => backlog.count_damaged(),
             }
         }
         sync_folder(folder)?;
@@ -200,15 +206,41 @@ fn object_folder(settings: &SpoolSettings, now_ms: i64) -> Result<String> {
     Ok(now.with_timezone(&settings.time_zone).format(&settings.path).to_string())
 }
 
-/// Looks at a segment that an earlier process left; none if nothing in it was acknowledged.
-fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Option<SealedSegment>> {
+/// What became of a segment that an earlier process left.
+enum Recovered {
+    /// It lands, as far as it can be read.
+    Whole(SealedSegment),
+    /// Nothing in it was acknowledged.
+    Nothing,
+    /// Nothing in it can be read; it was put aside.
+    Damaged,
+}
+
+/// Looks at a segment that an earlier process left.
+fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recovered> {
     let path = &segment.path;
     let failed = |error| disk_error("recovering", path, &error);
-    let damage = read_segment(path, segment.bytes, |lines| {
+    let mut frames = 0;
+    let read = read_segment(path, segment.bytes, |lines| {
         keys_of(lines).for_each(|id| recent.insert(id));
+        frames += 1;
         Ok(())
     });
-    let damage = damage.map_err(failed)?;
+    let damage = match read {
+        Ok(damage) if frames > 0 || damage.lost_bytes == 0 => damage,
+        read => {
+            // Whatever is wrong with it, it is not to keep others from landing.
+            let aside = put_aside(path).map_err(failed)?;
+            let error = read.err().map(|error| error.to_string());
+            tracing::error!(
+                segment = %aside.display(),
+                error = error.as_deref().unwrap_or("no frame is whole"),
+                "the spool is damaged: a segment of acknowledged events cannot be read and was \
+                 put aside; check this disk"
+            );
+            return Ok(Recovered::Damaged);
+        }
+    };
     if damage.lost_bytes > 0 {
         tracing::error!(
             segment = %path.display(),
@@ -226,9 +258,9 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Option<
     file.set_len(segment.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     if segment.bytes == 0 {
         fs::remove_file(path).map_err(failed)?;
-        return Ok(None);
+        return Ok(Recovered::Nothing);
     }
-    Ok(Some(segment))
+    Ok(Recovered::Whole(segment))
 }
 
 /// Reads the ids of segments that have landed, the oldest first; removes files beyond need.
@@ -242,11 +274,32 @@ fn read_ids(folder: &Path, recent: &mut RecentIds) -> std::io::Result<()> {
     }
     files.sort();
     for path in files {
-        let bytes = fs::read(&path)?;
+        let bytes = fs::read(&path).unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %path.display(), "ids of events that have landed");
+            Vec::new()
+        });
         let (ids, _cut_off) = bytes.as_chunks::<16>();
         ids.iter().for_each(|id| recent.insert(u128::from_be_bytes(*id)));
     }
     Ok(())
+}
+
+/// Looks whether a spool's disk can be written now.
+///
+/// # Errors
+/// [`Error::Unavailable`] if it cannot.
+pub fn probe_disk(folder: &Path) -> Result<()> {
+    let path = folder.join("probe");
+    let probe = || {
+        let mut file = fs::File::create(&path)?;
+        std::io::Write::write_all(&mut file, &[0; PROBE_BYTES])?;
+        file.sync_data()?;
+        fs::remove_file(&path)
+    };
+    probe().map_err(|error| {
+        let _ = fs::remove_file(&path);
+        disk_error("writing", &path, &error)
+    })
 }
 
 /// Takes the spool for this process.

@@ -107,6 +107,54 @@ fn damage_in_the_middle_loses_only_what_is_damaged() {
 }
 
 #[test]
+fn damage_in_the_last_or_only_frame_is_no_broken_write_and_is_kept() {
+    for frames in [1_u64, 2] {
+        let folder = TempDir::new().unwrap();
+        let mut spool = open(&folder);
+        for number in 1..=frames {
+            spool.append(&lines(&[number]), NOW).unwrap();
+        }
+        let path = spool.open.as_ref().unwrap().path.clone();
+        drop(spool);
+        let whole = fs::read(&path).unwrap();
+        let frame = whole.len() / frames as usize;
+        for bit in (0..frame * 8).step_by(7) {
+            let mut bytes = whole.clone();
+            let at = whole.len() - frame + bit / 8;
+            bytes[at] ^= 1 << (bit % 8);
+            fs::write(&path, &bytes).unwrap();
+            let spool = open(&folder);
+            let damaged = crate::spool::segment::damaged_path(&path);
+            if frames == 1 {
+                assert_eq!((sealed(&spool), spool.backlog().damaged()), (vec![], 1), "{bit}");
+                assert_eq!(fs::read(&damaged).unwrap(), bytes);
+                fs::remove_file(&damaged).unwrap();
+            } else {
+                assert_eq!(sealed(&spool)[0].1, [1], "{bit}");
+                assert_eq!(fs::read(&path).unwrap(), bytes, "it is put aside once it has landed");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_at_all_keeps_no_collector_from_starting() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    spool.append(&lines(&[1]), NOW).unwrap();
+    let path = spool.open.as_ref().unwrap().path.clone();
+    drop(spool);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::create_dir(folder.path().join("spool").join(format!("{}.ids", id(9)))).unwrap();
+    let mut spool = open(&folder);
+    assert_eq!(spool.backlog().damaged(), 1);
+    spool.append(&lines(&[2]), NOW).unwrap();
+    spool.end();
+    assert_eq!(sealed(&spool)[0].1, [2]);
+}
+
+#[test]
 fn an_event_that_comes_again_is_taken_once_even_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder);

@@ -3,5 +3,8 @@
 mod logs;
 mod progress;
 
-pub use logs::{LogFormat, start_logs};
+pub use logs::{
+    LogFormat, dropped_log_lines, flush_logs, is_log_filter, print_to_stderr, set_log_filter,
+    start_logs,
+};
 pub use progress::{Progress, ProgressReporter};

@@ -17,6 +17,8 @@ pub struct VisitRules {
     pub long_ttl_ms: i64,
     /// How `via` is attributed.
     pub attribution: AttributionRules,
+    /// Bytes of a visitor's record beyond which it forgets what is oldest.
+    pub record_bytes_max: usize,
 }
 
 impl VisitRules {
@@ -47,7 +49,8 @@ pub struct VisitOutcome {
 ///
 /// Without a record the cookie says which visit goes on, if it does; so it does where it is newer
 /// than the record, as a store may have lost its last second. An event that comes again counts
-/// once. A clock that steps back ends no visit: a visit's time never goes back.
+/// once. A clock that steps back a little ends no visit: a visit's time does not go back then. What
+/// a clock far ahead left is taken to be of now.
 pub(super) fn advance(
     known: Option<VisitorRecord>,
     long: Uuid,
@@ -58,6 +61,7 @@ pub(super) fn advance(
     ids: &dyn Ids,
 ) -> (VisitorRecord, Vec<VisitOutcome>) {
     let mut record = known
+        .map(|known| of_clock(known, now_ms))
         .or_else(|| cookie.map(|cookie| of_cookie(cookie, now_ms)))
         .unwrap_or_else(|| fresh(now_ms));
     if let Some(cookie) = cookie {
@@ -150,6 +154,24 @@ fn fresh(now_ms: i64) -> VisitorRecord {
 fn of_visit(short: Uuid, seq: u64, seen_ms: i64) -> VisitorRecord {
     let (touch, cart, counted) = (None, Vec::new(), CountedEvents::default());
     VisitorRecord { short, seq, seen_ms, revision: 0, touch, cart, counted }
+}
+
+/// How far ahead of the present a record's times may be: clocks of several machines differ, and one
+/// may be set back.
+const AHEAD_MS_MAX: i64 = 5 * 60_000;
+
+/// A record without times to come: a clock that was a year ahead for a moment would otherwise have
+/// left a visit, and a touch, that last as long.
+fn of_clock(mut record: VisitorRecord, now_ms: i64) -> VisitorRecord {
+    let bound = |at_ms: &mut i64| {
+        if at_ms.saturating_sub(now_ms) > AHEAD_MS_MAX {
+            *at_ms = now_ms;
+        }
+    };
+    bound(&mut record.seen_ms);
+    record.touch.iter_mut().for_each(|touch| bound(&mut touch.at_ms));
+    record.cart.iter_mut().for_each(|item| bound(&mut item.at_ms));
+    record
 }
 
 /// Who brings the cookie may have written it: a time to come would make a visit without end.

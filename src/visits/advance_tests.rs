@@ -13,6 +13,7 @@ fn rules() -> VisitRules {
             cart_ttl_ms: 1000,
             cart_items_max: 10,
         },
+        record_bytes_max: 24 << 10,
     }
 }
 
@@ -64,8 +65,31 @@ fn only_some_events_renew_a_visit() {
 fn a_clock_that_steps_back_ends_no_visit_and_shortens_none() {
     let mut visitor = Visitor::new();
     assert_eq!(visitor.event_at(10 * TTL, true, None), (1, 1));
-    assert_eq!(visitor.event_at(2 * TTL, true, None), (1, 2));
+    assert_eq!(visitor.event_at(10 * TTL - 5 * 60_000, true, None), (1, 2));
     assert_eq!(visitor.event_at(11 * TTL - 1, true, None), (1, 3));
+}
+
+#[test]
+fn what_a_clock_a_year_ahead_left_lasts_no_longer_than_anything_else() {
+    const YEAR: i64 = 365 * 24 * 3_600_000;
+    for ahead in [3_600_000, YEAR, i64::MAX / 2] {
+        let (ids, mut rules) = (CountedIds::default(), rules());
+        rules.attribution.via_ttl_ms = 2 * TTL;
+        rules.attribution.cart_ttl_ms = 2 * TTL;
+        let mut known = None;
+        let long = Uuid::from_u64_pair(7, 7);
+        let mut at = |now_ms: i64, text: &str| {
+            let (record, outcomes) =
+                advance(known.take(), long, None, &[told(text)], now_ms, &rules, &ids);
+            known = Some(record);
+            (outcomes[0].short.as_u128(), outcomes[0].attribution.via.clone())
+        };
+        assert_eq!(at(ahead, "a: cart_add 7 via ad"), (1, Some("ad".into())));
+        assert_eq!(at(0, "b: click"), (1, Some("ad".into())), "the visit goes on");
+        assert_eq!(at(TTL, "c: click"), (2, Some("ad".into())), "and ends when its time is up");
+        assert_eq!(at(2 * TTL, "d: click").1, None, "as what led here does");
+        assert_eq!(at(2 * TTL, "e: purchase 7").1, None, "and what the cart remembers");
+    }
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl CountedEvents {
         (0..events).for_each(|_| self.count(None));
     }
 
+    /// Forgets what events got that took items off the cart.
+    pub(super) fn forget_attributions(&mut self) {
+        self.taken.clear();
+    }
+
     /// Notes what an event got that took items off the cart.
     pub(super) fn keep(&mut self, id: Option<Uuid>, attribution: &Attribution) {
         let Some(id) = id else { return };

@@ -127,6 +127,7 @@ impl VisitDesk {
         outcomes: &mut [Vec<VisitOutcome>],
     ) -> Result<Vec<Swap>> {
         let ttl_ms = u64::try_from(self.rules.record_ttl_ms()).unwrap_or(0);
+        let bytes_max = self.rules.record_bytes_max;
         let mut swaps = Vec::with_capacity(groups.len());
         for (group, expected) in groups.iter().zip(known) {
             let mut record = expected.as_deref().map(VisitorRecord::decode).transpose()?;
@@ -148,7 +149,8 @@ impl VisitDesk {
             let Some(mut record) = record else { continue };
             record.revision = revision + 1;
             let (visitor, ttl) = (group.visitor, Duration::from_millis(ttl_ms));
-            swaps.push(Swap { visitor, expected, new: record.encode()?, ttl });
+            let new = record.encode_within(bytes_max)?;
+            swaps.push(Swap { visitor, expected, new, ttl });
         }
         Ok(swaps)
     }

@@ -15,6 +15,7 @@ fn rules() -> VisitRules {
             cart_ttl_ms: 1000,
             cart_items_max: 10,
         },
+        record_bytes_max: 24 << 10,
     }
 }
 

@@ -16,16 +16,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use foldhash::fast::RandomState;
-use quick_cache::UnitWeighter;
+use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{PROBE, Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
 use crate::store::WallClock;
 use crate::store::background::with_threads_that_give_way;
@@ -34,8 +34,12 @@ use crate::store::background::with_threads_that_give_way;
 const GENERATIONS: i64 = 4;
 /// Of the bytes on disk, the part at which another generation begins before its time.
 const SIZE_PARTS: u64 = 8;
-/// Records in memory.
-const PRESENT_MAX: usize = 65_536;
+/// Records in memory, as they are expected.
+const PRESENT_EXPECTED: usize = 65_536;
+/// Bytes of memory of a record besides its own.
+const PRESENT_OVERHEAD: usize = 96;
+/// Tables that are open at a time: connections want files too.
+const TABLES_OPEN_MAX: usize = 64;
 /// Bytes of records in memory that become a table on disk: what is sorted and written at a time is
 /// to take tens of milliseconds, for requests want the same cores.
 const TABLE_BYTES: u64 = 16 << 20;
@@ -54,6 +58,11 @@ pub struct EmbeddedSettings {
     /// Bytes on disk beyond which the oldest records are dropped, without the journal, which has
     /// some 128 MiB at most.
     pub size_bytes_max: u64,
+    /// Bytes of records that are kept in memory.
+    pub cache_bytes_max: u64,
+    /// For how long the clock must have said that records are over before they are dropped: one
+    /// that is wrong for a moment is to cost nobody the visit.
+    pub expiry_delay: Duration,
 }
 
 /// Visitors' records on this machine's disk; clones share them.
@@ -63,6 +72,8 @@ pub struct EmbeddedVisitStore {
     clock: Arc<dyn WallClock>,
     /// Closed after an error.
     opened: Arc<Mutex<Option<Opened>>>,
+    /// Since when the clock has said that the oldest generation is over.
+    over_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl fmt::Debug for EmbeddedVisitStore {
@@ -79,7 +90,7 @@ impl EmbeddedVisitStore {
     pub fn open(settings: EmbeddedSettings, clock: Arc<dyn WallClock>) -> Result<Self> {
         let opened = Opened::open(&settings)?;
         let opened = Arc::new(Mutex::new(Some(opened)));
-        Ok(EmbeddedVisitStore { settings, clock, opened })
+        Ok(EmbeddedVisitStore { settings, clock, opened, over_since: Arc::default() })
     }
 
     /// Does something with the database, which may wait for the disk. A runtime of many threads
@@ -111,6 +122,16 @@ impl EmbeddedVisitStore {
         self.clock.now_ms().div_euclid(self.span_ms())
     }
 
+    /// Whether a generation is over, and has been for long enough to believe the clock.
+    fn is_over(&self, oldest: i64, span: i64) -> bool {
+        let mut since = self.over_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if oldest.saturating_add(GENERATIONS) >= span {
+            *since = None;
+            return false;
+        }
+        since.get_or_insert_with(Instant::now).elapsed() >= self.settings.expiry_delay
+    }
+
     fn span_ms(&self) -> i64 {
         let ttl_ms = i64::try_from(self.settings.record_ttl.as_millis()).unwrap_or(i64::MAX);
         (ttl_ms / GENERATIONS).max(1)
@@ -132,13 +153,23 @@ struct Opened {
     present: Present,
 }
 
-/// Records that were written lately, as they are now, up to a number. What is too much leaves one
-/// by one: nobody waits then.
-type Present = Cache<VisitorId, Record, UnitWeighter, RandomState>;
+/// Records that were written lately, as they are now, up to a number of bytes. What is too much
+/// leaves one by one: nobody waits then.
+type Present = Cache<VisitorId, Record, RecordBytes, RandomState>;
 
-fn new_present() -> Present {
+/// What a record takes of the memory.
+#[derive(Debug, Clone, Copy)]
+struct RecordBytes;
+
+impl Weighter<VisitorId, Record> for RecordBytes {
+    fn weight(&self, _: &VisitorId, record: &Record) -> u64 {
+        (record.len() + PRESENT_OVERHEAD) as u64
+    }
+}
+
+fn new_present(bytes_max: u64) -> Present {
     let lifecycle = DefaultLifecycle::default();
-    Cache::with(PRESENT_MAX, PRESENT_MAX as u64, UnitWeighter, RandomState::default(), lifecycle)
+    Cache::with(PRESENT_EXPECTED, bytes_max, RecordBytes, RandomState::default(), lifecycle)
 }
 
 fn keyspace_options() -> KeyspaceCreateOptions {
@@ -161,6 +192,7 @@ impl Opened {
         let builder = Database::builder(&settings.folder)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES_MAX)
+            .max_cached_files(Some(TABLES_OPEN_MAX))
             .worker_threads(1);
         // Its worker sorts and merges tables for seconds, while requests need the cores.
         let database = with_threads_that_give_way(|| builder.open())?;
@@ -172,7 +204,7 @@ impl Opened {
                 generations.insert(number, keyspace);
             }
         }
-        Ok(Opened { database, generations, present: new_present() })
+        Ok(Opened { database, generations, present: new_present(settings.cache_bytes_max) })
     }
 
     /// The newest record of a visitor.
@@ -238,7 +270,7 @@ impl Opened {
         let span = store.span();
         let newest = self.current(span)?;
         while let Some((number, _)) = self.generations.first_key_value()
-            && number + GENERATIONS < span
+            && store.is_over(*number, span)
         {
             self.drop_oldest()?;
         }
@@ -278,6 +310,9 @@ impl Opened {
             for entry in generation.range(from..).take(limit) {
                 let (key, value) = entry.into_inner()?;
                 let Ok(visitor) = VisitorId::from_slice(&key) else { continue };
+                if visitor == PROBE {
+                    continue;
+                }
                 newest.entry(visitor).or_insert_with(|| Record::copy_from_slice(&value));
                 count += 1;
                 if count == limit {

@@ -11,8 +11,17 @@ fn open(folder: &TempDir, clock: &TestWallClock) -> EmbeddedVisitStore {
 
 fn try_open(folder: &TempDir, clock: &TestWallClock) -> Result<EmbeddedVisitStore> {
     let folder = folder.path().join("visits");
-    let settings = EmbeddedSettings { folder, record_ttl: TTL, size_bytes_max: 1 << 30 };
-    EmbeddedVisitStore::open(settings, Arc::new(clock.clone()))
+    EmbeddedVisitStore::open(settings(folder), Arc::new(clock.clone()))
+}
+
+fn settings(folder: PathBuf) -> EmbeddedSettings {
+    EmbeddedSettings {
+        folder,
+        record_ttl: TTL,
+        size_bytes_max: 1 << 30,
+        cache_bytes_max: 1 << 20,
+        expiry_delay: Duration::ZERO,
+    }
 }
 
 fn id(number: u64) -> VisitorId {
@@ -124,18 +133,47 @@ async fn records_that_are_no_longer_in_memory_are_read_from_disk() {
     let slot = store.opened.lock().unwrap();
     let present = &slot.as_ref().unwrap().present;
     let count = (0..100_000).filter(|visitor| present.get(&id(*visitor)).is_some()).count();
-    assert!(count > 0 && count <= PRESENT_MAX, "{count}");
+    assert!(count > 0 && count <= (1 << 20) / PRESENT_OVERHEAD, "{count}");
+}
+
+#[tokio::test]
+async fn large_records_take_no_more_memory_than_small_ones() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let store = open(&folder, &clock);
+    let large = "x".repeat(20_000);
+    let swaps: Vec<Swap> = (0..500).map(|n| swap(n, None, &large)).collect();
+    store.swap(&swaps).await.unwrap();
+    {
+        let slot = store.opened.lock().unwrap();
+        let present = &slot.as_ref().unwrap().present;
+        let count = (0..500).filter(|visitor| present.get(&id(*visitor)).is_some()).count();
+        assert!(count > 0 && count * large.len() <= 1 << 20, "{count}");
+    }
+    let found = store.load(&[id(0)]).await.unwrap();
+    assert_eq!(found, [Some(Record::from(large))], "the others are on disk");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_year_ahead_for_a_moment_drops_no_record() {
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let folder = folder.path().join("visits");
+    let settings = EmbeddedSettings { expiry_delay: Duration::from_secs(600), ..settings(folder) };
+    let store = EmbeddedVisitStore::open(settings, Arc::new(clock.clone())).unwrap();
+    store.swap(&[swap(1, None, "a")]).await.unwrap();
+    clock.set(365 * 24 * 3_600_000);
+    store.sweep().await.unwrap();
+    clock.set(1);
+    store.sweep().await.unwrap();
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(Record::from_static(b"a"))]);
+    assert!(store.over_since.lock().unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_store_that_outgrows_its_bound_forgets_a_small_part_at_a_time() {
     const BOUND: u64 = 8 << 20;
     let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
-    let settings = EmbeddedSettings {
-        folder: folder.path().join("visits"),
-        record_ttl: TTL,
-        size_bytes_max: BOUND,
-    };
+    let bounded = settings(folder.path().join("visits"));
+    let settings = EmbeddedSettings { size_bytes_max: BOUND, ..bounded };
     let store = EmbeddedVisitStore::open(settings, Arc::new(clock.clone())).unwrap();
     let mut random = 1_u64;
     for round in 0..40 {

@@ -313,6 +313,18 @@ impl VisitStore for MigratingVisitStore {
         }
     }
 
+    async fn probe(&self) -> Result<()> {
+        match self.phase() {
+            // Without the new one, the old one serves alone.
+            Phase::Old | Phase::Dual => self.old.probe().await,
+            Phase::NewFirst => {
+                self.old.probe().await?;
+                self.new.probe().await
+            }
+            Phase::New => self.new.probe().await,
+        }
+    }
+
     async fn sweep(&self) -> Result<()> {
         match self.phase() {
             Phase::Old => self.old.sweep().await,

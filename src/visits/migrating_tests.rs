@@ -29,6 +29,7 @@ impl House {
                 cart_ttl_ms: 1000,
                 cart_items_max: 10,
             },
+            record_bytes_max: 24 << 10,
         };
         let ids = Arc::new(CountedIds::default());
         let desk = VisitDesk { store: Arc::new(stores.clone()), rules, ids };

@@ -55,9 +55,36 @@ impl VisitorRecord {
     /// # Errors
     /// None that could happen: the record is plain.
     pub fn encode(&self) -> Result<Bytes> {
+        // No more memory than it has bytes: many are kept.
         serde_json::to_vec(self)
-            .map(Bytes::from)
+            .map(|bytes| Bytes::from(bytes.into_boxed_slice()))
             .map_err(|error| Error::Bug(format!("writing a visitor's record: {error}")))
+    }
+
+    /// The bytes to store, some `bytes_max` at most: a visitor with a huge cart is to cost no more
+    /// than others. What is forgotten first is what events got that may come again, then the items
+    /// that have been in the cart for longest.
+    ///
+    /// # Errors
+    /// None that could happen: the record is plain.
+    pub fn encode_within(&mut self, bytes_max: usize) -> Result<Bytes> {
+        let mut encoded = self.encode()?;
+        if encoded.len() > bytes_max {
+            self.counted.forget_attributions();
+            encoded = self.encode()?;
+        }
+        if encoded.len() > bytes_max {
+            let (mut excess, mut count) = (encoded.len() - bytes_max, 0);
+            while excess > 0 && count < self.cart.len() {
+                // With the comma before the next one.
+                let item = serde_json::to_vec(&self.cart[count]).unwrap_or_default();
+                excess = excess.saturating_sub(item.len() + 1);
+                count += 1;
+            }
+            self.cart.drain(..count);
+            encoded = self.encode()?;
+        }
+        Ok(encoded)
     }
 }
 
@@ -121,6 +148,32 @@ mod tests {
             assert_eq!(ShortCookie::parse(text), None, "{text}");
         }
         assert_eq!(ShortCookie::parse(&format!("{cookie}.4")), None);
+    }
+
+    #[test]
+    fn a_record_is_bounded_in_bytes_and_keeps_what_is_newest() {
+        let item = |number: u64| CartItem {
+            sku: format!("{number}-{}", "7".repeat(120)),
+            quantity: 1,
+            via: Some(format!("{{\"channel\":\"{}\"}}", "\"".repeat(200))),
+            at_ms: 5,
+        };
+        for (items, bytes_max) in [(100, 24 << 10), (100, 4 << 10), (3, 24 << 10)] {
+            let mut record = VisitorRecord {
+                short: Uuid::from_u64_pair(1, 2),
+                seq: 4,
+                seen_ms: 5,
+                revision: 9,
+                touch: None,
+                cart: (0..items).map(item).collect(),
+                counted: CountedEvents::default(),
+            };
+            let encoded = record.encode_within(bytes_max).unwrap();
+            assert!(encoded.len() <= bytes_max, "{} of {bytes_max}", encoded.len());
+            assert!(encoded.len() > bytes_max / 2 || items == 3, "no more is lost than must be");
+            assert_eq!(VisitorRecord::decode(&encoded).unwrap(), record);
+            assert_eq!(record.cart.last(), Some(&item(items - 1)), "the newest stays");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Pipeline, Script};
 
-use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{PROBE, Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::error::{Error, Result};
 
 /// Before each visitor's id, if nothing else is said.
@@ -150,6 +150,7 @@ impl VisitStore for RedisVisitStore {
         // A listing may name a key more than once.
         visitors.sort_unstable();
         visitors.dedup();
+        visitors.retain(|visitor| *visitor != PROBE);
         let records = self.load(&visitors).await?;
         let pairs = visitors.into_iter().zip(records);
         let records = pairs.filter_map(|(visitor, record)| Some((visitor, record?))).collect();

@@ -12,6 +12,11 @@ use crate::error::Result;
 /// A visitor: the long id.
 pub type VisitorId = Uuid;
 
+/// Nobody's record, by which it is seen whether records can be changed. Listings leave it out.
+pub(super) const PROBE: VisitorId = Uuid::from_u128(u128::from_be_bytes(*b"ashiato's  probe"));
+/// How long it is of use.
+const PROBE_TTL: Duration = Duration::from_secs(60);
+
 /// A record as it is stored; clones share its bytes.
 pub type Record = Bytes;
 
@@ -68,6 +73,20 @@ pub trait VisitStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::error::Error::Unavailable`] if the store cannot be asked.
     async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page>;
+
+    /// Looks whether a record can be read and written now: one that is nobody's is.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] if it cannot.
+    async fn probe(&self) -> Result<()> {
+        let expected = self.load(&[PROBE]).await?.pop().flatten();
+        let new = match expected.as_deref() {
+            Some(b"0") => Record::from_static(b"1"),
+            _ => Record::from_static(b"0"),
+        };
+        // Where another process is faster, it can be written too.
+        self.swap(&[Swap { visitor: PROBE, expected, new, ttl: PROBE_TTL }]).await.map(|_| ())
+    }
 
     /// Removes what is over, where the store does not do so by itself; asked now and then.
     ///

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 /// Lands in a folder, fast.
 pub const CONFIG: &str = r#"
 data = "data"
+stop_delay = "0s"
 allowed_origins = ["https://shop.example"]
 [landing]
 location = "raw"

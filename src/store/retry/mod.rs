@@ -132,7 +132,13 @@ pub(super) struct Retries {
     clock: Arc<dyn Clock>,
     random: Mutex<Pcg64>,
     meter: StoreMeter,
+    /// When a failure was told of last.
+    told: Mutex<Option<Duration>>,
 }
+
+/// How long no other failure is told of after one was: a store that is away fails all that is asked
+/// of it.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// The increment of PCG's reference implementation.
 const PCG_STREAM: u128 = 0x0a02_bdbf_7bb3_c0a7_ac28_fa16_a64a_bf96;
@@ -141,7 +147,18 @@ impl Retries {
     /// Pauses are drawn from `seed`; retries are counted by `meter`.
     pub fn new(policy: RetryPolicy, clock: Arc<dyn Clock>, seed: u64, meter: StoreMeter) -> Self {
         let random = Mutex::new(Pcg64::new(u128::from(seed), PCG_STREAM));
-        Retries { policy, clock, random, meter }
+        Retries { policy, clock, random, meter, told: Mutex::new(None) }
+    }
+
+    /// Whether a failure is to be told of, and not only the end of all tries.
+    fn is_told(&self) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let is_told = told.is_none_or(|last| now.saturating_sub(last) >= QUIET);
+        if is_told {
+            *told = Some(now);
+        }
+        is_told
     }
 
     fn begin(self: &Arc<Self>, operation: Operation) -> Tries {
@@ -205,6 +222,11 @@ impl Tries {
         }
         let drawn = self.shared.draw_pause(policy.pause_max_after(self.failures_in_row));
         let pause = (asked + drawn).min(left);
+        if self.shared.is_told() {
+            let (operation, time_max) = (self.operation, policy.time_max);
+            tracing::warn!(?operation, %error, "the store failed; asking again for {time_max:?}");
+        }
+        meter.add_retry(self.operation);
         tracing::debug!(
             operation = ?self.operation,
             failures = self.failures,
@@ -213,7 +235,6 @@ impl Tries {
             "asking the store again"
         );
         clock.sleep(pause).await;
-        meter.add_retry(self.operation);
         Ok(())
     }
 
