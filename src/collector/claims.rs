@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Tables are partitioned by day and service, and clients may claim any: some thousand events would
-//! make as many partitions. So a time far from the arrival counts as the arrival's, and services are
-//! those that are configured, or as many as may be an hour. The body stays as it is.
+//! make as many partitions. So a time far from the arrival counts as the arrival's, and services
+//! are those that are configured, or as many as may be an hour. The body stays as it is.
 
 use std::collections::HashMap;
 use std::ops::Range;

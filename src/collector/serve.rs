@@ -19,7 +19,7 @@ use super::server::{self, StopTokens};
 use super::service::{Service, ServiceParts};
 use crate::error::Result;
 use crate::spool::{Landed, Landing, LandingSettings, Spool, SpoolSettings};
-use crate::store::{StoreLocation, Stores, WallClock};
+use crate::store::{Store, StoreLocation, Stores, WallClock};
 use crate::visits::{
     EmbeddedSettings, EmbeddedVisitStore, Ids, MigratingVisitStore, RedisVisitStore, VisitDesk,
     VisitStore,
@@ -54,8 +54,8 @@ pub struct CollectorSignals {
     pub reload: mpsc::Receiver<CollectorConfig>,
 }
 
-/// Collects events until it is told to stop: it is not ready then, and a while later new connections
-/// are refused, requests that began are answered, and what lies in the spool lands, all within the
+/// Collects events until it is told to stop: it is not ready then, and a while later new
+/// connections are refused, requests that began are answered, and what lies in the spool lands, all within the
 /// configured time. What did not land by then lands after the next start.
 ///
 /// `ready` is told the address when requests are served.
@@ -80,25 +80,16 @@ pub async fn collect(
 
     let metrics = Arc::new(Metrics::new(landing_store.meter.clone()));
     let backlog = spool.backlog().clone();
-    let landing_settings = LandingSettings {
-        store: landing_store,
-        spool: config.data.join("spool"),
-        ids_bytes_max: config.landing.recent_ids_min as u64 * ID_BYTES,
-        file_mode: config.landing.file_mode,
-    };
-    let landing = Landing::new(landing_settings, backlog.clone());
-    let health = Arc::new(Health::default());
-    let probe = Probe {
-        health: Arc::clone(&health),
-        visits: Arc::clone(&visits),
-        spool: config.data.join("spool"),
-    };
+    let landing = Landing::new(landing_settings(&config, landing_store), backlog.clone());
+    let (health, probed) = (Arc::new(Health::default()), Arc::clone(&visits));
+    let spool_folder = config.data.join("spool");
+    let probe = Probe { health: Arc::clone(&health), visits: probed, spool: spool_folder };
     let intake = new_intake(&config, &supplies, visits, &metrics);
     let claim_bounds = Arc::clone(&intake.claim_bounds);
     // Whoever works for requests goes on until these are answered.
     let stop_work = CancellationToken::new();
     let waiting_max = config.limits.waiting_requests_max;
-    let (queue, intake_ended) = intake.start(spool, waiting_max, stop_work.clone())?;
+    let (intake, intake_ended) = intake.start(spool, waiting_max, stop_work.clone())?;
     let control = Control::new(&config, migration.clone());
     let control = tokio::spawn(control::serve(control, control_socket, stop_work.clone()));
     let counted = Arc::clone(&metrics);
@@ -106,14 +97,8 @@ pub async fn collect(
     let (lander, told, stop_lander) = (landing.clone(), count.clone(), stop_work.clone());
     let landing_task = tokio::spawn(async move { lander.run(told, stop_lander).await });
 
-    let parts = ServiceParts {
-        intake: queue,
-        backlog,
-        metrics,
-        migration,
-        health,
-        bodies: new_bodies(&config),
-    };
+    let bodies = new_bodies(&config);
+    let parts = ServiceParts { intake, backlog, metrics, migration, health, bodies };
     let services = Arc::new(ArcSwap::from_pointee(Service::new(config, parts.clone())));
     // Whoever looks right now whether it is ready is told so.
     probe.look().await;
@@ -143,6 +128,15 @@ pub async fn collect(
     finish(rest, stopped + time_max).await;
     control.abort();
     Ok(())
+}
+
+fn landing_settings(config: &CollectorConfig, store: Store) -> LandingSettings {
+    LandingSettings {
+        store,
+        spool: config.data.join("spool"),
+        ids_bytes_max: config.landing.recent_ids_min as u64 * ID_BYTES,
+        file_mode: config.landing.file_mode,
+    }
 }
 
 fn new_intake(

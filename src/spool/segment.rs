@@ -32,8 +32,8 @@ impl SegmentName {
         format!("{},{collector}.{id}.{EXTENSION}", folder.replace('/', ","))
     }
 
-    /// The object's name: `dt=2026-11-21/hr=13/web-1-0199….ndjson.zst`, and where other objects have
-    /// the first names, `…-2.ndjson.zst`.
+    /// The object's name: `dt=2026-11-21/hr=13/web-1-0199….ndjson.zst`, and where other objects
+    /// have the first names, `…-2.ndjson.zst`.
     pub fn object_name(&self, taken: u32) -> String {
         let SegmentName { folder, collector, id } = self;
         let number = if taken == 0 { String::new() } else { format!("-{}", taken + 1) };
