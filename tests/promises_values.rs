@@ -265,3 +265,101 @@ fn typed_columns_of_a_reference_table_have_values_of_each_type() {
     project.run().published();
     assert_eq!(project.rows(), ["1\ttrue\tDate32\t2026-11-21", "2\tfalse\tDate32\t\\N"]);
 }
+
+#[test]
+fn a_number_is_taken_as_its_own_text_where_the_contract_asks_for_it() {
+    let lines = ["10017", "1.50", "1e3", "\"A-1\"", "true"];
+    let asked = project("type = \"string\"\nnumber_as_text = true\n", "v", &lines);
+    let result = asked.run().published();
+    assert_eq!(asked.rows(), ["1\t10017", "2\t1.50", "3\t1e3", "4\tA-1"]);
+    assert_eq!(result["mended"], serde_json::json!({ "v": { "number_as_text": 3 } }));
+    let unasked = project("type = \"string\"\n", "v", &lines);
+    let result = unasked.run().published();
+    assert_eq!(unasked.rows(), ["4\tA-1"]);
+    assert_eq!(result["mended"], serde_json::json!({}));
+    let date = "type = \"date\"\nformats = [\"%Y%m%d\"]\nnumber_as_text = true\n";
+    let (rows, _) = read(date, "v", &["20261121", "\"20261121\""]);
+    assert_eq!(rows, ["1\t2026-11-21", "2\t2026-11-21"]);
+}
+
+#[test]
+fn truth_may_be_spelled_as_the_contract_says_and_in_no_other_way() {
+    let column = "type = \"bool\"\ntrue_values = [\"true\", \"yes\", \"1\", 1]\n\
+                  false_values = [\"no\", 0]\n";
+    let lines =
+        ["true", "\"true\"", "\"yes\"", "\"1\"", "1", "0", "\"no\"", "\"Yes\"", "2", "\"0\""];
+    let project = project(column, "v", &lines);
+    let result = project.run().published();
+    let expected: Vec<String> = (1..6)
+        .map(|id| format!("{id}\ttrue"))
+        .chain((6..8).map(|id| format!("{id}\tfalse")))
+        .collect();
+    assert_eq!(project.rows(), expected);
+    assert_eq!(result["mended"], serde_json::json!({ "v": { "spelled_bool": 6 } }));
+    let rejects = project.quarantine();
+    assert_eq!(rejects.len(), 3);
+    let expected =
+        "v: expected true, false or one of \"true\", \"yes\", \"1\", 1, \"no\", 0, found \"Yes\"";
+    assert_eq!(rejects[0]["message"], expected);
+}
+
+#[test]
+fn a_mismatch_that_becomes_null_is_counted_by_column() {
+    let column = "type = \"int64\"\non_mismatch = \"null\"\n";
+    let project = project(column, "v", &["1", "\"x\"", "1.5", "null", "{\"a\":[]}"]);
+    let result = project.run().published();
+    assert_eq!(project.rows(), ["1\t1", "2\t\\N", "3\t\\N", "4\t\\N", "5\t\\N"]);
+    assert_eq!(result["mended"], serde_json::json!({ "v": { "mismatch_to_null": 3 } }));
+}
+
+#[test]
+fn one_bad_element_of_a_list_is_left_out_and_quarantined_with_its_index() {
+    let item = "[[column.item]]\nname = \"price\"\ntype = \"int64\"\nrequired = true\n";
+    let drop = format!("type = \"list\"\non_item_mismatch = \"drop\"\n{item}");
+    let fifty = |bad: &str| {
+        let good: Vec<String> = (0..50).map(|n| format!("{{\"price\":{n}}}")).collect();
+        let records: Vec<&str> =
+            (0..50).map(|n| if n == 10 { bad } else { good[n].as_str() }).collect();
+        format!("[{}]", records.join(","))
+    };
+    let (bad, worse) = (fifty("{\"price\":\"x\"}"), fifty("7"));
+    let lines = [bad.as_str(), "[{\"price\":1}]", worse.as_str()];
+    let dropping = project(&drop, "array_length(v)", &lines);
+    let result = dropping.run().published();
+    assert_eq!(dropping.rows(), ["1\t49", "2\t1", "3\t49"]);
+    assert_eq!(result["mended"], serde_json::json!({ "v": { "item_dropped": 2 } }));
+    assert_eq!((&result["rejected"], &result["decoded"]), (&0.into(), &3.into()));
+    let records = dropping.quarantine();
+    assert_eq!(records.len(), 2, "{records:#?}");
+    assert_eq!(records[0]["item"], "v[10]");
+    assert_eq!(records[0]["path"], "v[10].price");
+    assert_eq!(records[0]["reason"], "type_mismatch");
+    assert_eq!(records[0]["line"], 1);
+    assert_eq!(records[0]["raw"], "{\"price\":\"x\"}");
+    assert_eq!((&records[1]["item"], &records[1]["raw"]), (&"v[10]".into(), &"7".into()));
+    let rejecting = project(&format!("type = \"list\"\n{item}"), "array_length(v)", &lines);
+    rejecting.run().published();
+    assert_eq!(rejecting.rows(), ["2\t1"]);
+}
+
+#[test]
+fn one_bad_byte_or_half_a_surrogate_is_replaced_where_the_contract_asks_for_it() {
+    let mut logs = b"{\"id\":1,\"v\":\"a\xffb\"}\n{\"id\":2,\"v\":\"half \\ud83d\"}\n".to_vec();
+    logs.extend_from_slice(b"{\"id\":3,\"v\":\"sound \xe6\x9c\xac\"}\n{\"id\":4,\"x\":\"\xff\"}\n");
+    let policy = "on_invalid_text = \"replace\"\n";
+    for (policy, rows) in [
+        (policy, &["1\ta\u{fffd}b", "2\thalf \u{fffd}", "3\tsound 本", "4\t\\N"][..]),
+        ("", &["3\tsound 本"][..]),
+    ] {
+        let project = project("type = \"string\"\n", "v", &[]).logs("a.ndjson", &logs);
+        project.write("shop/contract.toml", format!("{policy}{COLUMNS}type = \"string\"\n"));
+        let result = project.run().published();
+        assert_eq!(project.rows(), rows);
+        if !policy.is_empty() {
+            let mended = serde_json::json!({
+                "v": { "invalid_text_replaced": 2 }, "…": { "invalid_text_replaced": 1 },
+            });
+            assert_eq!(result["mended"], mended);
+        }
+    }
+}

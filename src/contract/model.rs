@@ -15,6 +15,8 @@ pub struct Contract {
     pub depth_max: usize,
     /// Bytes that a line may have at most, without its line end.
     pub line_bytes_max: usize,
+    /// What a byte that is no UTF-8, or half a surrogate pair, does.
+    pub on_invalid_text: OnInvalidText,
 }
 
 /// One column of the table.
@@ -34,6 +36,88 @@ pub struct Column {
     pub on_mismatch: OnMismatch,
     /// Whether `"12"` is taken for 12.
     pub number_in_string: bool,
+    /// Which values of another type are taken for the column's own.
+    pub mending: Mending,
+}
+
+/// Which values of another type a column takes for its own; each is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mending {
+    /// Whether a number is taken as its text, digit by digit.
+    pub number_as_text: bool,
+    /// What a bool column takes for true besides `true`.
+    pub true_values: Vec<Spelling>,
+    /// What a bool column takes for false besides `false`.
+    pub false_values: Vec<Spelling>,
+    /// What an element of a list that does not fit does.
+    pub on_item_mismatch: OnItemMismatch,
+}
+
+/// How a truth value is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spelling {
+    /// A string with just this text.
+    Text(String),
+    /// A number that is this integer.
+    Integer(i64),
+}
+
+/// What an element of a list that does not fit does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnItemMismatch {
+    /// The whole list does not fit.
+    #[default]
+    Reject,
+    /// The list goes on without it, and it goes to the quarantine.
+    Drop,
+}
+
+/// What a byte that is no UTF-8, or half a surrogate pair, does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalidText {
+    /// The line is a reject.
+    #[default]
+    Reject,
+    /// U+FFFD stands for it.
+    Replace,
+}
+
+/// In what way a value was mended. The names stand in the run's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MendKind {
+    /// A value that does not fit is NULL (`on_mismatch`).
+    MismatchToNull,
+    /// A number is its text (`number_as_text`).
+    NumberAsText,
+    /// A text or number is a truth value (`true_values`, `false_values`).
+    SpelledBool,
+    /// An element of a list is left out (`on_item_mismatch`).
+    ItemDropped,
+    /// U+FFFD stands for what is no text (`on_invalid_text`).
+    InvalidTextReplaced,
+}
+
+impl MendKind {
+    /// The name in the run's result.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MendKind::MismatchToNull => "mismatch_to_null",
+            MendKind::NumberAsText => "number_as_text",
+            MendKind::SpelledBool => "spelled_bool",
+            MendKind::ItemDropped => "item_dropped",
+            MendKind::InvalidTextReplaced => "invalid_text_replaced",
+        }
+    }
+}
+
+impl fmt::Display for Spelling {
+    /// The value as JSON has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Spelling::Text(text) => write!(f, "{text:?}"),
+            Spelling::Integer(number) => write!(f, "{number}"),
+        }
+    }
 }
 
 /// The keys that lead from the record (or list element) to a value: `session.short`.
@@ -103,8 +187,9 @@ impl Column {
     pub fn expected(&self) -> String {
         let in_string = if self.number_in_string { ", also in a string" } else { "" };
         match &self.column_type {
+            ColumnType::String if self.mending.number_as_text => "a string or number".to_owned(),
             ColumnType::String => "a string".to_owned(),
-            ColumnType::Bool => "true or false".to_owned(),
+            ColumnType::Bool => self.mending.expected_bool(),
             ColumnType::Date { forms } if forms == &[TimestampForm::Rfc3339] => {
                 "a date such as \"2026-11-21\"".to_owned()
             }
@@ -116,6 +201,17 @@ impl Column {
             ColumnType::Json => "any JSON value but null".to_owned(),
             ColumnType::Float64 => format!("a number within float64's range{in_string}"),
             number => format!("a number that {number} holds exactly{in_string}"),
+        }
+    }
+}
+
+impl Mending {
+    fn expected_bool(&self) -> String {
+        let spellings = self.true_values.iter().chain(&self.false_values);
+        let spellings: Vec<String> = spellings.map(ToString::to_string).collect();
+        match spellings.as_slice() {
+            [] => "true or false".to_owned(),
+            all => format!("true, false or one of {}", all.join(", ")),
         }
     }
 }

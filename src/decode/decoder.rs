@@ -68,7 +68,7 @@ impl Decoder {
     /// The batch and the rejects are in the lines' order. A batch's texts have 32-bit offsets, so
     /// a block of lines should have some MiB beyond its longest line, not GiB.
     pub fn decode(&mut self, lines: &Lines) -> Decoded {
-        let Outcome { rejects, blank, unknown_fields } =
+        let Outcome { rejects, blank, findings } =
             self.table.decode(self.cpu, lines, &self.obvious);
         let options = RecordBatchOptions::new().with_row_count(Some(self.table.len()));
         let arrays = self.table.take_arrays(&self.contract);
@@ -78,7 +78,7 @@ impl Decoder {
         // for each column that is required.
         let batch = RecordBatch::try_new_with_options(self.schema(), projected, &options)
             .expect("arrays fit the contract's schema");
-        Decoded { batch, rejects, blank, unknown_fields }
+        findings.into_decoded(batch, rejects, blank)
     }
 }
 

@@ -40,7 +40,9 @@
 //! 1. **Lines** end with LF; a CR before it belongs to the line end, at the object's end too. A
 //!    line of nothing but JSON's white space (space, tab, CR) is blank. A byte order mark is the
 //!    framer's business.
-//! 2. **`invalid_utf8`**: the whole line must be UTF-8, skipped fields too.
+//! 2. **`invalid_utf8`**: the whole line must be UTF-8, skipped fields too. With
+//!    `on_invalid_text = "replace"`, U+FFFD stands for a byte that is none, and for the half of a
+//!    surrogate pair in step 3; the line begins again with that, and the values are counted.
 //! 3. **Reading** stops at the first fault from left to right, wherever it stands, in skipped
 //!    fields too: `invalid_json` (RFC 8259 to the letter), `lone_surrogate` (an escape of half a
 //!    surrogate pair in a value or key), `too_deep` (more objects and arrays within each other

@@ -6,6 +6,8 @@ use std::fmt;
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 
+use crate::contract::MendKind;
+
 /// Some whole lines of one object, as they stand in it (decompressed).
 ///
 /// `bytes` begins at a line's start and ends behind a line end, or at the object's end.
@@ -123,4 +125,34 @@ pub struct Decoded {
     /// How many fields that no column names the decoded lines had, by path; 1,000 paths at most,
     /// the others under [`super::OTHER_UNKNOWN_FIELDS`].
     pub unknown_fields: BTreeMap<String, u64>,
+    /// How many values of the decoded lines were mended.
+    pub mended: Mended,
+    /// The elements of lists that decoded lines went on without.
+    pub dropped_items: Vec<DroppedItem>,
+}
+
+/// How many values were mended, by column and by what was done to them. What stands in no column
+/// counts under [`NO_COLUMN`].
+pub type Mended = BTreeMap<String, BTreeMap<MendKind, u64>>;
+
+/// Stands for a column where text was mended that no column has.
+pub const NO_COLUMN: &str = "…";
+
+/// Adds to a count of mended values.
+pub fn count_mended(mended: &mut Mended, column: &str, kind: MendKind, times: u64) {
+    if !mended.contains_key(column) {
+        mended.insert(column.to_owned(), BTreeMap::new());
+    }
+    if let Some(kinds) = mended.get_mut(column) {
+        *kinds.entry(kind).or_default() += times;
+    }
+}
+
+/// An element of a list that does not fit, in a line that became a row without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedItem {
+    /// Where in the record: `items[10]`.
+    pub item: String,
+    /// Why, and where in the object; `raw` is the element alone.
+    pub reject: Reject,
 }

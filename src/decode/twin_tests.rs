@@ -15,7 +15,10 @@ use crate::decode::line::split_lines;
 /// Columns of every type, with paths that are alternatives, nested, and prefixes of each other.
 const COLUMNS: &str = include_str!("../../tests/fuzz/columns.toml");
 
-const KEYS: [&str; 47] = [
+const KEYS: [&str; 50] = [
+    "code",
+    "agreed",
+    "number_day",
     "zoned",
     "birthday",
     "due",
@@ -65,7 +68,10 @@ const KEYS: [&str; 47] = [
     "fourteen-bytes",
 ];
 
-const VALUES: [&str; 88] = [
+const VALUES: [&str; 91] = [
+    "20261121",
+    "1.50",
+    "\"true\"",
     "\"2026-11-21 13:05:00+09\"",
     "\"2026-11-21 13:05:00.25-0330\"",
     "\"2026-11-21 13:05:00+09:18:59\"",
@@ -168,11 +174,18 @@ fn contract_text() -> impl Strategy<Value = String> {
         "",
         "[[column]]\nname = \"must\"\npath = \"s\"\ntype = \"string\"\nrequired = true\n",
     ]);
-    (unknown, duplicates, depth, required).prop_map(|(unknown, duplicates, depth, required)| {
-        format!(
-            "{unknown}\nduplicate_keys = \"{duplicates}\"\ndepth_max = {depth}\n{COLUMNS}{required}"
-        )
-    })
+    let text = select(vec!["reject", "replace"]);
+    let items = select(vec!["reject", "drop"]);
+    (unknown, duplicates, depth, required, text, items).prop_map(
+        |(unknown, duplicates, depth, required, text, items)| {
+            let list = "name = \"items\"\ntype = \"list\"\n";
+            let columns = COLUMNS.replace(list, &format!("{list}on_item_mismatch = \"{items}\"\n"));
+            format!(
+                "{unknown}\nduplicate_keys = \"{duplicates}\"\ndepth_max = {depth}\n\
+                 on_invalid_text = \"{text}\"\n{columns}{required}"
+            )
+        },
+    )
 }
 
 /// Strings around the lengths at which blocks of bytes end, with something in them.
@@ -244,6 +257,12 @@ fn likely_record() -> impl Strategy<Value = String> {
         r#""birthday":"20261121""#,
         r#""birthday":"2026-11-21""#,
         r#""due":"20261121""#,
+        r#""number_day":20261121"#,
+        r#""code":1.50"#,
+        r#""agreed":1"#,
+        r#""agreed":"true""#,
+        r#""cart":{"items":[{"sku":"a","count":{"n":1}},{"count":{"n":2}},7,{"sku":"b","n":"x"}]}"#,
+        r#""s":"half \ud83d of it""#,
         r#""time":"2026-11-21 13:05:00+09""#,
         r#""time":"2026-11-21T13:05:00.123+09:00""#,
         r#""ts":1795233900123"#,

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::decode::{Reject, RejectReason};
+use crate::decode::{DroppedItem, Reject, RejectReason};
 
 /// One reject: a line of the logs, or a row of an output.
 ///
@@ -51,6 +51,10 @@ pub struct QuarantineRecord {
     /// The column whose value cannot name a partition's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
+    /// The element of a list (`items[10]`) that its line, which is a row, went on without; `raw` is
+    /// the element alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
     /// The row, as the view gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<serde_json::Value>,
@@ -116,8 +120,15 @@ impl QuarantineRecord {
             output: None,
             expectation: None,
             column: None,
+            item: None,
             row: None,
         }
+    }
+
+    /// An element of a list that a line of `object` went on without.
+    pub fn of_item(object: &str, dropped: DroppedItem) -> Self {
+        let item = Some(dropped.item);
+        QuarantineRecord { item, ..QuarantineRecord::of_line(object, dropped.reject) }
     }
 
     /// An object of which nothing could be read; `raw` is what came of it before it broke off.
@@ -138,6 +149,7 @@ impl QuarantineRecord {
             output: None,
             expectation: None,
             column: None,
+            item: None,
             row: None,
         }
     }
@@ -179,6 +191,7 @@ impl QuarantineRecord {
             output: Some(output.to_owned()),
             expectation,
             column,
+            item: None,
             row: Some(row),
         }
     }

@@ -22,6 +22,10 @@ pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
     result.rejects_by_reason =
         account.rejects_by_reason.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
     result.unknown_fields.clone_from(&account.unknown_fields);
+    for (column, kinds) in &account.mended {
+        let kinds = kinds.iter().map(|(kind, times)| (kind.as_str().to_owned(), *times));
+        result.mended.insert(column.clone(), kinds.collect());
+    }
 }
 
 /// What of the listing is not read.

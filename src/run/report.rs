@@ -64,6 +64,11 @@ pub struct RunResult {
     pub rejects_by_reason: BTreeMap<String, u64>,
     /// How often a field that no column names was met, by path.
     pub unknown_fields: BTreeMap<String, u64>,
+    /// How many values were mended as the contract asks for, by column and by what was done:
+    /// `mismatch_to_null`, `number_as_text`, `spelled_bool`, `item_dropped`,
+    /// `invalid_text_replaced`.
+    #[serde(default)]
+    pub mended: BTreeMap<String, BTreeMap<String, u64>>,
     /// What was read.
     pub sources: Sources,
     /// What was written, by output.
@@ -320,6 +325,9 @@ impl RunResult {
         add_counts(&mut self.rejects_by_reason, &task.rejects_by_reason);
         for (path, count) in &task.unknown_fields {
             count_unknown_field(&mut self.unknown_fields, path, *count);
+        }
+        for (column, kinds) in &task.mended {
+            add_counts(self.mended.entry(column.clone()).or_default(), kinds);
         }
         self.sources.objects += task.sources.objects;
         self.sources.bytes += task.sources.bytes;

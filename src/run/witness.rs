@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
 use super::report::{UNREADABLE_NAMED_MAX, UnreadableSource};
-use crate::decode::{Reject, RejectReason, count_unknown_field};
+use crate::decode::{DroppedItem, Mended, Reject, RejectReason, count_mended, count_unknown_field};
 use crate::error::{Error, Result};
 use crate::quarantine::{QuarantineRecord, QuarantineSender, Thresholds};
 use crate::source::{SourceObject, Unreadable};
@@ -31,6 +31,7 @@ pub(super) struct Account {
     pub tallies: BTreeMap<String, ObjectTally>,
     pub rejects_by_reason: BTreeMap<RejectReason, u64>,
     pub unknown_fields: BTreeMap<String, u64>,
+    pub mended: Mended,
     /// Objects whose stream breaks off or is not what its checksum says.
     pub damaged: BTreeSet<String>,
     /// Objects of which nothing could be read, the first of them by name.
@@ -78,6 +79,19 @@ impl ScanWitness for RunWitness {
                 object.location
             ))),
             None => Ok(()),
+        }
+    }
+
+    fn item_dropped(&self, object: &SourceObject, dropped: DroppedItem) -> Result<()> {
+        self.quarantine.blocking_send(QuarantineRecord::of_item(&object.location, dropped))
+    }
+
+    fn mended(&self, mended: &Mended) {
+        let mut account = self.account();
+        for (column, kinds) in mended {
+            for (kind, times) in kinds {
+                count_mended(&mut account.mended, column, *kind, *times);
+            }
         }
     }
 

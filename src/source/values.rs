@@ -52,14 +52,18 @@ struct Place {
 impl Values {
     /// Puts the object's offsets and bytes in the place of the lines'.
     pub fn restore(&self, decoded: Decoded) -> Decoded {
-        let Decoded { batch, mut rejects, blank, unknown_fields } = decoded;
+        let Decoded { batch, mut rejects, mut dropped_items, .. } = decoded;
+        let place_of = |line: u64| self.places[(line - self.lines.first_line) as usize];
         for reject in &mut rejects {
-            let number = (reject.line - self.lines.first_line) as usize;
-            let Place { start, length } = self.places[number];
+            let Place { start, length } = place_of(reject.line);
             reject.offset = self.original_offset + start as u64;
             reject.raw = self.original.slice(start..start + length);
         }
-        Decoded { batch: self.restore_offsets(batch), rejects, blank, unknown_fields }
+        for dropped in &mut dropped_items {
+            let Place { start, .. } = place_of(dropped.reject.line);
+            dropped.reject.offset = self.original_offset + start as u64;
+        }
+        Decoded { batch: self.restore_offsets(batch), rejects, dropped_items, ..decoded }
     }
 
     /// The offset in the object of the value that begins at `start` in the lines.

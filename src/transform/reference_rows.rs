@@ -21,7 +21,8 @@ use datafusion::arrow::datatypes::SchemaRef;
 use serde_json::Value;
 
 use crate::contract::{
-    Column, ColumnType, Contract, DuplicateKeys, JsonPath, OnMismatch, UnknownFields,
+    Column, ColumnType, Contract, DuplicateKeys, JsonPath, Mending, OnInvalidText, OnMismatch,
+    UnknownFields,
 };
 use crate::decode::{Decoder, Lines, Reject};
 use crate::json::{DEPTH_LIMIT, JsonKind, read_json};
@@ -275,6 +276,7 @@ fn contract_of(reference: &Reference, columns: &[String]) -> Result<Contract, St
             required: false,
             default: None,
             on_mismatch: OnMismatch::Reject,
+            mending: Mending::default(),
         }
     };
     Ok(Contract {
@@ -283,5 +285,6 @@ fn contract_of(reference: &Reference, columns: &[String]) -> Result<Contract, St
         duplicate_keys: DuplicateKeys::Last,
         depth_max: DEPTH_LIMIT,
         line_bytes_max: usize::MAX,
+        on_invalid_text: OnInvalidText::Reject,
     })
 }

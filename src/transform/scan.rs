@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::read_ahead::{Step, read_ahead};
 use crate::contract::Contract;
-use crate::decode::{Decoded, Reject, count_unknown_field};
+use crate::decode::{Decoded, DroppedItem, Mended, Reject, count_unknown_field};
 use crate::error::{Error, Result};
 use crate::pipeline::Framing;
 use crate::source::{SourceObject, Unreadable};
@@ -106,6 +106,10 @@ pub struct UnreadableObject {
 pub trait ScanWitness: Send + Sync + std::fmt::Debug {
     /// A line that did not become a row; an error stops the scan.
     fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()>;
+    /// An element of a list that its line went on without; an error stops the scan.
+    fn item_dropped(&self, object: &SourceObject, dropped: DroppedItem) -> Result<()>;
+    /// Values of some lines that are rows were mended.
+    fn mended(&self, mended: &Mended);
     /// Some lines were read: rows, and bytes as stored since the last call.
     fn progress(&self, rows: u64, compressed_bytes: u64);
     /// An object is done and its tally holds.
@@ -262,6 +266,12 @@ impl<'s> ScanAccount<'s> {
         }
         for reject in decoded.rejects {
             self.reject(object, reject)?;
+        }
+        if let Some(witness) = self.witness.as_ref().filter(|_| !decoded.mended.is_empty()) {
+            witness.mended(&decoded.mended);
+            for dropped in decoded.dropped_items {
+                witness.item_dropped(&self.scan.objects[object], dropped)?;
+            }
         }
         self.progress(rows, compressed_bytes);
         if rows == 0 {

@@ -37,6 +37,12 @@ impl ScanWitness for Heard {
         Ok(())
     }
 
+    fn item_dropped(&self, _object: &SourceObject, _dropped: DroppedItem) -> Result<()> {
+        Ok(())
+    }
+
+    fn mended(&self, _mended: &Mended) {}
+
     fn progress(&self, _rows: u64, _compressed_bytes: u64) {}
 
     fn object_done(

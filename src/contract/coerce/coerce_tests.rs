@@ -11,7 +11,7 @@ fn reader(column: &str) -> ColumnReader {
 
 fn take(column: &str, record: &str) -> Result<Value<'static>, Misfit> {
     let JsonKind::Object(members) = read_json(record, 64).unwrap().kind else { panic!() };
-    reader(column).take(&members).map(|value| value.to_static())
+    reader(column).take(&members, &mut Mends::default()).map(|value| value.to_static())
 }
 
 /// The value of a column at `c`, or why there is none.
@@ -207,7 +207,10 @@ fn a_default_that_is_no_value_of_the_column_is_a_misfit_of_every_line_without_on
     column.default = Some("\"x\"".to_owned());
     let reader = ColumnReader::new(&column);
     assert_eq!(reader.default_misfit().map(|m| m.reason), Some(MisfitReason::TypeMismatch));
-    assert_eq!(reader.take(&[]).map_err(|m| m.reason), Err(MisfitReason::TypeMismatch));
+    assert_eq!(
+        reader.take(&[], &mut Mends::default()).map_err(|m| m.reason),
+        Err(MisfitReason::TypeMismatch)
+    );
 }
 
 #[test]
@@ -228,7 +231,7 @@ fn a_required_column_is_never_null_even_if_it_says_both() {
     let mut column = reader("type = \"int64\"\nrequired = true").column;
     column.on_mismatch = OnMismatch::Null;
     let JsonKind::Object(members) = read_json(r#"{"c":"x"}"#, 1).unwrap().kind else { panic!() };
-    assert!(ColumnReader::new(&column).take(&members).is_err());
+    assert!(ColumnReader::new(&column).take(&members, &mut Mends::default()).is_err());
 }
 
 const ITEMS: &str = r#"type = "list"

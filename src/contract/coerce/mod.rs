@@ -26,8 +26,13 @@
 //!   nothing that would be infinite.
 //! - **`number_in_string`** takes a string whose whole text is a JSON number: not `" 1"`, `"+1"`,
 //!   `"01"` or `""`.
-//! - **Strings** are never made from other values. U+0000 in one is a misfit of its own.
+//! - **Strings** are never made from other values unasked. U+0000 in one is a misfit of its own.
 //! - **Booleans** are `true` and `false` alone.
+//! - **Mending** is asked for and counted: `on_mismatch = "null"`; `number_as_text`, which takes a
+//!   number's own text for a string, date or timestamp (`1.50` stays `1.50`); `true_values` and
+//!   `false_values`, texts and integers that stand for truth values; `on_item_mismatch = "drop"`,
+//!   which leaves out an element of a list that does not fit. What is mended in an element counts
+//!   as `items.price`.
 //! - **Dates** take the first form that fits, years 0001 to 9999; the form `rfc3339` is
 //!   `2026-11-21`, digit by digit.
 //! - **Timestamps** take the first form that fits, years 0001 to 9999 in UTC. Digits beyond the
@@ -44,6 +49,7 @@
 //! - **Lists** take arrays. A `null` element is a NULL struct; an element that is no object, or
 //!   that has a misfit which its own column does not make NULL, is a misfit of the whole list.
 
+mod mends;
 mod number;
 mod pattern;
 mod time;
@@ -51,11 +57,13 @@ mod zone;
 
 use std::borrow::Cow;
 
+use self::mends::truth;
 use self::number::{exact_decimal, exact_integer, nearest_double};
 use self::time::{DateReader, TimestampReader};
-use super::{Column, ColumnType, JsonPath, OnMismatch};
+use super::{Column, ColumnType, JsonPath, MendKind, OnItemMismatch, OnMismatch};
 use crate::json::{DEPTH_LIMIT, Json, JsonKind, Member, excerpt, is_json_number, read_json};
 
+pub use self::mends::{DroppedItem, Mend, Mends};
 pub(super) use self::pattern::{Pattern, Wanted};
 
 /// A column's value in one row.
@@ -214,14 +222,25 @@ impl ColumnReader {
     ///
     /// # Errors
     /// The misfit, if the rules make it neither a default nor NULL.
-    pub fn take<'a>(&'a self, record: &'a [Member<'a>]) -> Result<Value<'a>, Misfit> {
+    ///
+    /// What was done to a value of another shape is added to `mends`; of a misfit, some of it may.
+    pub fn take<'a>(
+        &'a self,
+        record: &'a [Member<'a>],
+        mends: &mut Mends,
+    ) -> Result<Value<'a>, Misfit> {
+        match self.find(record) {
+            None => self.absent(),
+            Some((path, json)) => self.coerce(path, json, mends),
+        }
+    }
+
+    /// The path that has a value in a record, and the value.
+    pub fn find<'a>(&'a self, record: &'a [Member<'a>]) -> Option<(&'a JsonPath, &'a Json<'a>)> {
         let value_at = |path: &'a JsonPath| {
             path.find(record).filter(|json| !json.is_null()).map(|json| (path, json))
         };
-        match self.column.paths.iter().find_map(value_at) {
-            None => self.absent(),
-            Some((path, json)) => self.coerce(path, json),
-        }
+        self.column.paths.iter().find_map(value_at)
     }
 
     /// The column's value where the path of this index has a value that is not null, and no path
@@ -229,9 +248,14 @@ impl ColumnReader {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn take_at<'a>(&'a self, path: usize, json: &'a Json<'a>) -> Result<Value<'a>, Misfit> {
+    pub fn take_at<'a>(
+        &'a self,
+        path: usize,
+        json: &'a Json<'a>,
+        mends: &mut Mends,
+    ) -> Result<Value<'a>, Misfit> {
         match self.column.paths.get(path) {
-            Some(path) => self.coerce(path, json),
+            Some(path) => self.coerce(path, json, mends),
             None => self.absent(),
         }
     }
@@ -255,16 +279,49 @@ impl ColumnReader {
         }
     }
 
-    fn coerce<'a>(&'a self, path: &JsonPath, json: &'a Json<'a>) -> Result<Value<'a>, Misfit> {
+    fn coerce<'a>(
+        &'a self,
+        path: &JsonPath,
+        json: &'a Json<'a>,
+        mends: &mut Mends,
+    ) -> Result<Value<'a>, Misfit> {
         let null = self.column.on_mismatch == OnMismatch::Null && !self.column.required;
+        let before = mends.len();
         let coerced = match &self.shape {
-            Shape::List(columns) => self.list(columns, path, json),
-            shape => match shape.scalar(json, self.column.number_in_string) {
-                Err(_) if null => return Ok(Value::Null),
-                scalar => scalar.map_err(|reason| self.misfit(reason, path.to_string(), json.raw)),
+            Shape::List(columns) => self.list(columns, path, json, mends),
+            shape => match shape.scalar(json, &self.column) {
+                Err(_) if null => return Ok(self.mismatch_to_null(before, mends)),
+                Err(reason) => Err(self.misfit(reason, path.to_string(), json.raw)),
+                Ok(value) => {
+                    if let Some(kind) = self.kind_of_mend(json) {
+                        mends.add(&self.column.name, kind);
+                    }
+                    Ok(value)
+                }
             },
         };
-        coerced.or_else(|misfit| if null { Ok(Value::Null) } else { Err(misfit) })
+        match coerced {
+            Err(_) if null => Ok(self.mismatch_to_null(before, mends)),
+            coerced => coerced,
+        }
+    }
+
+    fn mismatch_to_null<'a>(&self, before: usize, mends: &mut Mends) -> Value<'a> {
+        mends.truncate(before);
+        mends.add(&self.column.name, MendKind::MismatchToNull);
+        Value::Null
+    }
+
+    /// What was done to a scalar that the column has taken.
+    fn kind_of_mend(&self, json: &Json<'_>) -> Option<MendKind> {
+        let mending = &self.column.mending;
+        match (&self.shape, &json.kind) {
+            (Shape::String | Shape::Date(_) | Shape::Timestamp(_), JsonKind::Number) => {
+                mending.number_as_text.then_some(MendKind::NumberAsText)
+            }
+            (Shape::Bool, JsonKind::String(_) | JsonKind::Number) => Some(MendKind::SpelledBool),
+            _ => None,
+        }
     }
 
     fn list<'a>(
@@ -272,23 +329,39 @@ impl ColumnReader {
         columns: &'a [ColumnReader],
         path: &JsonPath,
         json: &'a Json<'a>,
+        mends: &mut Mends,
     ) -> Result<Value<'a>, Misfit> {
-        let mismatch =
-            |path, json: &Json<'_>| self.misfit(MisfitReason::TypeMismatch, path, json.raw);
         let JsonKind::Array(elements) = &json.kind else {
-            return Err(mismatch(path.to_string(), json));
+            return Err(self.misfit(MisfitReason::TypeMismatch, path.to_string(), json.raw));
         };
+        let drops = self.column.mending.on_item_mismatch == OnItemMismatch::Drop;
         let mut list = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
-            list.push(match &element.kind {
-                JsonKind::Null => None,
+            let before = mends.len();
+            let taken = match &element.kind {
+                JsonKind::Null => Ok(None),
                 JsonKind::Object(members) => {
                     let values: Result<Vec<_>, _> =
-                        columns.iter().map(|column| column.take(members)).collect();
-                    Some(values.map_err(|misfit| misfit.below(path, index))?)
+                        columns.iter().map(|column| column.take(members, mends)).collect();
+                    values.map(Some).map_err(|misfit| misfit.below(path, index))
                 }
-                _ => return Err(mismatch(format!("{path}[{index}]"), element)),
-            });
+                _ => {
+                    let path = format!("{path}[{index}]");
+                    Err(self.misfit(MisfitReason::TypeMismatch, path, element.raw))
+                }
+            };
+            match taken {
+                Ok(element) => {
+                    mends.put_below(before, &self.column.name, path, index);
+                    list.push(element);
+                }
+                Err(misfit) if drops => {
+                    mends.truncate(before);
+                    let (item, raw) = (format!("{path}[{index}]"), element.raw.to_owned());
+                    mends.add_dropped(&self.column.name, DroppedItem { misfit, item, raw });
+                }
+                Err(misfit) => return Err(misfit),
+            }
         }
         Ok(Value::List(list))
     }
@@ -301,11 +374,11 @@ impl ColumnReader {
         }
         let value = match &self.shape {
             Shape::List(columns) => match self.column.paths.first() {
-                Some(path) => self.list(columns, path, &json)?,
+                Some(path) => self.list(columns, path, &json, &mut Mends::default())?,
                 None => return Err(misfit()),
             },
             shape => shape
-                .scalar(&json, self.column.number_in_string)
+                .scalar(&json, &self.column)
                 .map_err(|reason| self.misfit(reason, self.first_path(), text))?,
         };
         Ok(value.to_static())
@@ -344,37 +417,33 @@ impl Misfit {
 
 impl Shape {
     /// The value of anything but a list.
-    fn scalar<'a>(
-        &self,
-        json: &'a Json<'a>,
-        number_in_string: bool,
-    ) -> Result<Value<'a>, MisfitReason> {
-        let number = || number_text(json, number_in_string).ok_or(MisfitReason::TypeMismatch);
+    fn scalar<'a>(&self, json: &'a Json<'a>, column: &Column) -> Result<Value<'a>, MisfitReason> {
+        let number_as_text = column.mending.number_as_text;
+        let number =
+            || number_text(json, column.number_in_string).ok_or(MisfitReason::TypeMismatch);
         let exact = |value: Option<Value<'a>>| value.ok_or(MisfitReason::OutOfRange);
         match self {
-            Shape::String => text(json),
-            Shape::Bool => match json.kind {
-                JsonKind::Bool(value) => Ok(Value::Bool(value)),
-                _ => Err(MisfitReason::TypeMismatch),
-            },
+            Shape::String => text(json, number_as_text),
+            Shape::Bool => truth(json, &column.mending).map(Value::Bool),
             Shape::Int32 => exact(exact_integer(number()?).map(Value::Int32)),
             Shape::Int64 => exact(exact_integer(number()?).map(Value::Int64)),
             Shape::Float64 => exact(nearest_double(number()?).map(Value::Float64)),
             Shape::Decimal { precision, scale } => {
                 exact(exact_decimal(number()?, *precision, *scale).map(Value::Decimal))
             }
-            Shape::Date(reader) => reader.read(json).map(Value::Date),
-            Shape::Timestamp(reader) => reader.read(json).map(Value::Timestamp),
+            Shape::Date(reader) => reader.read(json, number_as_text).map(Value::Date),
+            Shape::Timestamp(reader) => reader.read(json, number_as_text).map(Value::Timestamp),
             Shape::Json => Ok(Value::Text(Cow::Borrowed(json.raw))),
             Shape::List(_) => Err(MisfitReason::TypeMismatch),
         }
     }
 }
 
-fn text<'a>(json: &'a Json<'a>) -> Result<Value<'a>, MisfitReason> {
+fn text<'a>(json: &'a Json<'a>, number_as_text: bool) -> Result<Value<'a>, MisfitReason> {
     match &json.kind {
         JsonKind::String(text) if text.contains('\0') => Err(MisfitReason::NulCharacter),
         JsonKind::String(text) => Ok(Value::Text(Cow::Borrowed(text))),
+        JsonKind::Number if number_as_text => Ok(Value::Text(Cow::Borrowed(json.raw))),
         _ => Err(MisfitReason::TypeMismatch),
     }
 }

@@ -48,8 +48,12 @@ impl DateReader {
     }
 
     /// Days since 1970-01-01, by the first form that fits.
-    pub(super) fn read(&self, json: &Json<'_>) -> Result<i32, MisfitReason> {
-        let JsonKind::String(text) = &json.kind else { return Err(MisfitReason::TypeMismatch) };
+    pub(super) fn read(&self, json: &Json<'_>, number_as_text: bool) -> Result<i32, MisfitReason> {
+        let text = match &json.kind {
+            JsonKind::String(text) => text.as_ref(),
+            JsonKind::Number if number_as_text => json.raw,
+            _ => return Err(MisfitReason::TypeMismatch),
+        };
         let by_form = |form: &Form| match form {
             Form::Rfc3339 => date(text),
             Form::Pattern(pattern) => days(pattern.read(text)?.date()?),
@@ -70,8 +74,9 @@ impl TimestampReader {
     }
 
     /// Microseconds since the epoch, by the first form that fits.
-    pub(super) fn read(&self, json: &Json<'_>) -> Result<i64, MisfitReason> {
+    pub(super) fn read(&self, json: &Json<'_>, number_as_text: bool) -> Result<i64, MisfitReason> {
         match &json.kind {
+            JsonKind::Number if number_as_text => self.read_text(json.raw),
             JsonKind::Number => self.read_number(json.raw),
             JsonKind::String(text) => self.read_text(text),
             _ => Err(MisfitReason::TypeMismatch),

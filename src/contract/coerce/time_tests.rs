@@ -6,7 +6,7 @@ use crate::json::read_json;
 const NOON: i64 = 1_795_233_900_000_000; // 2026-11-21T04:05:00Z, 13:05 in Tokyo
 
 fn read(forms: &[TimestampForm], zone: Option<Tz>, json: &str) -> Result<i64, MisfitReason> {
-    TimestampReader::new(forms, zone, false).read(&read_json(json, 1).unwrap())
+    TimestampReader::new(forms, zone, false).read(&read_json(json, 1).unwrap(), false)
 }
 
 fn text(json: &str) -> Result<i64, MisfitReason> {
@@ -149,11 +149,11 @@ fn of_several_epoch_forms_the_first_in_whose_range_the_number_is_wins() {
 fn epoch_numbers_in_strings_are_taken_only_with_number_in_string() {
     let forms = [TimestampForm::Rfc3339, TimestampForm::Epoch(EpochUnit::Second)];
     let json = read_json(r#""1795233900""#, 1).unwrap();
-    assert_eq!(TimestampReader::new(&forms, None, true).read(&json), Ok(NOON));
-    let without = TimestampReader::new(&forms, None, false).read(&json);
+    assert_eq!(TimestampReader::new(&forms, None, true).read(&json, false), Ok(NOON));
+    let without = TimestampReader::new(&forms, None, false).read(&json, false);
     assert_eq!(without, Err(MisfitReason::InvalidTimestamp));
     let json = read_json(r#"" 1795233900""#, 1).unwrap();
-    let padded = TimestampReader::new(&forms, None, true).read(&json);
+    let padded = TimestampReader::new(&forms, None, true).read(&json, false);
     assert_eq!(padded, Err(MisfitReason::InvalidTimestamp));
 }
 
@@ -237,7 +237,7 @@ fn dates_are_read_by_the_first_form_that_fits() {
                 pattern => TimestampForm::Pattern(pattern.to_owned()),
             })
             .collect();
-        DateReader::new(&forms).read(&read_json(json, 1).unwrap())
+        DateReader::new(&forms).read(&read_json(json, 1).unwrap(), false)
     };
     let forms = ["rfc3339", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y"];
     for text in ["2026-11-21", "20261121", "2026/11/21", "21.11.2026"] {

@@ -8,6 +8,7 @@ use toml_span::span::Spanned;
 use toml_span::value::{Value, ValueInner};
 
 use super::findings::{Findings, optional, wanted};
+use super::mending::MendingKeys;
 use super::timestamp::{TimestampKeys, read_date, read_timestamp};
 use crate::config::suggestion;
 use crate::contract::{Column, ColumnReader, ColumnType, JsonPath, OnMismatch, TimestampForm};
@@ -90,6 +91,7 @@ fn read_column(value: &mut Value<'_>, findings: &mut Findings<'_>) -> Option<Nam
     let paths = read_paths(&mut table, findings, name.as_ref());
     let number_in_string = optional::<bool>(&mut table, "number_in_string");
     let column_type = read_type(&mut table, findings, number_in_string.as_ref());
+    let mending = MendingKeys::take(&mut table, findings);
     let required = optional::<bool>(&mut table, "required");
     let on_mismatch = optional::<String>(&mut table, "on_mismatch");
     let on_mismatch_span = on_mismatch.as_ref().map(|word| word.span);
@@ -101,10 +103,12 @@ fn read_column(value: &mut Value<'_>, findings: &mut Findings<'_>) -> Option<Nam
     let default = table.take("default").map(|(_, value)| value);
     findings.finish(table);
 
+    let column_type = column_type?;
     let mut column = Column {
         name: String::new(),
         paths,
-        column_type: column_type?,
+        mending: mending.read(findings, &column_type),
+        column_type,
         required: required.as_ref().is_some_and(|required| required.value),
         default: None,
         on_mismatch: on_mismatch.unwrap_or(OnMismatch::Reject),

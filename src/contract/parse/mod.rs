@@ -5,6 +5,7 @@
 
 mod column;
 mod findings;
+mod mending;
 mod timestamp;
 
 use toml_span::DeserError;
@@ -13,7 +14,10 @@ use toml_span::value::{Value, ValueInner};
 
 use self::column::read_columns;
 use self::findings::{Findings, optional, wanted};
-use super::{Contract, DuplicateKeys, LINE_COLUMN, OFFSET_COLUMN, SOURCE_COLUMN, UnknownFields};
+use super::{
+    Contract, DuplicateKeys, LINE_COLUMN, OFFSET_COLUMN, OnInvalidText, SOURCE_COLUMN,
+    UnknownFields,
+};
 use crate::config::{ConfigFile, parse_byte_size};
 use crate::error::Diagnostic;
 use crate::json::DEPTH_LIMIT;
@@ -35,6 +39,7 @@ const VIRTUAL_COLUMNS: [&str; 3] = [SOURCE_COLUMN, LINE_COLUMN, OFFSET_COLUMN];
 /// duplicate_keys = "last"          # last (default) | reject
 /// depth_max = 64                   # 1 to 256; levels of objects and arrays
 /// line_bytes_max = "16MiB"         # at most 256MiB
+/// on_invalid_text = "reject"       # reject (default) | replace
 ///
 /// [[column]]
 /// name = "at"
@@ -47,6 +52,9 @@ const VIRTUAL_COLUMNS: [&str; 3] = [SOURCE_COLUMN, LINE_COLUMN, OFFSET_COLUMN];
 /// required = true                  # default false
 /// on_mismatch = "reject"           # reject (default) | null
 /// number_in_string = false         # for number types and timestamps in an epoch form
+/// number_as_text = false           # for strings; for dates and timestamps by patterns alone
+/// true_values = ["yes", 1]         # for bool, besides true; and false_values
+/// on_item_mismatch = "reject"      # for list: reject (default) | drop
 ///
 /// [[column]]
 /// name = "status"
@@ -84,6 +92,11 @@ fn read_contract(root: &mut Value<'_>, findings: &mut Findings<'_>) -> Option<Co
     );
     let depth_max = read_depth_max(&mut table, findings);
     let line_bytes_max = read_line_bytes_max(&mut table, findings);
+    let on_invalid_text = findings.word(
+        optional(&mut table, "on_invalid_text"),
+        "a policy",
+        &[("reject", OnInvalidText::Reject), ("replace", OnInvalidText::Replace)],
+    );
     let columns = match table.take("column") {
         Some((_, mut value)) => read_columns(&mut value, findings, &VIRTUAL_COLUMNS),
         None => {
@@ -109,6 +122,7 @@ fn read_contract(root: &mut Value<'_>, findings: &mut Findings<'_>) -> Option<Co
         duplicate_keys: duplicate_keys.unwrap_or(DuplicateKeys::Last),
         depth_max,
         line_bytes_max,
+        on_invalid_text: on_invalid_text.unwrap_or_default(),
     })
 }
 

@@ -1,5 +1,8 @@
 use super::*;
-use crate::contract::{Column, ColumnType, EpochUnit, JsonPath, OnMismatch, TimestampForm};
+use crate::contract::{
+    Column, ColumnType, EpochUnit, JsonPath, Mending, OnItemMismatch, OnMismatch, Spelling,
+    TimestampForm,
+};
 
 fn parse(text: &str) -> Result<Contract, Vec<String>> {
     let file = ConfigFile { path: "contract.toml".into(), text: text.to_owned() };
@@ -28,6 +31,7 @@ fn column(name: &str, column_type: ColumnType) -> Column {
         default: None,
         on_mismatch: OnMismatch::Reject,
         number_in_string: false,
+        mending: Mending::default(),
     }
 }
 
@@ -42,6 +46,7 @@ fn a_short_contract_takes_every_default() {
             duplicate_keys: DuplicateKeys::Last,
             depth_max: 64,
             line_bytes_max: 16 << 20,
+            on_invalid_text: OnInvalidText::Reject,
         }
     );
 }
@@ -52,6 +57,7 @@ unknown_fields_column = "extra"
 duplicate_keys = "reject"
 depth_max = 8
 line_bytes_max = "1MiB"
+on_invalid_text = "replace"
 
 [[column]]
 name = "at"
@@ -72,10 +78,17 @@ default = 0.10
 [[column]]
 name = "items"
 type = "list"
+on_item_mismatch = "drop"
 [[column.item]]
 name = "sku"
 type = "string"
 required = true
+number_as_text = true
+[[column.item]]
+name = "gift"
+type = "bool"
+true_values = ["yes", 1]
+false_values = ["no", 0]
 [[column.item]]
 name = "_line"
 type = "json"
@@ -107,8 +120,18 @@ fn every_key_of_a_full_contract_is_read() {
         default: Some("0.10".to_owned()),
         ..column("price", ColumnType::Decimal { precision: 12, scale: 2 })
     };
-    let sku = Column { required: true, ..column("sku", ColumnType::String) };
-    let items = column("items", ColumnType::List(vec![sku, column("_line", ColumnType::Json)]));
+    let mending = Mending { number_as_text: true, ..Mending::default() };
+    let sku = Column { required: true, mending, ..column("sku", ColumnType::String) };
+    let text = |text: &str| Spelling::Text(text.to_owned());
+    let mending = Mending {
+        true_values: vec![text("yes"), Spelling::Integer(1)],
+        false_values: vec![text("no"), Spelling::Integer(0)],
+        ..Mending::default()
+    };
+    let gift = Column { mending, ..column("gift", ColumnType::Bool) };
+    let mending = Mending { on_item_mismatch: OnItemMismatch::Drop, ..Mending::default() };
+    let line = column("_line", ColumnType::Json);
+    let items = Column { mending, ..column("items", ColumnType::List(vec![sku, gift, line])) };
     assert_eq!(
         contract,
         Contract {
@@ -117,6 +140,7 @@ fn every_key_of_a_full_contract_is_read() {
             duplicate_keys: DuplicateKeys::Reject,
             depth_max: 8,
             line_bytes_max: 1 << 20,
+            on_invalid_text: OnInvalidText::Replace,
         }
     );
 }
@@ -292,6 +316,34 @@ fn a_key_that_goes_with_another_type_is_told() {
         let expected = format!("`number_in_string` means nothing for type `{column_type}`");
         assert_eq!(found, format!("{expected}; {meaningless}"));
     }
+}
+
+#[test]
+fn mending_that_goes_with_another_type_or_means_two_things_is_told() {
+    let cases = [
+        ("int64", "number_as_text = true", "`number_as_text` means nothing for type `int64`"),
+        ("date", "number_as_text = true", "`number_as_text` means nothing for type `date`"),
+        (
+            "timestamp",
+            "number_as_text = true\nformats = [\"%s\", \"epoch_ms\"]",
+            "`number_as_text` means nothing for type `timestamp`",
+        ),
+        ("string", "true_values = [\"yes\"]", "`true_values` goes with type `bool` only"),
+        ("json", "on_item_mismatch = \"drop\"", "`on_item_mismatch` goes with type `list` only"),
+        ("bool", "true_values = \"yes\"", "`true_values`: expected an array of texts and"),
+        ("bool", "true_values = [1.5]", "expected a text or an integer, found float"),
+        (
+            "bool",
+            "true_values = [\"y\", 1]\nfalse_values = [\"n\", 1]",
+            "1 stands for true as well: leave one of them",
+        ),
+    ];
+    for (column_type, keys, expected) in cases {
+        let found = column_finding(&format!("type = \"{column_type}\"\n{keys}"));
+        assert!(found.starts_with(expected), "{keys}: {found}");
+    }
+    let date = "type = \"date\"\nnumber_as_text = true\nformats = [\"%Y%m%d\"]";
+    parse(&format!("[[column]]\nname = \"c\"\n{date}")).unwrap();
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //!     ends      2                  0    3           → offsets 0 2 2 3, each the largest so far
 //! ```
 
+use std::sync::Arc;
+
 use super::plan::Forms;
 use crate::contract::{ColumnReader, OnMismatch, Value};
 
@@ -54,6 +56,10 @@ pub(super) struct GroupColumn {
     pub paths_count: usize,
     pub place: Place,
     pub forms: Forms,
+    /// The name that mended values count under: `items.price`.
+    pub name: Arc<str>,
+    /// Whether a value may be mended, and then is counted.
+    pub may_mend: bool,
 }
 
 /// Where a column's values go.

@@ -1,10 +1,13 @@
 //! The contract made ready: its columns as groups, its paths as nodes and keys.
 
+use std::sync::Arc;
+
 use super::columns::{FixedColumn, Group, GroupColumn, ListColumn, Place, TextColumn};
 use super::keys::{Action, Keys, Kind};
 use super::unknown::{Step, UnknownPaths};
 use crate::contract::{
-    Column, ColumnReader, ColumnType, Contract, EpochUnit, TimestampForm, UnknownFields,
+    Column, ColumnReader, ColumnType, Contract, EpochUnit, Mending, OnMismatch, TimestampForm,
+    UnknownFields,
 };
 
 /// All that the fast path knows and remembers.
@@ -64,7 +67,7 @@ impl Plan {
     /// Makes a contract ready; `is_built` says of the contract's columns which are built.
     pub(super) fn new(contract: &Contract, is_built: impl Fn(usize) -> bool) -> Self {
         let collects = matches!(contract.unknown_fields, UnknownFields::Collect(_));
-        let mut group = new_group(&contract.columns, is_built);
+        let mut group = new_group(&contract.columns, "", is_built);
         group.is_table = true;
         let mut nodes =
             NodeMaker { keys: Keys::default(), unknown: UnknownPaths::new(collects), contract };
@@ -73,8 +76,8 @@ impl Plan {
     }
 }
 
-/// The columns of the table or of a list, empty.
-fn new_group(columns: &[Column], is_built: impl Fn(usize) -> bool) -> Group {
+/// The columns of the table or of a list, empty; `list` stands before their names.
+fn new_group(columns: &[Column], list: &str, is_built: impl Fn(usize) -> bool) -> Group {
     let mut readers = Vec::with_capacity(columns.len());
     let mut required = Vec::with_capacity(columns.len());
     for column in columns {
@@ -87,18 +90,23 @@ fn new_group(columns: &[Column], is_built: impl Fn(usize) -> bool) -> Group {
             paths_count: column.paths.len(),
             place: Place::Text(0),
             forms: Forms::new(column),
+            name: format!("{list}{}", column.name).into(),
+            may_mend: column.on_mismatch == OnMismatch::Null
+                || column.mending != Mending::default(),
             reader,
         });
     }
     let mut group = Group::new(readers, &required);
     for (index, column) in columns.iter().enumerate() {
-        group.columns[index].place = add_place(&mut group, &column.column_type, is_built(index));
+        let name = Arc::clone(&group.columns[index].name);
+        let built = is_built(index);
+        group.columns[index].place = add_place(&mut group, &column.column_type, &name, built);
     }
     group
 }
 
 /// Adds a column of a type.
-fn add_place(group: &mut Group, column_type: &ColumnType, built: bool) -> Place {
+fn add_place(group: &mut Group, column_type: &ColumnType, name: &str, built: bool) -> Place {
     match column_type {
         ColumnType::String | ColumnType::Json => {
             group.texts.push(TextColumn::new(built));
@@ -125,7 +133,7 @@ fn add_place(group: &mut Group, column_type: &ColumnType, built: bool) -> Place 
             Place::Decimal(group.decimals.len() - 1)
         }
         ColumnType::List(columns) => {
-            let elements = new_group(columns, |_| built);
+            let elements = new_group(columns, &format!("{name}."), |_| built);
             group.lists.push(ListColumn::new(elements, built));
             Place::List(group.lists.len() - 1)
         }

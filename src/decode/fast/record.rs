@@ -1,5 +1,7 @@
 //! One record: its keys and values from left to right, into the columns.
 
+use std::sync::Arc;
+
 use super::columns::{Group, Place, bit};
 use super::cpu::{Kernel, Task};
 use super::input::{Odd, behind_space, byte};
@@ -12,7 +14,7 @@ use super::skip::{SkipRules, skip_value};
 use super::text::{check_text, copy_text};
 use super::time::{LastDate, quoted_date};
 use super::unknown::UnknownPaths;
-use crate::contract::Value;
+use crate::contract::{Mends, Value};
 use crate::json::{DEPTH_LIMIT, read_json};
 
 /// What reading records needs besides the columns.
@@ -356,7 +358,9 @@ impl<K: Kernel> Reader<'_, K> {
         let text = self.bytes.get(at..end).and_then(|text| std::str::from_utf8(text).ok());
         let json = read_json(text.ok_or(Odd)?, DEPTH_LIMIT).map_err(|_fault| Odd)?;
         let column = action.column as usize;
-        let value = group.columns[column].reader.take_at(usize::from(action.rank), &json);
+        let mut mends = Mends::default();
+        let reader = &group.columns[column].reader;
+        let value = reader.take_at(usize::from(action.rank), &json, &mut mends);
         // A text of its own, for the reader that it may be borrowed from lies in the group, too.
         let value = value.map_err(|_misfit| Odd)?.to_static();
         if value == Value::Null {
@@ -367,6 +371,10 @@ impl<K: Kernel> Reader<'_, K> {
             group.present[word] &= !bit;
         }
         group.set(column, &value);
+        for mend in mends.into_vec() {
+            // The name has the lists that the record lies in, which the reader does not know.
+            self.unknown.mends.push((Arc::clone(&group.columns[column].name), mend.kind));
+        }
         Ok(end)
     }
 }
@@ -390,10 +398,11 @@ fn claim(group: &mut Group, action: Action) -> Result<bool, Odd> {
 #[cold]
 #[inline(never)]
 fn contest(group: &mut Group, kind: Kind, column: u32, place: u32, rank: u8) -> Result<bool, Odd> {
-    let best = &mut group.ranks[column as usize];
-    if kind == Kind::List {
+    // What was mended in a value that does not count must not count either.
+    if kind == Kind::List || group.columns[column as usize].may_mend {
         return Err(Odd);
     }
+    let best = &mut group.ranks[column as usize];
     if *best < rank {
         return Ok(false);
     }

@@ -1,6 +1,5 @@
 //! Blocks of lines → rows, and those lines that are none or odd.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,9 +15,9 @@ use super::plan::Plan;
 use super::record::{Reader, Rules};
 use super::short::SHORT;
 use super::time::LastDate;
-use crate::contract::{Contract, DuplicateKeys, UnknownFields};
-use crate::decode::obvious::{ObviousDecoder, Row};
-use crate::decode::{Lines, Reject};
+use crate::contract::{Contract, DuplicateKeys, MendKind, UnknownFields};
+use crate::decode::obvious::{Findings, LinePlace, ObviousDecoder, Row};
+use crate::decode::{Lines, Mended, Reject, count_mended};
 
 /// Bytes whose UTF-8 is validated in one go: few enough to be in the cache when they are decoded.
 const WINDOW: usize = 256 << 10;
@@ -30,7 +29,7 @@ const PADDING: usize = SHORT;
 pub(in crate::decode) struct Outcome {
     pub rejects: Vec<Reject>,
     pub blank: u64,
-    pub unknown_fields: BTreeMap<String, u64>,
+    pub findings: Findings,
 }
 
 /// The rows in the making, and all that the fast path knows and remembers.
@@ -174,7 +173,7 @@ impl Task for Pass<'_> {
             }
         }
         self.table.tail = tail;
-        self.table.plan.unknown.move_counts_to(&mut self.outcome.unknown_fields);
+        self.table.plan.unknown.move_counts_to(&mut self.outcome.findings.unknown_fields);
         self.outcome
     }
 }
@@ -248,6 +247,9 @@ impl Pass<'_> {
             return Err(Odd);
         }
         unknown.count_line();
+        if !unknown.mends.is_empty() {
+            count_mends(&mut unknown.mends, &mut self.outcome.findings.mended);
+        }
         let collected =
             rules.collects && unknown.write_line(bytes, &mut table.collected.column.bytes);
         let place = self.lines.first_offset + (offset + line) as u64;
@@ -261,19 +263,28 @@ impl Pass<'_> {
     fn read_odd(&mut self, line: Range<usize>, bytes: &[u8], offset: usize) {
         self.table.plan.group.roll_back();
         // Counts have an order: the first thousand paths have one each.
-        self.table.plan.unknown.move_counts_to(&mut self.outcome.unknown_fields);
+        self.table.plan.unknown.move_counts_to(&mut self.outcome.findings.unknown_fields);
         let start = offset + line.start;
         let raw = &bytes[line];
         let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
         let number = self.lines.first_line + self.index;
         let place = self.lines.first_offset + start as u64;
         let table = &mut *self.table;
-        let append = |row: Row<'_>| table.append(&row, number, place);
-        let decoded = self.obvious.decode_line(raw, &mut self.outcome.unknown_fields, append);
+        let append = &mut |row: Row<'_>| table.append(&row, number, place);
+        let place = LinePlace { line: number, offset: place };
+        let decoded = self.obvious.decode_line(raw, place, &mut self.outcome.findings, append);
         if let Err(fault) = decoded {
             let raw = self.lines.bytes.slice(start..start + raw.len());
-            self.outcome.rejects.push(fault.of_line(number, place, raw));
+            self.outcome.rejects.push(fault.of_line(place, raw));
         }
+    }
+}
+
+/// Counts what was mended in a line that is a row.
+#[cold]
+fn count_mends(mends: &mut Vec<(Arc<str>, MendKind)>, mended: &mut Mended) {
+    for (column, kind) in mends.drain(..) {
+        count_mended(mended, &column, kind, 1);
     }
 }
 

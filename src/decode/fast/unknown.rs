@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use crate::contract::PathKey;
+use crate::contract::{MendKind, PathKey};
 use crate::decode::obvious::count_unknown_field;
 use crate::json::excerpt;
 
@@ -28,6 +29,8 @@ pub(super) struct UnknownPaths {
     counted: Vec<u32>,
     /// Whether fields are collected.
     collects: bool,
+    /// What was mended in the line at hand, by column; it counts with the line's fields.
+    pub mends: Vec<(Arc<str>, MendKind)>,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,7 @@ impl UnknownPaths {
         self.fields.clear();
         self.indices.clear();
         self.elements.clear();
+        self.mends.clear();
     }
 
     /// Counts the fields of the line at hand, which is a row.

@@ -9,10 +9,16 @@ use datafusion::arrow::datatypes::SchemaRef;
 
 use super::builder::ColumnBuilder;
 use super::duplicates::settle_duplicates;
+use super::invalid_text::{SoundText, sound_text};
 use super::unknown::{KnownFields, count_unknown_field};
-use crate::contract::{ColumnReader, Contract, Misfit, MisfitReason, UnknownFields, Value};
+use crate::contract::{
+    ColumnReader, Contract, Mend, MendKind, Mends, Misfit, MisfitReason, OnInvalidText,
+    UnknownFields, Value,
+};
 use crate::decode::line::{is_blank, split_lines};
-use crate::decode::{Decoded, Lines, Reject, RejectReason};
+use crate::decode::{
+    Decoded, DroppedItem, Lines, Mended, NO_COLUMN, Reject, RejectReason, count_mended,
+};
 use crate::json::{JsonFault, JsonFaultKind, JsonKind, Member, excerpt, read_json};
 
 /// Decodes lines by one contract, slowly: what the fast [`crate::decode::Decoder`] must agree with,
@@ -31,6 +37,47 @@ pub(in crate::decode) struct Fault {
     path: Option<String>,
     expected: String,
     found: String,
+}
+
+/// Where a line stands in its object.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::decode) struct LinePlace {
+    /// Its number, from 1.
+    pub line: u64,
+    /// The offset of its first byte.
+    pub offset: u64,
+}
+
+/// What was found in lines that are rows.
+#[derive(Debug, Default)]
+pub(in crate::decode) struct Findings {
+    pub unknown_fields: BTreeMap<String, u64>,
+    pub mended: Mended,
+    pub dropped_items: Vec<DroppedItem>,
+}
+
+impl Findings {
+    /// Adds what was mended in a line that is a row.
+    fn add_mends(&mut self, mends: Mends, place: LinePlace) {
+        for Mend { column, kind, dropped } in mends.into_vec() {
+            count_mended(&mut self.mended, &column, kind, 1);
+            if let Some(dropped) = dropped {
+                let reject = Fault::of_misfit(dropped.misfit).of_line(place, dropped.raw.into());
+                self.dropped_items.push(DroppedItem { item: dropped.item, reject });
+            }
+        }
+    }
+
+    /// All that came of some lines.
+    pub(in crate::decode) fn into_decoded(
+        self,
+        batch: RecordBatch,
+        rejects: Vec<Reject>,
+        blank: u64,
+    ) -> Decoded {
+        let Findings { unknown_fields, mended, dropped_items } = self;
+        Decoded { batch, rejects, blank, unknown_fields, mended, dropped_items }
+    }
 }
 
 /// What comes of a line that is a row, but for its place.
@@ -65,7 +112,7 @@ impl ObviousDecoder {
         let mut rows = Rows::new(&self.contract);
         let mut rejects = Vec::new();
         let mut blank = 0;
-        let mut unknown_fields = BTreeMap::new();
+        let mut findings = Findings::default();
         for line in split_lines(&lines.bytes) {
             let number = lines.first_line + line.index;
             let offset = lines.first_offset + line.range.start as u64;
@@ -74,22 +121,47 @@ impl ObviousDecoder {
                 blank += 1;
                 continue;
             }
-            let append = |row: Row<'_>| rows.append(&row, number, offset);
-            if let Err(fault) = self.decode_line(raw, &mut unknown_fields, append) {
-                rejects.push(fault.of_line(number, offset, lines.bytes.slice(line.range)));
+            let place = LinePlace { line: number, offset };
+            let append = &mut |row: Row<'_>| rows.append(&row, number, offset);
+            if let Err(fault) = self.decode_line(raw, place, &mut findings, append) {
+                rejects.push(fault.of_line(place, lines.bytes.slice(line.range)));
             }
         }
-        Decoded { batch: rows.finish(self.schema()), rejects, blank, unknown_fields }
+        findings.into_decoded(rows.finish(self.schema()), rejects, blank)
     }
 
     /// Takes one line through the steps; a row goes to `append`.
     pub(in crate::decode) fn decode_line(
         &self,
         raw: &[u8],
-        unknown_fields: &mut BTreeMap<String, u64>,
-        append: impl FnOnce(Row<'_>),
+        place: LinePlace,
+        findings: &mut Findings,
+        append: &mut dyn FnMut(Row<'_>),
     ) -> Result<(), Fault> {
-        let text = std::str::from_utf8(raw).map_err(|error| invalid_utf8(raw, &error))?;
+        let decoded = match std::str::from_utf8(raw) {
+            Ok(text) => self.decode_text(text, &[], place, findings, append),
+            Err(error) => Err(invalid_utf8(raw, &error)),
+        };
+        match decoded {
+            Err(Fault {
+                reason: RejectReason::InvalidUtf8 | RejectReason::LoneSurrogate, ..
+            }) if self.contract.on_invalid_text == OnInvalidText::Replace => {
+                let SoundText { text, replaced } = sound_text(raw);
+                self.decode_text(&text, &replaced, place, findings, append)
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// The same for a line that is UTF-8; `replaced` says where in it something was mended.
+    fn decode_text(
+        &self,
+        text: &str,
+        replaced: &[usize],
+        place: LinePlace,
+        findings: &mut Findings,
+        append: &mut dyn FnMut(Row<'_>),
+    ) -> Result<(), Fault> {
         let depth_max = self.contract.depth_max;
         let json = read_json(text, depth_max).map_err(|fault| Fault::of_json(fault, depth_max))?;
         let JsonKind::Object(mut members) = json.kind else {
@@ -108,12 +180,42 @@ impl ObviousDecoder {
                 found: "the key twice".to_owned(),
             }
         })?;
+        let mut mends = Mends::default();
         let values: Result<Vec<Value<'_>>, Misfit> =
-            self.columns.iter().map(|column| column.take(&members)).collect();
+            self.columns.iter().map(|column| column.take(&members, &mut mends)).collect();
         let values = values.map_err(Fault::of_misfit)?;
-        let collected = self.settle_unknown(&members, unknown_fields)?;
+        let collected = self.settle_unknown(&members, &mut findings.unknown_fields)?;
+        if !replaced.is_empty() {
+            self.count_replaced(text, replaced, &members, findings);
+        }
+        findings.add_mends(mends, place);
         append(Row { values, collected });
         Ok(())
+    }
+
+    /// Counts the values within which something was replaced.
+    fn count_replaced(
+        &self,
+        text: &str,
+        replaced: &[usize],
+        members: &[Member<'_>],
+        findings: &mut Findings,
+    ) {
+        let kind = MendKind::InvalidTextReplaced;
+        let mut elsewhere = replaced.to_vec();
+        for column in &self.columns {
+            let Some((_, json)) = column.find(members) else { continue };
+            // Each value's text is a part of the line's.
+            let start = json.raw.as_ptr() as usize - text.as_ptr() as usize;
+            let value = start..start + json.raw.len();
+            if replaced.iter().any(|at| value.contains(at)) {
+                count_mended(&mut findings.mended, &column.column().name, kind, 1);
+                elsewhere.retain(|at| !value.contains(at));
+            }
+        }
+        if !elsewhere.is_empty() {
+            count_mended(&mut findings.mended, NO_COLUMN, kind, 1);
+        }
     }
 
     /// Counts the unknown fields of a record and collects them, if the contract wants that.
@@ -207,9 +309,10 @@ impl Fault {
         Fault { reason, path: Some(path), expected, found }
     }
 
-    /// The reject of a line with this number, offset and text.
-    pub(in crate::decode) fn of_line(self, line: u64, offset: u64, raw: Bytes) -> Reject {
+    /// The reject of a line, or of a part of it, with this text.
+    pub(in crate::decode) fn of_line(self, place: LinePlace, raw: Bytes) -> Reject {
         let Fault { reason, path, expected, found } = self;
+        let LinePlace { line, offset } = place;
         Reject { reason, path, expected, found, line, offset, raw, bytes_omitted: 0 }
     }
 }

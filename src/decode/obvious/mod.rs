@@ -3,8 +3,9 @@
 mod builder;
 mod decoder;
 mod duplicates;
+mod invalid_text;
 mod unknown;
 
 pub use decoder::ObviousDecoder;
-pub(super) use decoder::Row;
+pub(super) use decoder::{Findings, LinePlace, Row};
 pub use unknown::{OTHER_UNKNOWN_FIELDS, count_unknown_field};

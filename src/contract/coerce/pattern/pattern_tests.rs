@@ -15,7 +15,7 @@ const NOON: i64 = 1_795_233_900_000_000; // 2026-11-21T04:05:00Z, 13:05 in Tokyo
 fn read_in(pattern: &str, zone: Option<Tz>, text: &str) -> Option<i64> {
     let forms = [TimestampForm::Pattern(pattern.to_owned())];
     let json = serde_json::Value::from(text).to_string();
-    let read = TimestampReader::new(&forms, zone, false).read(&read_json(&json, 1).unwrap());
+    let read = TimestampReader::new(&forms, zone, false).read(&read_json(&json, 1).unwrap(), false);
     assert!(matches!(read, Ok(_) | Err(MisfitReason::InvalidTimestamp)), "{read:?}");
     read.ok()
 }
