@@ -270,3 +270,84 @@ fn a_byte_order_mark_is_no_part_of_a_file() {
     project.write("shop/rows.sql", b"S\0E\0L\0\xff\xfe");
     project.ashiato("check", &[]).fails_with(78, &["rows.sql", "not UTF-8"]);
 }
+
+#[test]
+fn keys_that_would_have_no_effect_are_refused() {
+    let expectation = "[[output.expectation]]\nname = \"e\"\npredicate = \"id > 0\"\n";
+    let output = OUTPUT.replace("formats =", "sort_by = [\"id\", \"id\"]\nformats =");
+    let rest =
+        format!("{output}[output.parquet]\ncompression = \"snappy\"\n{expectation}{expectation}");
+    let project = Project::new().pipeline_with("", "glob = \"*.ndjson\"", &rest);
+    let pipeline = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    project.write("shop/pipeline.toml", pipeline.replace("${SOURCE}", "${SOURCE}/*/*.ndjson"));
+    project.ashiato("check", &[]).fails_with(
+        78,
+        &[
+            "pipeline.toml:3:12: `path` has no effect: `location` has a wildcard",
+            "pipeline.toml:3:12: `glob` has no effect: `location` has a wildcard",
+            "`sort_by`: column `id` stands twice",
+            "`[output.parquet]` has no effect: `formats` has no `parquet`",
+            "expectation `e` is defined twice",
+        ],
+    );
+}
+
+#[test]
+fn a_pattern_or_a_file_as_location_is_read_without_path_and_glob_only() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
+    let pipeline = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    let object = "${SOURCE}/dt=2026-11-21/a.ndjson";
+    let with_file = pipeline.replace("${SOURCE}", object);
+    project.write("shop/pipeline.toml", &with_file);
+    let words = "`path` has no effect: `location` is a file; name its folder";
+    project.ashiato("check", &[]).fails_with(78, &[words]);
+    project.write("shop/pipeline.toml", with_file.replace("path = \"dt=%Y-%m-%d/\"\n", ""));
+    project.run().published();
+}
+
+#[test]
+fn findings_come_as_one_json_document_if_asked_for() {
+    let project = Project::new();
+    let sound = project.ashiato("check", &["--json"]);
+    assert_eq!(sound.code, Some(0), "{sound:#?}");
+    assert_eq!(sound.result(), serde_json::json!({ "status": "ok", "findings": [] }));
+    project.write("shop/rows.sql", "SELECT id,\n amonut FROM logs\n");
+    let wrong = project.ashiato("check", &["--json"]);
+    assert_eq!(wrong.code, Some(78), "{wrong:#?}");
+    let result = wrong.result();
+    assert_eq!(result["status"], "error");
+    let finding = &result["findings"][0];
+    assert!(finding["file"].as_str().unwrap().ends_with("rows.sql"), "{finding}");
+    assert_eq!((&finding["line"], &finding["column"]), (&2.into(), &2.into()), "{finding}");
+    assert_eq!(finding["message"], "no column `amonut`");
+    assert_eq!(finding["help"], "did you mean `amount`?");
+    assert_eq!(finding["severity"], "error");
+    assert_eq!(wrong.stderr, "");
+}
+
+#[test]
+fn a_time_zone_that_is_none_is_answered_with_the_one_that_was_meant() {
+    for (name, zone) in [("JST", "write `Asia/Tokyo`"), ("UTC+9", "write `Etc/GMT-9`")] {
+        let project = Project::new();
+        let pipeline = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+        project.write("shop/pipeline.toml", pipeline.replace("Asia/Tokyo", name));
+        let words = format!("unknown time zone `{name}`");
+        project.ashiato("check", &[]).fails_with(78, &["pipeline.toml:1:14", &words, zone]);
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_a_command_silently() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ashiato"))
+        .arg("functions")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nothing was written yet, or at most what the pipe holds.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(0));
+}

@@ -15,6 +15,7 @@ mod promises_examples;
 mod promises_exit_codes;
 mod promises_handoff;
 mod promises_late;
+mod promises_limits;
 mod promises_names;
 mod promises_objects;
 mod promises_output;

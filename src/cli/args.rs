@@ -258,6 +258,10 @@ pub(super) struct CheckArgs {
     /// A collector's configuration: what it takes must get into the tables
     #[arg(long, value_name = "FILE")]
     pub collector: Option<PathBuf>,
+
+    /// Print what is found as one JSON document on stdout, for editors and CI
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,15 @@
 //! `ashiato check`: everything that can be wrong with a pipeline, without touching data.
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use super::agreement::{Agreement, compare};
 use super::args::CheckArgs;
 use super::collect::read_config;
 use super::output;
-use crate::error::{Error, Result};
+use crate::error::{Diagnostic, Error, Result};
+use crate::pipeline::Pipeline;
 use crate::run::check_pipeline;
 use crate::store::Environment;
 
@@ -23,29 +26,50 @@ struct Checked {
     collector_warnings: Option<Vec<String>>,
 }
 
-/// Checks a pipeline and prints what it consists of.
+/// What was found, for editors and CI.
+#[derive(Serialize)]
+struct Findings {
+    /// `ok`, or `error` if there is one; warnings leave it `ok`.
+    status: &'static str,
+    findings: Vec<Finding>,
+}
+
+/// One finding and its place; what is not known is null.
+#[derive(Serialize)]
+struct Finding {
+    file: Option<String>,
+    /// From 1.
+    line: Option<usize>,
+    /// From 1, in characters.
+    column: Option<usize>,
+    message: String,
+    help: Option<String>,
+    /// `error` or `warning`.
+    severity: &'static str,
+}
+
+/// A sound pipeline, and what is worth a look between it and a collector.
+struct Sound {
+    pipeline: Pipeline,
+    collector_warnings: Option<Vec<String>>,
+}
+
+/// Checks a pipeline and prints what it consists of, or with `--json` what was found; gives the
+/// exit code.
 ///
 /// # Errors
-/// `Error::Config` with everything that is wrong.
-pub(super) fn check(args: &CheckArgs, environment: &Environment) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Unavailable(format!("starting threads: {error}")))?;
-    let stores = super::new_stores(environment)?;
-    let pipeline = runtime.block_on(check_pipeline(&args.pipeline, &stores))?;
-    let mut collector_warnings = None;
+/// `Error::Config` with everything that is wrong, unless that was printed as JSON.
+pub(super) fn check(args: &CheckArgs, environment: &Environment) -> Result<u8> {
+    let checked = check_all(args, environment);
+    if args.json {
+        return print_findings(args, checked);
+    }
+    let Sound { pipeline, collector_warnings } = checked?;
     if let Some(file) = &args.collector {
-        let collector = read_config(Some(file), environment)?;
-        let Agreement { faults, warnings } = compare(&pipeline, &collector)?;
-        if !faults.is_empty() {
-            return Err(Error::Config(faults));
+        for warning in collector_warnings.iter().flatten() {
+            // Nobody is left to tell if stderr is gone.
+            let _ = writeln!(std::io::stderr(), "warning: {}: {warning}", file.display());
         }
-        for warning in &warnings {
-            eprintln!("warning: {}: {warning}", file.display());
-        }
-        collector_warnings = Some(warnings);
     }
     output::print_json(&Checked {
         status: "ok",
@@ -54,5 +78,65 @@ pub(super) fn check(args: &CheckArgs, environment: &Environment) -> Result<()> {
         views: pipeline.views.len(),
         outputs: pipeline.outputs.len(),
         collector_warnings,
-    })
+    })?;
+    Ok(0)
+}
+
+fn check_all(args: &CheckArgs, environment: &Environment) -> Result<Sound> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Unavailable(format!("starting threads: {error}")))?;
+    let stores = super::new_stores(environment)?;
+    let pipeline = runtime.block_on(check_pipeline(&args.pipeline, &stores))?;
+    let Some(file) = &args.collector else {
+        return Ok(Sound { pipeline, collector_warnings: None });
+    };
+    let collector = read_config(Some(file), environment)?;
+    let Agreement { faults, warnings } = compare(&pipeline, &collector)?;
+    if !faults.is_empty() {
+        return Err(Error::Config(faults));
+    }
+    Ok(Sound { pipeline, collector_warnings: Some(warnings) })
+}
+
+fn print_findings(args: &CheckArgs, checked: Result<Sound>) -> Result<u8> {
+    let (status, code, findings) = match checked {
+        Ok(sound) => {
+            let warnings = sound.collector_warnings.unwrap_or_default().into_iter();
+            let of_collector = |warning: String| {
+                let warning = Diagnostic::new(warning);
+                match &args.collector {
+                    Some(file) => Finding::of(&warning.in_file(file), "warning"),
+                    None => Finding::of(&warning, "warning"),
+                }
+            };
+            ("ok", 0, warnings.map(of_collector).collect())
+        }
+        Err(error) => {
+            let code = error.exit_code();
+            let found = match error {
+                Error::Config(found) => found,
+                other => vec![Diagnostic::new(other.to_string())],
+            };
+            let findings = found.iter().map(|fault| Finding::of(fault, "error")).collect();
+            ("error", code, findings)
+        }
+    };
+    output::print_json(&Findings { status, findings })?;
+    Ok(code)
+}
+
+impl Finding {
+    fn of(diagnostic: &Diagnostic, severity: &'static str) -> Self {
+        Finding {
+            file: diagnostic.file.as_ref().map(|file| file.display().to_string()),
+            line: diagnostic.place.map(|(line, _)| line),
+            column: diagnostic.place.map(|(_, column)| column),
+            message: diagnostic.message.clone(),
+            help: diagnostic.help.clone(),
+            severity,
+        }
+    }
 }

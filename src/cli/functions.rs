@@ -1,7 +1,5 @@
 //! `ashiato functions`: what the SQL functions are.
 
-use std::io::Write;
-
 use super::args::FunctionsArgs;
 use super::output;
 use crate::error::{Error, Result};
@@ -24,6 +22,5 @@ pub(super) fn functions(args: &FunctionsArgs) -> Result<()> {
         return output::print_json(&found);
     }
     let text: Vec<String> = found.iter().map(ToString::to_string).collect();
-    let printed = writeln!(std::io::stdout().lock(), "{}", text.join("\n\n"));
-    printed.map_err(|error| Error::Unavailable(format!("writing to stdout: {error}")))
+    output::print_line(&text.join("\n\n"))
 }

@@ -62,7 +62,7 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Verify(args) => verify::verify(&args, &environment),
         Command::Adopt(args) => adopt::adopt(&args, &environment).map(|()| 0),
         Command::Gc(args) => gc::gc(&args, &environment).map(|()| 0),
-        Command::Check(args) => check::check(&args, &environment).map(|()| 0),
+        Command::Check(args) => check::check(&args, &environment),
         Command::Functions(args) => functions::functions(&args).map(|()| 0),
         Command::Collect(args) => collect::run(&args, &environment).map(|()| 0),
         Command::Load(args) => load::run(&args).map(|()| 0),

@@ -19,16 +19,23 @@ pub(super) fn print_error_with(error: &Error, advice: &str) {
 
 /// Prints a line for people or a shell.
 pub(super) fn print_line(line: &str) -> Result<()> {
-    let printed = writeln!(io::stdout().lock(), "{line}");
-    printed.map_err(|error| Error::Unavailable(format!("writing to stdout: {error}")))
+    written(writeln!(io::stdout().lock(), "{line}"), "to stdout")
 }
 
 /// Prints one line of JSON, the last of all output.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let line = to_json(value)?;
     let mut stdout = io::stdout().lock();
-    let printed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    printed.map_err(|error| Error::Unavailable(format!("writing the result to stdout: {error}")))
+    written(writeln!(stdout, "{line}").and_then(|()| stdout.flush()), "the result to stdout")
+}
+
+/// What became of a write to stdout. A reader that has gone, as `head` has, has what it wanted.
+fn written(written: io::Result<()>, what: &str) -> Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Error::Unavailable(format!("writing {what}: {error}"))),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// One line of JSON.

@@ -1,6 +1,7 @@
 //! `ashiato visits`: moves visits from one store to another while a collector runs.
 
 use std::io::IsTerminal;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -72,7 +73,8 @@ impl Shown {
             self.bar.tick();
         } else if self.line.elapsed() > LINE_EVERY {
             self.line = Instant::now();
-            eprintln!("{text}");
+            // Nobody is left to tell if stderr is gone.
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 }

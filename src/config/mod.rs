@@ -4,6 +4,7 @@
 //! of a file finds all that is wrong with it; serde would stop at the first.
 
 pub(crate) mod section;
+pub(crate) mod time_zone;
 pub(crate) mod variables;
 
 use std::path::PathBuf;

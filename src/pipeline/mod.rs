@@ -8,6 +8,7 @@
 //! 3. `resolve_output`: the output has one format, so `/data/events` is the root of its one table
 //!    (with two formats, `/data/events/parquet` and `/data/events/tsv`).
 
+mod exclusive_keys;
 mod model;
 mod output;
 mod parameters;

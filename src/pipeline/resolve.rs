@@ -12,6 +12,7 @@ use super::{
     Quarantine, Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
 use crate::config::section::{Findings, Section};
+use crate::config::time_zone::parse_time_zone;
 use crate::config::variables::{Lookup, substitute_variables};
 use crate::config::{ConfigFile, line_and_column};
 use crate::contract::{Column, ColumnType, Contract, parse_contract};
@@ -149,15 +150,9 @@ pub(super) fn is_word(name: &str) -> bool {
 
 fn resolve_time_zone(section: &mut Section<'_>, found: &mut Findings<'_>) -> chrono_tz::Tz {
     let Some(name) = section.text("time_zone") else { return chrono_tz::UTC };
-    name.value.parse().unwrap_or_else(|_| {
-        let known = chrono_tz::TZ_VARIANTS.map(|zone| zone.name());
-        match crate::config::nearest(&name.value, &known) {
-            Some(_) => found.unknown("time zone", &name, &known),
-            None => found.at(
-                name.span,
-                format!("unknown time zone `{}`: expected a name as Asia/Tokyo", name.value),
-            ),
-        }
+    parse_time_zone(&name.value).unwrap_or_else(|advice| {
+        let message = format!("unknown time zone `{}`", name.value);
+        found.diagnostics.push(found.file.diagnostic(name.span, message).help(advice));
         chrono_tz::UTC
     })
 }

@@ -2,6 +2,9 @@
 
 use toml_span::Spanned;
 
+use super::exclusive_keys::{
+    refuse_expectations_of_one_name, refuse_options_without_format, refuse_repeated,
+};
 use super::resolve::is_word;
 use super::{
     Expectation, Format, OnFail, OnSchemaChange, Output, ParquetCompression, ParquetOptions,
@@ -20,25 +23,33 @@ pub(super) fn resolve_output(
     let view = section.text("view");
     let location = section.required_text("location");
     let formats = section.texts("formats");
-    let texts = |list: Vec<Spanned<String>>| list.into_iter().map(|t| t.value).collect::<Vec<_>>();
-    let partition_by = texts(section.texts("partition_by"));
-    let sort_by = texts(section.texts("sort_by"));
-    let exclude = texts(section.texts("exclude"));
+    let mut columns = |key: &'static str, found: &mut Findings<'_>| {
+        let list = section.texts(key);
+        refuse_repeated(key, &list, found);
+        list.into_iter().map(|text| text.value).collect::<Vec<_>>()
+    };
+    let partition_by = columns("partition_by", found);
+    let sort_by = columns("sort_by", found);
+    let exclude = columns("exclude", found);
     let mut grains = vec![("none", None)];
     grains.extend(Grain::ALL.map(|grain| (grain.name(), Some(grain))));
     let grain = section.choice("grain", &grains, found);
     let policies = [OnSchemaChange::AllowAdded, OnSchemaChange::Freeze, OnSchemaChange::Any];
     let policies = policies.map(|policy| (policy.name(), policy));
     let on_schema_change = section.choice("on_schema_change", &policies, found);
-    let parquet = section.section("parquet", found, resolve_parquet).unwrap_or_default();
-    let tsv = section.section("tsv", found, resolve_tsv).unwrap_or_default();
+    let parquet = section.section("parquet", found, resolve_parquet);
+    let tsv = section.section("tsv", found, resolve_tsv);
+    let options = [("parquet", parquet.is_some()), ("tsv", tsv.is_some())];
+    let (parquet, tsv) = (parquet.unwrap_or_default(), tsv.unwrap_or_default());
     let expectations = section.sections("expectation", found, resolve_expectation);
+    refuse_expectations_of_one_name(&expectations, found);
     let (name, location) = (name?, location?);
     if !is_word(&name.value) {
         let message = format!("output `{}`: expected letters, digits, `_` and `-`", name.value);
         found.at(name.span, message);
     }
     let formats = resolve_formats(section, formats, &parquet, &tsv, found);
+    refuse_options_without_format(options, &formats, section.span, found);
     Some(Output {
         view: view.map_or_else(|| name.value.clone(), |view| view.value),
         name: name.value,

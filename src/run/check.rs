@@ -1,7 +1,6 @@
 //! Checks a pipeline without touching data, or says what a run would do.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use super::execute::RunSupplies;
 use super::layout::check_layout;
 use super::load::read_pipeline;
-use super::lookups::load_lookups;
+use super::lookups::{load_lookups, open_lookups};
 use super::plan::{RunPlan, example_parameters, resource_shares};
 use super::stages::{list_source, plan_queries};
 use crate::error::{Diagnostic, Error, Result};
@@ -37,18 +36,17 @@ pub async fn check_pipeline(folder: &Path, stores: &Stores) -> Result<Pipeline> 
 
 /// Plans every SQL file and every output.
 async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagnostic>> {
-    let (lookups, mut found) = match load_lookups(pipeline) {
-        Ok(lookups) => (lookups, Vec::new()),
-        Err(Error::Config(found)) => (Arc::default(), found),
-        Err(error) => return Err(error),
-    };
+    let (lookups, mut found) = open_lookups(pipeline);
+    let lookups_opened = found.is_empty();
     let values = example_parameters(pipeline);
     let paths = RunPaths {
         pipeline: pipeline.name.clone(),
         interval: "check".to_owned(),
         attempt: "check".to_owned(),
     };
-    let (settings, writer) = resource_shares(pipeline, 1);
+    let (mut settings, writer) = resource_shares(pipeline, 1);
+    // Nothing spills; whether it could is checked with the other places.
+    settings.spill = None;
     let nowhere = StagingFolders { beside_state: None, for_uploads: PathBuf::new() };
     let (engine, more) = Engine::assemble(pipeline, &settings, &lookups, &values, stores).await?;
     found.extend(more);
@@ -57,8 +55,15 @@ async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagn
         Err(Error::Config(more)) => found.extend(more),
         Err(error) => return Err(error),
     }
+    if !lookups_opened {
+        // What cannot be opened is said; that a function misses it follows.
+        found.retain(|finding| !finding.message.contains(NO_DATABASE));
+    }
     Ok(found)
 }
+
+/// What functions say if there is no database.
+const NO_DATABASE: &str = "no GeoIP database";
 
 /// What a run would do, as JSON: objects, outputs with their columns, where everything goes.
 ///

@@ -1,8 +1,11 @@
 //! Where a run's places lie to one another.
 
+use std::path::Path;
+
 use crate::commit::{self, OwnTable, TableRoot};
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Output, Pipeline, Table};
+use crate::source::WILDCARDS;
 use crate::store::StoreLocation;
 use crate::transform::check_spill_folder;
 
@@ -68,8 +71,30 @@ pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
     };
     let faults = commit::check_layout(&places.roots, &places.state, &places.quarantine);
     let faults = faults.into_iter().chain(check_source(pipeline, &places));
-    let faults = faults.chain(check_spill(pipeline));
+    let faults = faults.chain(check_spill(pipeline)).chain(check_source_keys(pipeline));
     faults.map(|fault| fault.in_file(&pipeline.file.path)).collect()
+}
+
+/// Of a location that names objects itself, neither `path` nor `glob` would be heeded.
+fn check_source_keys(pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let source = &pipeline.source;
+    let place = source.location.strip_prefix("file://").unwrap_or(&source.location);
+    let (what, advice) = if Path::new(place).is_file() {
+        ("is a file", "name its folder in `location`")
+    } else if place.contains(WILDCARDS) && !Path::new(place).exists() {
+        let advice =
+            "end `location` before the first wildcard, and write the rest as `path` and `glob`";
+        ("has a wildcard, and names the objects itself", advice)
+    } else {
+        return Vec::new();
+    };
+    let keys = [("path", !source.path.as_str().is_empty()), ("glob", source.glob.is_some())];
+    let (line, column) = source.place;
+    let found = keys.into_iter().filter(|(_, stands)| *stands).map(|(key, _)| {
+        let message = format!("`{key}` has no effect: `location` {what}");
+        Diagnostic::new(message).at(line, column).help(advice)
+    });
+    found.collect()
 }
 
 /// Queries must be able to spill.

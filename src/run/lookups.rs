@@ -14,6 +14,14 @@ use crate::pipeline::{NamedFile, Pipeline};
 /// # Errors
 /// `Error::Config` with everything that cannot be read or is damaged, and where it is named.
 pub(super) fn load_lookups(pipeline: &Pipeline) -> Result<Arc<Enrichment>> {
+    match open_lookups(pipeline) {
+        (lookups, found) if found.is_empty() => Ok(lookups),
+        (_, found) => Err(Error::Config(found)),
+    }
+}
+
+/// What can be opened, and everything that cannot.
+pub(super) fn open_lookups(pipeline: &Pipeline) -> (Arc<Enrichment>, Vec<Diagnostic>) {
     let settings = &pipeline.enrichment;
     let mut findings = Vec::new();
     let tax = settings.tax_table.as_ref().map_or_else(|| Ok(TaxTable::bundled()), read_tax_table);
@@ -24,16 +32,15 @@ pub(super) fn load_lookups(pipeline: &Pipeline) -> Result<Arc<Enrichment>> {
     for (name, key) in &settings.keys {
         keep(keys.insert(name, key.expose().as_bytes()), &mut findings);
     }
-    match (tax, geoip) {
-        (Some(tax), Some(geoip)) if findings.is_empty() => Ok(Arc::new(Enrichment {
-            tax,
-            tax_unknown: settings.tax_unknown,
-            geoip,
-            keys,
-            ..Enrichment::default()
-        })),
-        _ => Err(Error::Config(findings.into_iter().map(|f| at_its_name(f, pipeline)).collect())),
-    }
+    let found = findings.into_iter().map(|finding| at_its_name(finding, pipeline)).collect();
+    let lookups = Enrichment {
+        tax: tax.unwrap_or_else(TaxTable::bundled),
+        tax_unknown: settings.tax_unknown,
+        geoip: geoip.unwrap_or_default(),
+        keys,
+        ..Enrichment::default()
+    };
+    (Arc::new(lookups), found)
 }
 
 fn read_tax_table(file: &NamedFile) -> Result<TaxTable> {

@@ -77,6 +77,7 @@ pub(super) async fn publish_tables(
     records: Vec<TaskRecord>,
     counts: serde_json::Value,
 ) -> Result<Vec<String>> {
+    supplies.progress.begin_publishing();
     let Some(first) = records.first() else {
         return Err(Error::Bug("a publish of no task".to_owned()));
     };

@@ -121,6 +121,13 @@ pub async fn list_objects(
     let mut listing = if is_glob(store) {
         list_glob(store).await?
     } else if let Some(object) = find_root_object(store).await? {
+        if !spec.path.as_str().is_empty() || spec.glob.is_some() {
+            return Err(Error::config(format!(
+                "source `{}`: `path` and `glob` have no effect: `location` is an object; name its \
+                 folder, or leave them out",
+                store.display
+            )));
+        }
         Listing { objects: vec![object_of(store, object)], ..Listing::default() }
     } else {
         list_directory(store, spec, interval, zone).await?
@@ -146,7 +153,8 @@ pub fn is_listed_by_time(store: &Store, spec: &SourceSpec, objects: &[SourceObje
     spec.path.has_time_field() && !is_glob(store) && !objects.iter().any(is_root)
 }
 
-const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
+/// What makes a location a pattern.
+pub const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
 
 fn is_glob(store: &Store) -> bool {
     let exists = store.local.as_ref().is_some_and(|path| path.exists());

@@ -31,7 +31,8 @@ pub use decompress::Unreadable;
 pub use frame::{FrameOptions, Framed};
 pub use framing::ObjectFramer;
 pub use list::{
-    Listing, Skipped, SourceObject, SourceSpec, is_listed_by_time, list_objects, nearest_to,
+    Listing, Skipped, SourceObject, SourceSpec, WILDCARDS, is_listed_by_time, list_objects,
+    nearest_to,
 };
 pub use open::open_object;
 pub use room::{ObjectRoom, ReadRoom, TakenRoom};

@@ -1,7 +1,7 @@
 //! Progress: counters that the work raises, shown as a bar on a terminal and as lines in a log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -20,6 +20,7 @@ pub struct Progress {
     objects: AtomicU64,
     bytes: AtomicU64,
     rows: AtomicU64,
+    publishing: AtomicBool,
 }
 
 impl Progress {
@@ -40,7 +41,29 @@ impl Progress {
         self.objects.fetch_add(1, Relaxed);
     }
 
+    /// Everything is written; what was written becomes visible from now on.
+    pub fn begin_publishing(&self) {
+        self.publishing.store(true, Relaxed);
+    }
+
+    fn is_all_read(&self) -> bool {
+        let total = self.objects_total.load(Relaxed);
+        total > 0 && self.objects.load(Relaxed) >= total
+    }
+
     fn describe(&self, elapsed: Duration) -> String {
+        let rows = HumanCount(self.rows.load(Relaxed));
+        let objects = HumanCount(self.objects_total.load(Relaxed));
+        if self.publishing.load(Relaxed) {
+            return format!("publishing the tables; {rows} rows of {objects} objects were read");
+        }
+        if self.is_all_read() {
+            return format!("writing the tables; {rows} rows of {objects} objects were read");
+        }
+        self.describe_reading(elapsed)
+    }
+
+    fn describe_reading(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64().max(1e-3);
         let (rows, bytes) = (self.rows.load(Relaxed), self.bytes.load(Relaxed));
         let total = self.bytes_total.load(Relaxed);
@@ -85,6 +108,11 @@ impl ProgressReporter {
                 let text = progress.describe(started.elapsed());
                 match &shown {
                     Some(_) if progress.objects_total.load(Relaxed) == 0 => {}
+                    // There is no measure for what follows.
+                    Some(bar) if progress.is_all_read() => {
+                        bar.set_style(message_style());
+                        bar.set_message(text);
+                    }
                     Some(bar) => {
                         bar.set_style(bar_style());
                         bar.set_length(progress.bytes_total.load(Relaxed));
@@ -109,9 +137,11 @@ impl ProgressReporter {
 
 /// Until the source is listed there is nothing to measure against.
 fn new_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}");
-    let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| bar_style()));
-    bar.with_message("listing the source")
+    ProgressBar::new(0).with_style(message_style()).with_message("listing the source")
+}
+
+fn message_style() -> ProgressStyle {
+    ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| bar_style())
 }
 
 fn bar_style() -> ProgressStyle {
@@ -131,5 +161,19 @@ mod tests {
         progress.add_object();
         let text = progress.describe(Duration::from_secs(5));
         assert_eq!(text, "1/4 objects, 1000 B of 3.91 KiB, 100 rows/s, 15 seconds left, 500 rows");
+    }
+
+    #[test]
+    fn progress_says_what_is_done_when_all_is_read() {
+        let progress = Progress::default();
+        progress.set_total(1, 4000);
+        progress.add(500, 4000);
+        assert!(progress.describe(Duration::from_secs(5)).starts_with("0/1 objects"));
+        progress.add_object();
+        let text = progress.describe(Duration::from_secs(5));
+        assert_eq!(text, "writing the tables; 500 rows of 1 objects were read");
+        progress.begin_publishing();
+        let text = progress.describe(Duration::from_secs(6));
+        assert_eq!(text, "publishing the tables; 500 rows of 1 objects were read");
     }
 }

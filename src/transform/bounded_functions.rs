@@ -30,7 +30,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 
 /// Bytes of one function's results for one batch, if its arguments are small.
-const BATCH_BYTES_MAX: u64 = 64 << 20;
+const BATCH_BYTES_MAX: u64 = 128 << 20;
 /// Bytes of a constant.
 const CONSTANT_BYTES_MAX: u64 = 4 << 20;
 /// How much larger than its arguments a result may always be.

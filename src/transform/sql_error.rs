@@ -152,7 +152,7 @@ pub(super) fn whole_message(text: &str) -> String {
     if !text.contains("regex") && !text.contains("egular expression") {
         return text.lines().next().unwrap_or_default().to_owned();
     }
-    let is_pointer = |line: &&str| line.chars().all(|c| c == '^' || c.is_whitespace());
+    let is_pointer = |line: &&str| line.chars().all(|c| matches!(c, '^' | '~' | ' '));
     let lines = text.lines().map(str::trim).filter(|line| !is_pointer(line));
     lines.collect::<Vec<_>>().join(" ")
 }

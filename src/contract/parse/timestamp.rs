@@ -1,12 +1,13 @@
 //! The keys of timestamp and date columns: `formats` and `assumed_time_zone`.
 
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
 use toml_span::Span;
 use toml_span::de_helpers::TableHelper;
 use toml_span::span::Spanned;
 
 use super::findings::{Findings, optional};
-use crate::config::{nearest, suggestion};
+use crate::config::suggestion;
+use crate::config::time_zone::parse_time_zone;
 use crate::contract::coerce::{Pattern, Wanted};
 use crate::contract::{ColumnType, EpochUnit, TimestampForm};
 
@@ -166,17 +167,12 @@ fn check_reach(forms: &[Form], number_in_string: bool, findings: &mut Findings<'
 }
 
 fn read_zone(name: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Tz> {
-    let zone = name.value.parse::<Tz>().ok();
-    if zone.is_none() {
-        let names = TZ_VARIANTS.map(Tz::name);
-        let help = match nearest(&name.value, &names) {
-            // Abbreviations are all near each other: `JST` is no slip of the pen for `EST`.
-            Some(near) if near.contains('/') => format!("did you mean `{near}`?"),
-            _ => "expected a name of the IANA time zone database, as `Asia/Tokyo`".to_owned(),
-        };
-        findings.add_with_help(name.span, format!("unknown time zone `{}`", name.value), help);
-    }
-    zone
+    let zone = parse_time_zone(&name.value);
+    let zone = zone.map_err(|advice| {
+        let message = format!("unknown time zone `{}`", name.value);
+        findings.add_with_help(name.span, message, advice);
+    });
+    zone.ok()
 }
 
 fn read_form(text: &Spanned<String>, wanted: Wanted, findings: &mut Findings<'_>) -> Option<Form> {

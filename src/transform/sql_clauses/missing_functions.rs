@@ -16,7 +16,7 @@ const TRY_CAST: &str = "write `TRY_CAST(a AS type)`, which is NULL if it cannot 
 const URL: &str = "see `url_host`, `url_path` and `url_query`";
 
 /// Names in lower case, and what to write instead.
-const ELSEWHERE: [(&str, &str); 60] = [
+const ELSEWHERE: [(&str, &str); 58] = [
     ("approx_count_distinct", "write `approx_distinct(a)`"),
     ("approx_quantile", "write `approx_percentile_cont(p) WITHIN GROUP (ORDER BY a)`"),
     ("arg_max", "write `first_value(a ORDER BY b DESC)`"),
@@ -44,7 +44,6 @@ const ELSEWHERE: [(&str, &str); 60] = [
     ("getdate", "write `now()`, or `$interval_start` for the day that is run"),
     ("group_concat", "write `string_agg(a, ',')`"),
     ("if", CASE),
-    ("ifnull", "write `coalesce(a, b)`"),
     ("iff", CASE),
     ("iif", CASE),
     ("isnull", "write `a IS NULL`, or `coalesce(a, b)`"),
@@ -64,7 +63,6 @@ const ELSEWHERE: [(&str, &str); 60] = [
     ("parse_url", URL),
     ("percentile", "write `percentile_cont(p) WITHIN GROUP (ORDER BY a)`"),
     ("posexplode", UNNEST),
-    ("rand", "write `random()`, but then a rerun gives other rows"),
     ("regexp_extract", "write `regexp_match(text, 'pattern')[1]`"),
     ("regexp_substr", "write `regexp_match(text, 'pattern')[1]`"),
     ("safe_cast", TRY_CAST),
