@@ -283,8 +283,8 @@ fn keys_that_would_have_no_effect_are_refused() {
     project.ashiato("check", &[]).fails_with(
         78,
         &[
-            "pipeline.toml:3:12: `path` has no effect: `location` has a wildcard",
-            "pipeline.toml:3:12: `glob` has no effect: `location` has a wildcard",
+            "pipeline.toml:3:13: `path` has no effect: `location` has a wildcard",
+            "pipeline.toml:3:13: `glob` has no effect: `location` has a wildcard",
             "`sort_by`: column `id` stands twice",
             "`[output.parquet]` has no effect: `formats` has no `parquet`",
             "expectation `e` is defined twice",

@@ -123,6 +123,14 @@ location = "${{OUT}}/state"
         self
     }
 
+    /// Takes `path` out of `pipeline.toml`: its location names the objects itself.
+    pub fn without_path(self) -> Project {
+        let file = self.path("shop/pipeline.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, text.replace("path = \"dt=%Y-%m-%d/\"\n", "")).unwrap();
+        self
+    }
+
     /// A file's path below the project.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -95,13 +95,23 @@ fn set_operations(mut body: &SetExpr) -> usize {
 }
 
 /// How deep an expression nests to the left; the parser itself bounds how deep it nests elsewhere.
+/// A row that will be balanced counts as deep as it will be.
 fn levels(mut expression: &Expr) -> usize {
     let mut levels = 0;
-    while let Some((left, more)) = left_of(expression) {
-        levels += more;
-        expression = left;
+    loop {
+        if let Expr::BinaryOp { op, .. } = expression
+            && is_associative(op)
+        {
+            let (length, first) = row_of(expression, op);
+            levels += if length > LEVELS_LEFT_ALONE { length.ilog2() as usize + 1 } else { length };
+            expression = first;
+        } else if let Some((left, more)) = left_of(expression) {
+            levels += more;
+            expression = left;
+        } else {
+            return levels;
+        }
     }
-    levels
 }
 
 /// The operand on the left, and how many levels there are down to it.
@@ -151,7 +161,7 @@ fn balance(expression: &mut Expr) {
         Expr::BinaryOp { op, .. } if is_associative(op) => op.clone(),
         _ => return,
     };
-    if row_length(expression, &operator) <= LEVELS_LEFT_ALONE {
+    if row_of(expression, &operator).0 <= LEVELS_LEFT_ALONE {
         return;
     }
     let nothing = Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
@@ -173,7 +183,8 @@ fn balance(expression: &mut Expr) {
     *expression = tree(operands, &operator);
 }
 
-fn row_length(mut expression: &Expr, operator: &BinaryOperator) -> usize {
+/// How many operators stand in a row, and the operand that they begin with.
+fn row_of<'e>(mut expression: &'e Expr, operator: &BinaryOperator) -> (usize, &'e Expr) {
     let mut length = 0;
     while let Expr::BinaryOp { left, op, .. } = expression
         && op == operator
@@ -181,7 +192,7 @@ fn row_length(mut expression: &Expr, operator: &BinaryOperator) -> usize {
         length += 1;
         expression = left;
     }
-    length
+    (length, expression)
 }
 
 /// Pairs neighbours until one is left.
