@@ -17,6 +17,7 @@ mod promises_handoff;
 mod promises_late;
 mod promises_limits;
 mod promises_names;
+mod promises_numbers;
 mod promises_objects;
 mod promises_output;
 mod promises_owner;

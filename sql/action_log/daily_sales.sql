@@ -12,5 +12,5 @@ SELECT
     CAST(coalesce(sum(tax_yen), 0) AS BIGINT) AS tax_yen,
     dt
 FROM purchases
-WHERE quantity > 0
+WHERE quantity > 0 AND amount_yen BETWEEN -1000000000 AND 1000000000
 GROUP BY dt, service, category

@@ -59,6 +59,8 @@ pub enum RejectReason {
     Expectation,
     /// The row's partition key cannot be a directory of an output's tables.
     UnusablePartition,
+    /// An expression of an output's query fails on the row.
+    EvaluationError,
 }
 
 impl RejectReason {
@@ -81,6 +83,7 @@ impl RejectReason {
             RejectReason::DamagedStream => "damaged_stream",
             RejectReason::Expectation => "expectation",
             RejectReason::UnusablePartition => "unusable_partition",
+            RejectReason::EvaluationError => "evaluation_error",
         }
     }
 }

@@ -55,7 +55,10 @@ pub struct QuarantineRecord {
     /// the element alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
-    /// The row, as the view gave it.
+    /// The expression that could not be evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// The row, as the view gave it; as the expression met it, if that could not be evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<serde_json::Value>,
 }
@@ -78,6 +81,13 @@ pub enum RowFault<'a> {
         expected: &'a str,
         /// `308 bytes for the value that begins "xxx…"`
         found: &'a str,
+    },
+    /// An expression of the query fails on it.
+    Evaluation {
+        /// The expression, as SQL.
+        expression: &'a str,
+        /// How it fails.
+        message: &'a str,
     },
 }
 
@@ -121,6 +131,7 @@ impl QuarantineRecord {
             expectation: None,
             column: None,
             item: None,
+            expression: None,
             row: None,
         }
     }
@@ -150,6 +161,7 @@ impl QuarantineRecord {
             expectation: None,
             column: None,
             item: None,
+            expression: None,
             row: None,
         }
     }
@@ -171,14 +183,24 @@ impl QuarantineRecord {
                 let at = format!("partition column {column}");
                 (RejectReason::UnusablePartition, at, expected, found)
             }
+            RowFault::Evaluation { expression, message } => {
+                let at = format!("expression {expression}");
+                (RejectReason::EvaluationError, at, "a value", message)
+            }
         };
-        let (expectation, column) = match fault {
-            RowFault::Expectation { name, .. } => (Some(name.to_owned()), None),
-            RowFault::Partition { column, .. } => (None, Some(column.to_owned())),
+        let (mut expectation, mut column, mut failed) = (None, None, None);
+        match fault {
+            RowFault::Expectation { name, .. } => expectation = Some(name.to_owned()),
+            RowFault::Partition { column: of, .. } => column = Some(of.to_owned()),
+            RowFault::Evaluation { expression, .. } => failed = Some(expression.to_owned()),
+        }
+        let message = match fault {
+            RowFault::Evaluation { message, .. } => format!("output {output}, {at}: {message}"),
+            _ => format!("output {output}, {at}: expected {expected}, found {found}"),
         };
         QuarantineRecord {
             reason: reason.as_str(),
-            message: format!("output {output}, {at}: expected {expected}, found {found}"),
+            message,
             path: None,
             expected: expected.to_owned(),
             found: found.to_owned(),
@@ -192,6 +214,7 @@ impl QuarantineRecord {
             expectation,
             column,
             item: None,
+            expression: failed,
             row: Some(row),
         }
     }

@@ -120,7 +120,7 @@ pub(super) fn check_thresholds(
         return Err(too_many("lines", &breach, at));
     }
     for record in records {
-        check_output_rows(plan, &record.output, (record.rejected(), record.rows_seen), at)?;
+        check_output_rows(plan, &record.output, record.rejected_of_all(), at)?;
     }
     Ok(())
 }
@@ -134,8 +134,9 @@ pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
     }
     for (name, output) in &result.outputs {
         let broken: u64 = output.rejected.values().sum();
-        let rejected = broken + output.unusable_partition;
-        check_output_rows(plan, name, (rejected, output.rows + rejected), at)?;
+        let rejected = broken + output.unusable_partition + output.evaluation_error;
+        let all = output.rows_evaluated.max(output.rows + rejected);
+        check_output_rows(plan, name, (rejected, all), at)?;
     }
     Ok(())
 }

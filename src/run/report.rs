@@ -198,6 +198,13 @@ pub struct OutputResult {
     pub warned: BTreeMap<String, u64>,
     /// Rows in the quarantine because their partition key cannot be a directory.
     pub unusable_partition: u64,
+    /// Rows in the quarantine because an expression of the output's query fails on them.
+    #[serde(default)]
+    pub evaluation_error: u64,
+    /// Of how many rows: those before they were filtered or gathered, if there are more. Only told
+    /// if there are such rejects.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows_evaluated: u64,
     /// The root of each table, by format.
     pub locations: BTreeMap<String, String>,
     /// Why nothing of it was written, if that is so.
@@ -271,6 +278,10 @@ impl RunResult {
         let output = self.outputs.entry(record.output.clone()).or_default();
         output.rows += record.rows;
         output.unusable_partition += record.unusable_partition;
+        output.evaluation_error += record.evaluation.rejected;
+        if record.evaluation.rejected > 0 {
+            output.rows_evaluated += record.rejected_of_all().1;
+        }
         output.files += record.files.len() as u64;
         output.bytes += record.files.iter().map(|file| file.bytes).sum::<u64>();
         let hive_paths: std::collections::BTreeSet<&str> =
@@ -341,6 +352,8 @@ impl RunResult {
             let output = self.outputs.entry(name.clone()).or_default();
             output.rows += other.rows;
             output.unusable_partition += other.unusable_partition;
+            output.evaluation_error += other.evaluation_error;
+            output.rows_evaluated += other.rows_evaluated;
             output.files += other.files;
             output.bytes += other.bytes;
             add_counts(&mut output.rejected, &other.rejected);
@@ -415,6 +428,10 @@ const OF_THE_ATTEMPT: [&str; 15] = [
     "plan",
     "error",
 ];
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 fn add_counts(counts: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
     for (name, count) in others {

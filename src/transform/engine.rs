@@ -11,6 +11,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::bounded_functions::bound_functions;
 use super::engine_errors::{engine_error, with_spill_folder};
+use super::evaluation::{EvaluationRejects, physical_rules};
 use super::logs_table::{LogsFeed, LogsTable};
 use super::memory::TwoPartPool;
 use super::outputs::{PlannedOutput, plan_output};
@@ -136,7 +137,9 @@ impl Engine {
         feed: Arc<LogsFeed>,
         supplies: Arc<SinkSupplies>,
     ) -> Result<Vec<SinkRecord>> {
+        let rejects = EvaluationRejects::new(&output.output.name, supplies.quarantine.clone());
         let config = self.context.copied_config().with_extension(feed).with_extension(supplies);
+        let config = config.with_extension(Arc::new(rejects));
         // Each output has a pool of its own, so that none starves another.
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
             .with_memory_pool(Arc::new(TwoPartPool::new(self.pool_bytes)))
@@ -185,6 +188,7 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
         .with_config(config)
         .with_runtime_env(new_runtime(settings)?)
         .with_default_features()
+        .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
     bound_functions(&context);

@@ -5,12 +5,14 @@
 //! 1. [`scan`] reads objects into batches of the contract's columns and `_source, _line, _offset`;
 //! 2. [`logs_table`] makes them the table `logs`;
 //! 3. `views` plans `clicks.sql` as the view `clicks`, `$name` bound to typed literals;
-//! 4. `outputs` plans the output that writes `clicks`, its expectations as columns behind it;
+//! 4. `outputs` plans the output that writes `clicks`, its expectations as columns behind it, and
+//!    `evaluation` makes rows that it fails on rejects;
 //! 5. [`sink_exec`] runs that plan, rejects rows that must not be written and writes the others.
 
 mod bounded_functions;
 mod engine;
 mod engine_errors;
+mod evaluation;
 mod expect;
 mod logs_table;
 mod memory;
@@ -32,6 +34,7 @@ mod views;
 
 pub use engine::{Engine, EngineSettings};
 pub use engine_errors::check_spill_folder;
+pub use evaluation::EvaluationCounts;
 pub use expect::ExpectationCounts;
 pub use logs_table::{LogBatches, LogsFeed};
 pub use outputs::PlannedOutput;

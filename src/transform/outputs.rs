@@ -10,6 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::engine_errors::engine_error;
+use super::evaluation::{CheckedProjectionExec, plan_checked};
 use super::expect::plan_expectation;
 use super::logs_table::logs_scans;
 use super::parameters::ParameterValues;
@@ -64,7 +65,8 @@ pub(super) async fn plan_output(
         return Err(found);
     }
     let ordered = add_predicates_and_order(view, output, predicates).map_err(of_engine)?;
-    let input = ordered.create_physical_plan().await;
+    let (state, plan) = ordered.into_parts();
+    let input = plan_checked(&state, &plan).await;
     let input = input.and_then(cut_before_unnest).map_err(of_engine)?;
     let logs = logs_scans(&input);
     let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
@@ -76,7 +78,8 @@ pub(super) async fn plan_output(
 
 /// Nodes that make of each row what they would make of it alone. A sort only orders the rows of
 /// files, unless it stops early.
-const ROW_WISE: [&str; 10] = [
+const ROW_WISE: [&str; 11] = [
+    CheckedProjectionExec::NAME,
     "CoalesceBatchesExec",
     "CoalescePartitionsExec",
     "CooperativeExec",

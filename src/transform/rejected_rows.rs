@@ -15,6 +15,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::LineDelimitedWriter;
 
+use super::evaluation::{CARRIED_LINE, CARRIED_OFFSET, CARRIED_SOURCE, is_carried};
 use crate::error::{Error, Result};
 use crate::quarantine::{QuarantineRecord, RowFault};
 
@@ -28,7 +29,7 @@ pub(super) fn reject_rows(
     rows: &RecordBatch,
 ) -> Result<Vec<QuarantineRecord>> {
     let origin = Origin::of(rows);
-    let json = rows_as_json(rows)?;
+    let json = rows_as_json(&without_carried(rows)?)?;
     let record = |(row, json): (usize, serde_json::Value)| {
         let from = (origin.source(row), origin.line(row), origin.offset(row));
         QuarantineRecord::of_row(output, fault, json, from)
@@ -43,6 +44,21 @@ pub(super) fn describe_origin(rows: &RecordBatch, row: usize) -> String {
         (Some(source), Some(line)) => format!("from line {line} of {source}"),
         _ => "from an unknown line (the view has no `_source` and `_line`)".to_owned(),
     }
+}
+
+/// The rows without the columns that are there only to say where they are from.
+fn without_carried(rows: &RecordBatch) -> Result<RecordBatch> {
+    let schema = rows.schema();
+    let own = |index: &usize| !is_carried(schema.field(*index).name());
+    let own: Vec<usize> = (0..schema.fields().len()).filter(own).collect();
+    rows.project(&own).map_err(|error| bug(&error))
+}
+
+/// The column that says something of the rows' origin: as the view has it, or as it was carried.
+fn origin_column<'r>(rows: &'r RecordBatch, name: &str, carried: &str) -> Option<&'r ArrayRef> {
+    let schema = rows.schema();
+    let carried = schema.fields().iter().position(|field| field.name().starts_with(carried));
+    carried.map(|index| rows.column(index)).or_else(|| rows.column_by_name(name))
 }
 
 fn rows_as_json(rows: &RecordBatch) -> Result<Vec<serde_json::Value>> {
@@ -90,16 +106,16 @@ struct Origin {
 
 impl Origin {
     fn of(rows: &RecordBatch) -> Self {
-        let number = |name: &str| {
-            let column = cast(rows.column_by_name(name)?, &DataType::Int64).ok()?;
+        let number = |name: &str, carried: &str| {
+            let column = cast(origin_column(rows, name, carried)?, &DataType::Int64).ok()?;
             Some(column.as_primitive::<Int64Type>().clone())
         };
-        let source = rows.column_by_name("_source");
+        let source = origin_column(rows, "_source", CARRIED_SOURCE);
         let source = source.and_then(|source| cast(source, &DataType::Utf8).ok());
         Origin {
             source: source.map(|source| source.as_string::<i32>().clone()),
-            line: number("_line"),
-            offset: number("_offset"),
+            line: number("_line", CARRIED_LINE),
+            offset: number("_offset", CARRIED_OFFSET),
         }
     }
 

@@ -35,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::engine_errors::{engine_error, task_error};
+use super::evaluation::{EvaluationCounts, output_error};
 use super::expect::ExpectationCounts;
 use super::split::RowSplit;
 use crate::error::{Error, Result};
@@ -62,14 +63,22 @@ pub struct SinkRecord {
     pub expectations: ExpectationCounts,
     /// Rows that went to the quarantine because their partition key cannot be a hive path.
     pub unusable_partition: u64,
+    /// Rows that could not be evaluated, and so are no rows of the view.
+    #[serde(default)]
+    pub evaluation: EvaluationCounts,
     /// The files, below the staging folder or uploaded.
     pub files: Vec<WrittenFile>,
 }
 
 impl SinkRecord {
-    /// Rows that went to the quarantine.
+    /// Rows of the view that went to the quarantine.
     pub fn rejected(&self) -> u64 {
         self.expectations.rejected.values().sum::<u64>() + self.unusable_partition
+    }
+
+    /// All rows that went to the quarantine, and of how many.
+    pub fn rejected_of_all(&self) -> (u64, u64) {
+        self.evaluation.with_those_of_view(self.rejected(), self.rows_seen)
     }
 
     /// Proves that no row was lost.
@@ -221,7 +230,7 @@ async fn write_output(
     let mut split = RowSplit::new(&output, &input.schema())?;
     let schema = split.written_schema(&input.schema())?;
     let mut tasks = JoinSet::new();
-    let mut batches = merge_in_turn(&input, &context, &mut tasks)?;
+    let mut batches = merge_in_turn(&input, &context, &output.name, &mut tasks)?;
     let writer = start_writer(&output, schema, place, &supplies, &context, &mut tasks)?;
     let (mut rows_seen, mut rows) = (0, 0);
     while let Some(batch) = batches.recv().await {
@@ -242,8 +251,9 @@ async fn write_output(
         ended.map_err(|error| task_error(&output.name, error))?;
     }
     let (expectations, unusable_partition) = split.into_counts();
+    let evaluation = EvaluationCounts::of(&context);
     let output = output.name;
-    Ok(SinkRecord { output, rows_seen, rows, expectations, unusable_partition, files })
+    Ok(SinkRecord { output, rows_seen, rows, expectations, unusable_partition, evaluation, files })
 }
 
 /// Runs all partitions of a plan at once and takes one batch from each in turn, so that the order
@@ -251,16 +261,19 @@ async fn write_output(
 fn merge_in_turn(
     plan: &Arc<dyn ExecutionPlan>,
     context: &Arc<TaskContext>,
+    output: &str,
     tasks: &mut JoinSet<()>,
 ) -> Result<mpsc::Receiver<Result<RecordBatch>>> {
     let mut partitions = Vec::new();
     for partition in 0..plan.output_partitioning().partition_count() {
+        let output = output.to_owned();
         let mut stream = plan.execute(partition, Arc::clone(context)).map_err(engine_error)?;
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         partitions.push(receiver);
         tasks.spawn(async move {
             while let Some(batch) = stream.next().await {
-                if sender.send(batch.map_err(engine_error)).await.is_err() {
+                let batch = batch.map_err(|error| output_error(&output, error));
+                if sender.send(batch).await.is_err() {
                     return;
                 }
             }

@@ -24,6 +24,8 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use super::evaluation::CheckedProjectionExec;
+
 /// The node's name.
 pub(super) const NAME: &str = "SliceExec";
 /// Bytes that a slice may unfold to.
@@ -53,7 +55,11 @@ pub(super) fn cut_before_unnest(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
 
 /// A constant list stands in each row of a batch already where it is projected.
 fn cut_before_constants(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let Some(projection) = plan.downcast_ref::<ProjectionExec>() else { return Ok(plan) };
+    let checked = plan.downcast_ref::<CheckedProjectionExec>();
+    let checked = checked.map(CheckedProjectionExec::projection);
+    let Some(projection) = plan.downcast_ref::<ProjectionExec>().or(checked) else {
+        return Ok(plan);
+    };
     let literal = |expression: &Arc<dyn PhysicalExpr>| {
         expression.downcast_ref::<Literal>().map_or(0, |literal| literal.value().size())
     };

@@ -142,31 +142,31 @@ impl Amounts {
 }
 
 /// Makes a column of amounts of a type that [`amount_type`] gave; none are NULL. An amount that the
-/// type cannot hold is an error that `place` ends with where it is.
+/// type cannot hold is an error, `too_large`.
 pub(super) fn amounts_to_array(
     amounts: &[Option<i128>],
     wanted: &DataType,
-    too_large: impl Fn(usize) -> DataFusionError,
+    too_large: impl Fn() -> DataFusionError,
 ) -> Result<ArrayRef> {
-    let rows = amounts.iter().enumerate();
+    let rows = amounts.iter();
     match wanted {
         DataType::Int32 => {
-            let fit = rows.map(|(row, amount)| {
-                amount.map(|a| i32::try_from(a).map_err(|_| too_large(row))).transpose()
+            let fit = rows.map(|amount| {
+                amount.map(|a| i32::try_from(a).map_err(|_| too_large())).transpose()
             });
             Ok(Arc::new(fit.collect::<Result<Int32Array>>()?))
         }
         DataType::Int64 => {
-            let fit = rows.map(|(row, amount)| {
-                amount.map(|a| i64::try_from(a).map_err(|_| too_large(row))).transpose()
+            let fit = rows.map(|amount| {
+                amount.map(|a| i64::try_from(a).map_err(|_| too_large())).transpose()
             });
             Ok(Arc::new(fit.collect::<Result<Int64Array>>()?))
         }
         DataType::Decimal128(precision, scale) => {
             let limit = 10_i128.pow(u32::from(*precision));
             let fits = |amount: &i128| amount.unsigned_abs() < limit.unsigned_abs();
-            if let Some((row, _)) = rows.into_iter().find(|(_, a)| !a.iter().all(fits)) {
-                return Err(too_large(row));
+            if !rows.flatten().all(fits) {
+                return Err(too_large());
             }
             let array: Decimal128Array = amounts.iter().copied().collect();
             Ok(Arc::new(array.with_precision_and_scale(*precision, *scale)?))

@@ -12,7 +12,7 @@ use super::arguments::{
 };
 use super::docs::{ArgumentDoc, ExampleDoc, FunctionDoc};
 use super::row_source;
-use super::tax_call::{ROUNDING, Rates, SOURCE, check_rounding};
+use super::tax_call::{ROUNDING, Rates, SOURCE, check_rounding, too_large};
 use crate::enrich::{Enrichment, Rate, rounding};
 
 const NAME: &str = "invoice_tax";
@@ -100,7 +100,7 @@ impl Function for InvoiceTax {
         let (own, appended) = arguments.split_at(own.len());
         let rows = own[0].len();
         let Some(lists) = Lists::of(&own[0])? else {
-            return amounts_to_array(&vec![None; rows], return_type, |_| unreachable_row());
+            return amounts_to_array(&vec![None; rows], return_type, unreachable_row);
         };
         let items = Items::of(lists.values)?;
         let text_at = own.iter().skip(1).position(|array| is_text(array.data_type()));
@@ -123,10 +123,10 @@ impl Function for InvoiceTax {
                 continue;
             };
             let tax = rounding::tax_on_invoice(&priced, items.amounts.scale(), mode);
-            results.push(Some(tax.ok_or_else(|| rates.too_large(row, return_type))?));
+            results.push(Some(tax.ok_or_else(|| too_large(return_type))?));
         }
         rates.count_warnings();
-        amounts_to_array(&results, return_type, |row| rates.too_large(row, return_type))
+        amounts_to_array(&results, return_type, || too_large(return_type))
     }
 }
 

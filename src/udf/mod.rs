@@ -15,6 +15,8 @@
 
 mod adapter;
 mod arguments;
+mod checked_arithmetic;
+mod checked_sum;
 mod consumption_tax;
 mod docs;
 mod geoip;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
+pub(crate) use checked_arithmetic::operator_of;
 pub use docs::{ArgumentDoc, ExampleDoc, FunctionDoc};
 pub use row_source::AddRowSource;
 
@@ -86,11 +89,14 @@ pub fn docs() -> Vec<FunctionDoc> {
     with_every_function!(to_doc).into()
 }
 
-/// Makes an engine know every function, and makes errors of rows name their source.
+/// Makes an engine know every function, reckon without wrapping around, and name the source of rows
+/// in errors.
 pub fn register(engine: &SessionContext, enrichment: &Arc<Enrichment>) {
     for function in all(enrichment) {
         engine.register_udf(function);
     }
+    engine.register_udaf(checked_sum::checked_sum());
+    engine.add_analyzer_rule(Arc::new(checked_arithmetic::CheckArithmetic));
     engine.add_analyzer_rule(Arc::new(AddRowSource));
 }
 

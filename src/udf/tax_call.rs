@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, plan_err};
 
 use super::arguments::{Amounts, Days, Texts, amount_type, amounts_to_array, day_type, text_type};
 use super::docs::ArgumentDoc;
@@ -84,6 +84,9 @@ impl<'a> Rates<'a> {
     }
 
     /// How to round a row: as its argument says, or else as the pipeline does. None for NULL.
+    ///
+    /// # Errors
+    /// The fault of this row alone.
     pub(super) fn rounding(
         &self,
         row: usize,
@@ -94,17 +97,7 @@ impl<'a> Rates<'a> {
         };
         let read = |name| Rounding::from_name(name).ok_or_else(|| unknown_rounding(name));
         let rounding = argument.get(row).map(read).transpose();
-        rounding.map_err(|message| self.sources.refuse(row, &format!("tax: {message}")))
-    }
-
-    pub(super) fn too_large(
-        &self,
-        row: usize,
-        wanted: &DataType,
-    ) -> datafusion::error::DataFusionError {
-        let message =
-            format!("tax: the result does not fit {wanted}; cast the amount to a wider type");
-        self.sources.refuse(row, &message)
+        rounding.map_err(|message| exec_datafusion_err!("tax: {message}"))
     }
 
     /// Hands the batch's counts to the run.
@@ -113,6 +106,11 @@ impl<'a> Rates<'a> {
             self.enrichment.warnings.add(warning, *times);
         }
     }
+}
+
+/// The fault of one row: its result has no place in the type of its amount.
+pub(super) fn too_large(wanted: &DataType) -> DataFusionError {
+    exec_datafusion_err!("tax: the result does not fit {wanted}; cast the amount to a wider type")
 }
 
 fn unknown_rounding(name: &str) -> String {
@@ -182,8 +180,8 @@ pub(super) fn evaluate_amount_call(
             continue;
         };
         let result = formula(amount, amounts.scale(), rate, rounding);
-        results.push(Some(result.ok_or_else(|| rates.too_large(row, return_type))?));
+        results.push(Some(result.ok_or_else(|| too_large(return_type))?));
     }
     rates.count_warnings();
-    amounts_to_array(&results, return_type, |row| rates.too_large(row, return_type))
+    amounts_to_array(&results, return_type, || too_large(return_type))
 }
