@@ -242,7 +242,11 @@ fn what_is_wrong_with_a_reference_table_is_told_before_a_run() {
     let project = joined("codes.csv", csv, "", &["\"a\""]);
     std::fs::remove_file(project.path("shop/codes.csv")).unwrap();
     let expected = "reference table `codes`";
-    project.ashiato("check", &[]).fails_with(78, &[expected, "there is no such file or directory"]);
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(78, &[expected, "there is no such file or directory"]);
+    assert!(!finished.stderr.contains("no table or view"), "{finished:#?}");
+    project.write("shop/codes.csv", crate::support::gzip(csv.as_bytes()));
+    project.ashiato("check", &[]).fails_with(78, &["expected text in UTF-8, found gzip"]);
 }
 
 #[test]

@@ -220,7 +220,7 @@ pub struct OutputResult {
 pub struct QuarantineResult {
     /// The folder of this attempt's rejects.
     pub location: String,
-    /// Rejects, of lines and of rows.
+    /// Rejects, of lines, of rows and of lists' elements.
     pub rejects: u64,
     /// Their files.
     pub files: Vec<String>,

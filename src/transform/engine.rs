@@ -80,11 +80,16 @@ impl Engine {
         let schema = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
         let logs = Arc::new(LogsTable::new(schema));
         context.register_table(crate::pipeline::LOGS, logs).map_err(engine_error)?;
-        let most = settings.pool_bytes / 100 * REFERENCES_PERCENT;
+        // All outputs share the tables, so each gives its part of what they hold.
+        let outputs = pipeline.outputs.len().max(1);
+        let most = settings.pool_bytes / 100 * REFERENCES_PERCENT * outputs;
         let (held, mut found) = register_references(&context, pipeline, stores, most).await?;
-        found.extend(on_large_stack(register_views(&context, &pipeline.views, values)).await);
+        let views = on_large_stack(register_views(&context, &pipeline.views, values)).await;
+        let references_are_sound = found.is_empty();
+        let is_sequel = |diagnostic: &Diagnostic| is_missing_reference(diagnostic, pipeline);
+        found.extend(views.into_iter().filter(|one| references_are_sound || !is_sequel(one)));
         let spill = settings.spill.clone().unwrap_or_else(std::env::temp_dir);
-        let (pool_bytes, spill_folder) = (settings.pool_bytes - held, OnceLock::new());
+        let (pool_bytes, spill_folder) = (settings.pool_bytes - held / outputs, OnceLock::new());
         Ok((Engine { context, pool_bytes, spill, spill_folder }, found))
     }
 
@@ -157,6 +162,12 @@ impl Engine {
         let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;
         Ok(records.into_iter().flatten().collect())
     }
+}
+
+/// Whether a view's error is only that a reference table is not there.
+fn is_missing_reference(diagnostic: &Diagnostic, pipeline: &Pipeline) -> bool {
+    let missing = |name: &str| format!("no table or view `{name}`");
+    pipeline.references.iter().any(|table| diagnostic.message.contains(&missing(&table.name)))
 }
 
 /// Share of the memory for queries that reference tables of text may hold.

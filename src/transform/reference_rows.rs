@@ -33,6 +33,17 @@ const BATCH_ROWS: usize = 8192;
 /// Faults that are told of one file.
 const FAULTS_MAX: usize = 5;
 
+/// What files begin with that are often taken for text.
+const NOT_TEXT: [(&[u8], &str); 7] = [
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+];
+
 /// A file of a table.
 pub(super) struct TableFile {
     /// Its name, as a person would paste it.
@@ -81,6 +92,13 @@ struct TextTable {
 
 impl TextTable {
     fn read(reference: &Reference, file: &TableFile) -> Result<Self, String> {
+        if let Some((_, format)) = NOT_TEXT.iter().find(|(start, _)| file.bytes.starts_with(start))
+        {
+            let location = &file.location;
+            return Err(format!(
+                "{location}: expected text in UTF-8, found {format}: write it as plain text"
+            ));
+        }
         let bytes = file.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&file.bytes);
         let mut table = TextTable {
             location: file.location.clone(),

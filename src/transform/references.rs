@@ -76,7 +76,10 @@ async fn register_reference(
     let store = location.and_then(|location| location.open(stores)).map_err(Fault::Store)?;
     let objects = list_files(&store, reference).await?;
     if objects.is_empty() {
-        return Err(wrong(format!("{}: there is no such file or directory", reference.location)));
+        let is_glob = reference.location.contains(['*', '?', '[', '{']);
+        let help = if is_glob { "; a glob is not read here: name a file or a folder" } else { "" };
+        let location = &reference.location;
+        return Err(wrong(format!("{location}: there is no such file or directory{help}")));
     }
     let too_large = |bytes: u64| {
         wrong(format!(

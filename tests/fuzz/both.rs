@@ -21,7 +21,10 @@ static CONTRACTS: LazyLock<Vec<Arc<Contract>>> = LazyLock::new(|| {
         "depth_max = 4\nduplicate_keys = \"reject\"\n",
     ];
     let texts = heads.iter().map(|head| format!("{head}{columns}"));
-    let texts = texts.chain([action_log.to_owned()]);
+    let list = "name = \"items\"\ntype = \"list\"\n";
+    let dropping = columns.replace(list, &format!("{list}on_item_mismatch = \"drop\"\n"));
+    let mending = format!("on_invalid_text = \"replace\"\n{dropping}");
+    let texts = texts.chain([action_log.to_owned(), mending]);
     let parse = |text| {
         let file = ConfigFile { path: "contract.toml".into(), text };
         Arc::new(parse_contract(&file).expect("a right contract"))
