@@ -1,5 +1,6 @@
 //! The collector's story: open, serve, stop.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,7 @@ pub async fn collect(
     let landing_store = location.open(&supplies.stores)?;
     let spool = Spool::open(spool_settings(&config), Arc::clone(&supplies.ids))?;
     let (visits, migration) = open_visits(&config, &supplies)?;
+    keep_private(&config);
     let control_socket = control::listen(&config.data)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
@@ -199,6 +201,18 @@ async fn finish(rest: impl Future<Output = Result<()>>, deadline: Instant) {
         Ok(Ok(())) => tracing::info!("all events have landed"),
         Ok(Err(error)) => tracing::warn!(%error, "the spool keeps the rest for the next start"),
         Err(_) => tracing::warn!("out of time; the spool keeps the rest for the next start"),
+    }
+}
+
+/// Has what an earlier version may have made for all to read be the collector's own.
+fn keep_private(config: &CollectorConfig) {
+    for folder in ["spool", "visits"].map(|name| config.data.join(name)) {
+        let private = std::fs::Permissions::from_mode(0o700);
+        if folder.is_dir()
+            && let Err(error) = std::fs::set_permissions(&folder, private)
+        {
+            tracing::warn!(%error, folder = %folder.display(), "others may read what lies there");
+        }
     }
 }
 
