@@ -1,5 +1,7 @@
 //! As much of `collector` as reading events and cookies needs.
 
+#[path = "../../src/collector/claims.rs"]
+mod claims;
 #[path = "../../src/collector/config.rs"]
 pub mod config;
 #[path = "../../src/collector/cookies.rs"]
