@@ -93,6 +93,8 @@ pub fn agree_on(choice: Choice, text: &[u8]) {
         assert_eq!(decoded.blank, expected.blank, "{choice:?}");
         assert_eq!(decoded.rejects, expected.rejects, "{choice:?}");
         assert_eq!(decoded.unknown_fields, expected.unknown_fields, "{choice:?}");
+        assert_eq!(decoded.mended, expected.mended, "{choice:?}");
+        assert_eq!(decoded.dropped_items, expected.dropped_items, "{choice:?}");
     }
 }
 

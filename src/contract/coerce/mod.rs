@@ -53,6 +53,7 @@ mod mends;
 mod number;
 mod pattern;
 mod time;
+mod time_parts;
 mod zone;
 
 use std::borrow::Cow;

@@ -13,6 +13,7 @@ use super::super::{EpochUnit, TimestampForm};
 use super::MisfitReason;
 use super::number::cut_at_scale;
 use super::pattern::Pattern;
+use super::time_parts::{clock, leading_fraction_digits, leading_number, leading_offset};
 use super::zone::{Zone, find_zone, may_have_offset};
 use crate::json::{Json, JsonKind, is_json_number};
 
@@ -177,56 +178,12 @@ fn rfc3339(text: &str, assumed_zone: Option<Tz>) -> Option<i64> {
     }
 }
 
-/// A date's time of day; `24:00:00` is the next day's midnight (ISO 8601-1:2019, 5.3.1.1), and
-/// second 60 has chrono's form of a leap second.
-pub(super) fn clock(
-    date: NaiveDate,
-    hour: u32,
-    minute: u32,
-    second: u32,
-    micro: u32,
-) -> Option<NaiveDateTime> {
-    match (hour, second) {
-        (24, _) if (minute, second, micro) == (0, 0, 0) => date.succ_opt()?.and_hms_opt(0, 0, 0),
-        (_, 60) => date.and_hms_micro_opt(hour, minute, 59, 1_000_000 + micro),
-        _ => date.and_hms_micro_opt(hour, minute, second, micro),
-    }
-}
-
-/// `+09:00`, `+0900`, `+09`, `+09:18:59` or `Z` in seconds, and what stands behind it.
-pub(super) fn leading_offset(text: &str) -> Option<(i32, &str)> {
-    if let Some(rest) = text.strip_prefix(['Z', 'z']) {
-        return Some((0, rest));
-    }
-    let sign = if text.starts_with('-') { -1 } else { 1 };
-    let (hours, rest) = leading_number(text.strip_prefix(['+', '-'])?, 2)?;
-    let colon = rest.starts_with(':');
-    let sixty = |text: &'_ str| {
-        let digits = if colon { text.strip_prefix(':')? } else { text };
-        leading_number(digits, 2).map(|(number, rest)| (number, text.len() - rest.len()))
-    };
-    let (minutes, length) = sixty(rest).unwrap_or((0, 0));
-    let rest = &rest[length..];
-    let (seconds, length) = if length > 0 { sixty(rest).unwrap_or((0, 0)) } else { (0, 0) };
-    let rest = &rest[length..];
-    let total = i32::try_from(hours * 3600 + minutes * 60 + seconds).ok()?;
-    (hours < 24 && minutes < 60 && seconds < 60).then_some((sign * total, rest))
-}
-
 fn leading_date(text: &str) -> Option<(NaiveDate, &str)> {
     let (year, rest) = leading_number(text, 4)?;
     let (month, rest) = leading_number(rest.strip_prefix('-')?, 2)?;
     let (day, rest) = leading_number(rest.strip_prefix('-')?, 2)?;
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
     Some((date, rest))
-}
-
-/// Exactly so many digits, and what is behind them.
-fn leading_number(text: &str, digits: usize) -> Option<(u32, &str)> {
-    let (number, rest) = text.split_at_checked(digits)?;
-    let only_digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let number = number.parse().ok().filter(|_| only_digits)?;
-    Some((number, rest))
 }
 
 /// Microseconds of `.25`, if there is a fraction; digits beyond the sixth are cut off.
@@ -236,15 +193,6 @@ fn leading_fraction(text: &str) -> Option<(u32, &str)> {
     };
     let (micros, digits) = leading_fraction_digits(fraction, usize::MAX);
     (digits > 0).then(|| (micros, &fraction[digits..]))
-}
-
-/// Microseconds of the digits behind a point, at most so many, and how many there are.
-pub(super) fn leading_fraction_digits(text: &str, most: usize) -> (u32, usize) {
-    let digits = text.bytes().take(most).take_while(u8::is_ascii_digit);
-    let count = digits.clone().count();
-    let padded = digits.chain(std::iter::repeat(b'0')).take(6);
-    let micros = padded.fold(0, |micros, digit| micros * 10 + u32::from(digit - b'0'));
-    (micros, count)
 }
 
 fn by_pattern(text: &str, pattern: &Pattern, assumed_zone: Option<Tz>) -> Option<i64> {

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
 
-use super::time::leading_offset;
+use super::time_parts::leading_offset;
 
 /// What a text names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

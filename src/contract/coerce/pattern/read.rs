@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Weekday};
 
-use super::super::time::{clock, leading_fraction_digits, leading_offset};
+use super::super::time_parts::{clock, leading_fraction_digits, leading_offset};
 use super::compile::is_zone_character;
 use super::{Item, NameLength, Number, Part, Pattern};
 
