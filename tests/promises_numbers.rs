@@ -141,6 +141,8 @@ fn rows_are_rejected_wherever_the_query_fails_on_them() {
         "SELECT id, sum(amount * 2) OVER (PARTITION BY name ORDER BY id) AS x FROM logs",
         "SELECT id, amount FROM logs ORDER BY amount * 2 LIMIT 5",
         "SELECT DISTINCT amount * 2 AS x FROM logs",
+        "SELECT id, (SELECT max(amount * 2) FROM logs) AS x FROM logs",
+        "SELECT id FROM logs WHERE amount > (SELECT min(amount * 2) FROM logs)",
         "SELECT id, item FROM (SELECT id, unnest([amount * 2, 1]) AS item FROM logs)",
         "SELECT id, item * 2 AS x FROM (SELECT id, amount, unnest([amount]) AS item FROM logs)",
         "WITH w AS (SELECT id, amount AS m FROM logs) SELECT v.m * 2 AS x FROM w AS v",
@@ -295,6 +297,13 @@ fn many_failing_rows_among_many_are_each_found_in_their_order() {
         project.quarantine().iter().map(|record| record["line"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=714).map(|n| n * 7).collect::<Vec<u64>>());
     assert_eq!(project.rows().len(), 5000 - 714);
+}
+
+#[test]
+fn a_sum_over_rows_that_all_fail_is_not_published() {
+    let lines = [MAX, MAX].map(|n| json!({"id": 1, "amount": n}));
+    let finished = project("SELECT sum(amount * 2) AS x FROM logs", &lines).run();
+    finished.fails_with(65, &["output rows", "found 2 of 2", "nothing was published"]);
 }
 
 /// The shipped pipeline over lines of an object.

@@ -20,7 +20,7 @@ use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type,
     DecimalType, Field, FieldRef, i256,
 };
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, not_impl_err, plan_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -92,6 +92,13 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct && *args.return_type() != DataType::Float64 {
+            return not_impl_err!(
+                "{}: distinct values cannot be added up over a window that moves; use one that \
+                 begins at UNBOUNDED PRECEDING",
+                args.name
+            );
+        }
         let checked = Widening::of(&args);
         let inner = self.engine.create_sliding_accumulator(widened(&args, &checked.wide))?;
         Ok(Box::new(CheckedAccumulator { checked, inner }))

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Sort as SortExpr, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -43,7 +43,11 @@ pub(in crate::transform) fn is_carried(name: &str) -> bool {
 
 /// The same query, whose rows say where they come from wherever they may fail.
 pub(super) fn carry_origin(plan: &LogicalPlan) -> Result<LogicalPlan> {
-    let fails = plan.exists(|node| Ok(node_may_fail(node)))?;
+    let mut fails = false;
+    plan.apply_with_subqueries(|node| {
+        fails = node_may_fail(node);
+        Ok(if fails { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
     if !fails {
         return Ok(plan.clone());
     }
@@ -77,7 +81,11 @@ impl Carrier {
     fn carry(&mut self, plan: LogicalPlan, wanted: bool) -> Result<Carried> {
         let fails = node_may_fail(&plan);
         let below = wanted || fails;
-        match plan {
+        // A subquery stands in an expression: its columns must stay as they are.
+        let plan = plan.map_subqueries(|subquery| {
+            self.carry(subquery, false).map(|carried| Transformed::yes(carried.plan))
+        })?;
+        match plan.data {
             LogicalPlan::TableScan(scan) if wanted && scan.table_name.table() == LOGS => {
                 scan_with_origin(scan)
             }

@@ -148,8 +148,14 @@ pub(in crate::transform) struct CheckedProjectionExec {
     projection: ProjectionExec,
     /// The expression that is a filter's predicate.
     predicate: Option<usize>,
-    /// Rows that came in.
-    rows: Arc<AtomicU64>,
+    rows: Arc<RowCounts>,
+}
+
+/// How many rows one place of a query has seen, over all its partitions.
+#[derive(Debug, Default)]
+struct RowCounts {
+    seen: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl CheckedProjectionExec {
@@ -243,14 +249,12 @@ impl ExecutionPlan for CheckedProjectionExec {
 struct Evaluation {
     exprs: Expressions,
     rejects: Arc<EvaluationRejects>,
-    rows: Arc<AtomicU64>,
+    rows: Arc<RowCounts>,
 }
 
 /// The results of one batch: as one batch, if nothing fails.
 fn evaluate(evaluation: &Arc<Evaluation>, batch: RecordBatch) -> BoxStream<'static, Evaluated> {
-    let rows = batch.num_rows() as u64;
-    let all = evaluation.rows.fetch_add(rows, Ordering::Relaxed) + rows;
-    evaluation.rejects.note_evaluated(all);
+    evaluation.note(batch.num_rows() as u64, 0);
     match evaluation.exprs.evaluate(&batch) {
         Err(error) if is_fault_of_row(&error) => {
             let isolation = Isolation::new(&evaluation.exprs, batch);
@@ -268,6 +272,12 @@ fn evaluate(evaluation: &Arc<Evaluation>, batch: RecordBatch) -> BoxStream<'stat
 type Evaluated = Result<RecordBatch>;
 
 impl Evaluation {
+    fn note(&self, seen: u64, failed: u64) {
+        let seen = self.rows.seen.fetch_add(seen, Ordering::Relaxed) + seen;
+        let failed = self.rows.failed.fetch_add(failed, Ordering::Relaxed) + failed;
+        self.rejects.note_evaluated(seen, failed);
+    }
+
     /// Rejects rows, and gathers the results of others to batches that are not too small.
     async fn next_rows(&self, isolation: &mut Isolation) -> Result<Option<RecordBatch>> {
         let (mut gathered, mut bytes) = (Vec::new(), 0);
@@ -289,6 +299,7 @@ impl Evaluation {
     }
 
     async fn reject(&self, failed: &FailedRow) -> Result<()> {
+        self.note(0, 1);
         let expression = describe(&self.exprs.exprs[failed.expr]);
         let message = failed.error.find_root().message();
         let message = message.lines().next().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What one output's expressions could not be evaluated on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
@@ -20,6 +21,9 @@ pub struct EvaluationCounts {
     /// Rows that were evaluated where most were: before rows are filtered or gathered there are
     /// more than the output has.
     pub evaluated: u64,
+    /// Rows that failed there.
+    #[serde(default)]
+    pub failed_there: u64,
 }
 
 impl EvaluationCounts {
@@ -32,10 +36,13 @@ impl EvaluationCounts {
     /// All rejects, and of how many rows: what could not be evaluated is measured by the rows that
     /// were, which may be many more than the view has.
     pub fn with_those_of_view(&self, rejected: u64, seen: u64) -> (u64, u64) {
-        if self.rejected == 0 {
-            return (rejected, seen);
+        let all_rejected = rejected + self.rejected;
+        match self.rejected {
+            0 => (rejected, seen),
+            // A sum over no rows is a row, too, but nothing is left.
+            _ if self.failed_there == self.evaluated => (all_rejected, all_rejected),
+            _ => (all_rejected, self.evaluated.max(seen + self.rejected)),
         }
-        (rejected + self.rejected, self.evaluated.max(seen + self.rejected))
     }
 }
 
@@ -53,7 +60,8 @@ pub(in crate::transform) struct EvaluationRejects {
     output: String,
     quarantine: QuarantineSender,
     rejected: AtomicU64,
-    evaluated: AtomicU64,
+    /// Rows and failed rows of the place that has seen most.
+    largest: Mutex<(u64, u64)>,
 }
 
 impl EvaluationRejects {
@@ -62,21 +70,25 @@ impl EvaluationRejects {
             output: output.to_owned(),
             quarantine,
             rejected: AtomicU64::new(0),
-            evaluated: AtomicU64::new(0),
+            largest: Mutex::default(),
         }
     }
 
     /// What has been counted so far.
     fn counts(&self) -> EvaluationCounts {
-        EvaluationCounts {
-            rejected: self.rejected.load(Ordering::Relaxed),
-            evaluated: self.evaluated.load(Ordering::Relaxed),
-        }
+        let (evaluated, failed_there) = *self.largest();
+        let rejected = self.rejected.load(Ordering::Relaxed);
+        EvaluationCounts { rejected, evaluated, failed_there }
     }
 
-    /// Notes how many rows one place of the query has seen.
-    pub(super) fn note_evaluated(&self, rows: u64) {
-        self.evaluated.fetch_max(rows, Ordering::Relaxed);
+    fn largest(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.largest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Notes how many rows one place of the query has seen, and how many of them have failed.
+    pub(super) fn note_evaluated(&self, rows: u64, failed: u64) {
+        let mut largest = self.largest();
+        *largest = (*largest).max((rows, failed));
     }
 
     /// Hands a row over to the quarantine.
