@@ -383,6 +383,34 @@ fn traffic_for_trials_is_answered_counted_and_stored() {
 }
 
 #[test]
+fn traffic_for_trials_says_what_limited_it_and_opens_what_it_needs() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let load = |arguments: &[&str]| {
+        let target = collector.address.to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+        let base = ["load", "--target", &target, "--duration", "1s", "--warm-up", "10ms"];
+        finish(command.args(base).args(arguments)).result()
+    };
+    let few = load(&["--rate", "3000", "--connections", "1", "--seed", "7"]);
+    assert_eq!((&few["connections"], &few["seed"]), (&json!(1), &json!(7)), "{few}");
+    assert!(few["limited_by"].is_string(), "one connection is too few: {few}");
+    assert!(few["waited_for_connection"].as_u64().unwrap() > 100, "{few}");
+    let enough = load(&["--rate", "20"]);
+    assert!(enough["connections"].as_u64().unwrap() >= 8, "{enough}");
+    let other = load(&["--rate", "20"]);
+    assert_ne!(enough["seed"], other["seed"]);
+    let known = |collector: &Collector| {
+        let metrics = String::from_utf8(collector.browser().get("/metrics").body).unwrap();
+        let line =
+            metrics.lines().find(|line| line.starts_with("ashiato_collector_events_known_total"));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(known(&collector), 0, "no event is another trial's");
+    assert!(collector.stop().success());
+}
+
+#[test]
 fn a_browsers_request_reaches_the_table_with_all_its_fields() {
     let (folder, server) = (folder(), servers::s3());
     let config = CONFIG
@@ -396,7 +424,10 @@ fn a_browsers_request_reaches_the_table_with_all_its_fields() {
     add["cart"] = json!({"items": items});
     browser.event(&add);
     let mut purchase = event(2, "purchase");
-    purchase["time"] = json!("2026-11-21T13:05:00.123+09:00");
+    // A time near the arrival counts as it is.
+    let time = chrono::Utc::now() - chrono::Duration::minutes(20);
+    let tokyo = time.with_timezone(&chrono_tz::Asia::Tokyo);
+    purchase["time"] = json!(tokyo.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
     purchase["user"] = json!({"id": "u1", "member": true});
     purchase["device"] = json!({"screen": "390x844", "language": "ja-JP"});
     purchase["page"] = json!({"url": "https://books.example/thanks?utm_campaign=x",
@@ -429,7 +460,7 @@ fn a_browsers_request_reaches_the_table_with_all_its_fields() {
     let events = rows(&folder.path().join("out/action_log/events"));
     let row = events.iter().find(|row| row["event_id"] == id(2)).unwrap();
     let expected = json!({
-        "event_id": id(2), "occurred_at": "2026-11-21T04:05:00.123",
+        "event_id": id(2), "occurred_at": time.format("%Y-%m-%dT%H:%M:%S%.3f").to_string(),
         "event": "purchase", "version": 2,
         "member": true, "visit_id": reply.headers["ashiato-visit-short"],
         "visitor_id": reply.headers["ashiato-visit-long"], "visit_seq": 2,

@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use chrono::DateTime;
-use foldhash::fast::RandomState;
 
 use super::config::Limits;
 
@@ -97,7 +96,7 @@ pub(super) struct Replaced<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Services {
     hour: i64,
-    counts: HashMap<String, u64, RandomState>,
+    counts: HashMap<String, u64>,
 }
 
 impl Services {

@@ -29,7 +29,7 @@ pub struct VisitorRecord {
     #[serde(default)]
     pub touch: Option<Touch>,
     /// What lies in the cart, and what led it there.
-    #[serde(default)]
+    #[serde(default, with = "cart_text")]
     pub cart: Vec<CartItem>,
     /// Which events were counted lately.
     #[serde(default)]
@@ -73,14 +73,10 @@ impl VisitorRecord {
             self.counted.forget_attributions();
             encoded = self.encode()?;
         }
-        if encoded.len() > bytes_max {
-            let (mut excess, mut count) = (encoded.len() - bytes_max, 0);
-            while excess > 0 && count < self.cart.len() {
-                // With the comma before the next one.
-                let item = serde_json::to_vec(&self.cart[count]).unwrap_or_default();
-                excess = excess.saturating_sub(item.len() + 1);
-                count += 1;
-            }
+        while encoded.len() > bytes_max && !self.cart.is_empty() {
+            // A part as large as what is too much.
+            let excess = encoded.len() - bytes_max;
+            let count = (self.cart.len() * excess / encoded.len()).max(1);
             self.cart.drain(..count);
             encoded = self.encode()?;
         }
@@ -119,6 +115,67 @@ impl std::fmt::Display for ShortCookie {
     }
 }
 
+/// A cart as it is stored: an item that the same led there as an earlier one has that one's number,
+/// from 1, instead of its `via`, which is long and mostly the same for all.
+mod cart_text {
+    use std::borrow::Cow;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::visits::attribution::CartItem;
+
+    #[derive(Serialize, Deserialize)]
+    struct StoredItem<'a> {
+        sku: Cow<'a, str>,
+        quantity: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Cow<'a, str>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        same_as: Option<usize>,
+        at_ms: i64,
+    }
+
+    pub fn serialize<S: Serializer>(cart: &[CartItem], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut known: Vec<(&str, usize)> = Vec::new();
+        serializer.collect_seq(cart.iter().enumerate().map(|(place, item)| {
+            let mut stored = StoredItem {
+                sku: Cow::Borrowed(&item.sku),
+                quantity: item.quantity,
+                via: None,
+                same_as: None,
+                at_ms: item.at_ms,
+            };
+            if let Some(via) = item.via.as_deref() {
+                stored.same_as = known.iter().find(|(one, _)| *one == via).map(|(_, at)| *at);
+                if stored.same_as.is_none() {
+                    known.push((via, place + 1));
+                    stored.via = Some(Cow::Borrowed(via));
+                }
+            }
+            stored
+        }))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<CartItem>, D::Error> {
+        let stored = Vec::<StoredItem<'_>>::deserialize(deserializer)?;
+        let mut cart: Vec<CartItem> = Vec::with_capacity(stored.len());
+        for StoredItem { sku, quantity, via, same_as, at_ms } in stored {
+            let via = match same_as {
+                Some(number) => {
+                    let earlier = cart.get(number.wrapping_sub(1));
+                    earlier.ok_or_else(|| D::Error::custom("no such item"))?.via.clone()
+                }
+                None => via.map(Cow::into_owned),
+            };
+            cart.push(CartItem { sku: sku.into_owned(), quantity, via, at_ms });
+        }
+        Ok(cart)
+    }
+}
+
 /// UUIDs as their text, for serde.
 mod uuid_text {
     use serde::de::Error;
@@ -151,11 +208,43 @@ mod tests {
     }
 
     #[test]
+    fn what_led_many_items_to_the_cart_is_stored_once() {
+        let vias = [Some("a"), None, Some("b"), Some("a"), Some("b"), None];
+        let item = |(place, via): (usize, &Option<&str>)| CartItem {
+            sku: place.to_string(),
+            quantity: 1,
+            via: via.map(|via| format!("{{\"channel\":\"{}\"}}", via.repeat(200))),
+            at_ms: 5,
+        };
+        let record = VisitorRecord {
+            short: Uuid::from_u64_pair(1, 2),
+            seq: 4,
+            seen_ms: 5,
+            revision: 9,
+            touch: None,
+            cart: vias.iter().enumerate().map(item).collect(),
+            counted: CountedEvents::default(),
+        };
+        let encoded = record.encode().unwrap();
+        assert!(encoded.len() < 900, "{}", encoded.len());
+        assert_eq!(VisitorRecord::decode(&encoded).unwrap(), record);
+        // As it was stored before.
+        let old = br#"{"short":"00000000-0000-0001-0000-000000000002","seq":1,"seen_ms":1,
+            "revision":1,"cart":[{"sku":"7","quantity":2,"via":"{}","at_ms":3},
+            {"sku":"8","quantity":1,"via":null,"at_ms":3}]}"#;
+        let cart = VisitorRecord::decode(old).unwrap().cart;
+        assert_eq!((cart[0].via.as_deref(), cart[1].via.as_deref()), (Some("{}"), None));
+        let wrong = br#"{"short":"00000000-0000-0001-0000-000000000002","seq":1,"seen_ms":1,
+            "revision":1,"cart":[{"sku":"7","quantity":2,"same_as":1,"at_ms":3}]}"#;
+        assert!(VisitorRecord::decode(wrong).is_err());
+    }
+
+    #[test]
     fn a_record_is_bounded_in_bytes_and_keeps_what_is_newest() {
         let item = |number: u64| CartItem {
             sku: format!("{number}-{}", "7".repeat(120)),
             quantity: 1,
-            via: Some(format!("{{\"channel\":\"{}\"}}", "\"".repeat(200))),
+            via: Some(format!("{{\"channel\":\"{number}{}\"}}", "\"".repeat(200))),
             at_ms: 5,
         };
         for (items, bytes_max) in [(100, 24 << 10), (100, 4 << 10), (3, 24 << 10)] {

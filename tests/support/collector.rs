@@ -63,13 +63,24 @@ impl Collector {
 
     /// Starts one by a command to which its arguments are added.
     pub fn start_by(
-        mut command: Command,
+        command: Command,
         folder: &Path,
         config: &str,
         environment: &[(&'static str, String)],
     ) -> Self {
-        fs::write(folder.join("collector.toml"), config).unwrap();
         let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+        Self::start_with_log(command, folder, config, environment, log.into())
+    }
+
+    /// The same with a log that goes elsewhere.
+    pub fn start_with_log(
+        mut command: Command,
+        folder: &Path,
+        config: &str,
+        environment: &[(&'static str, String)],
+        log: Stdio,
+    ) -> Self {
+        fs::write(folder.join("collector.toml"), config).unwrap();
         command
             .args(["collect", "--config", "collector.toml", "--listen", "127.0.0.1:0"])
             .current_dir(folder)
