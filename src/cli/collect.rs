@@ -56,7 +56,8 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
         };
         let (sender, reload) = mpsc::channel(1);
         let signals = CollectorSignals { stop: watch_for_stop()?, reload };
-        let reloading = tokio::spawn(watch_for_reload(args.clone(), environment.clone(), sender)?);
+        let reread = Reread { args: args.clone(), environment: environment.clone(), files };
+        let reloading = tokio::spawn(watch_for_reload(reread, sender)?);
         let (data, landing) = (config.data.clone(), config.landing.location.clone());
         let ready = move |address: SocketAddr| {
             tracing::info!(%address, data = %data.display(), %landing, "collecting");
@@ -87,17 +88,26 @@ fn watch_for_stop() -> Result<StopTokens> {
     Ok(stop)
 }
 
-/// SIGHUP has the configuration read again; one that is wrong changes nothing.
-fn watch_for_reload(
+/// What a configuration is read again by.
+struct Reread {
     args: CollectArgs,
     environment: Environment,
+    /// Files that may be open.
+    files: Option<u64>,
+}
+
+/// SIGHUP has the configuration read again; one that is wrong changes nothing.
+fn watch_for_reload(
+    reread: Reread,
     configs: mpsc::Sender<CollectorConfig>,
 ) -> Result<impl Future<Output = ()>> {
+    let Reread { args, environment, files } = reread;
     let mut signals = watch(SignalKind::hangup())?;
     Ok(async move {
         while signals.recv().await.is_some() {
             match config_of(&args, &environment) {
-                Ok(config) => {
+                Ok(mut config) => {
+                    bound_connections(&mut config, files);
                     set_log(&config, &environment);
                     // It is gone when the collector stops.
                     let _ = configs.send(config).await;
