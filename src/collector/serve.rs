@@ -56,8 +56,8 @@ pub struct CollectorSignals {
 }
 
 /// Collects events until it is told to stop: it is not ready then, and a while later new
-/// connections are refused, requests that began are answered, and what lies in the spool lands, all within the
-/// configured time. What did not land by then lands after the next start.
+/// connections are refused, requests that began are answered, and what lies in the spool lands, all
+/// within the configured time. What did not land by then lands after the next start.
 ///
 /// `ready` is told the address when requests are served.
 ///
