@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
 use crate::support::{Finished, Project, ROOT, files_below, finish};
@@ -237,4 +238,203 @@ fn gc_removes_what_dead_attempts_staged_and_nothing_that_is_published() {
         files.into_iter().filter(|(name, _)| !name.ends_with(".lock")).collect::<Vec<_>>()
     };
     assert_eq!(without_locks(left), without_locks(published));
+}
+
+/// The statements of a definition.
+fn definition(project: &Project, table: &str) -> String {
+    let state = files_below(&project.path("out/state/shop/manifests"));
+    let name = format!("/{table}/create_table.sql");
+    let mut found = state.iter().filter(|(path, _)| path.ends_with(&name));
+    String::from_utf8(found.next_back().unwrap().1.clone()).unwrap()
+}
+
+#[test]
+fn a_definition_names_the_intervals_partitions_and_a_table_of_its_own_for_each_format() {
+    let project = project();
+    project.run().published();
+    let (tsv, parquet) = (definition(&project, "rows.tsv"), definition(&project, "rows.parquet"));
+    assert!(tsv.starts_with("CREATE EXTERNAL TABLE IF NOT EXISTS `rows_tsv` ("), "{tsv}");
+    assert!(parquet.starts_with("CREATE EXTERNAL TABLE IF NOT EXISTS `rows_parquet` ("));
+    assert!(definition(&project, "ids.tsv").contains("EXISTS `ids` ("));
+    for (sql, format) in [(tsv, "tsv"), (parquet, "parquet")] {
+        assert!(!sql.contains("MSCK"), "{sql}");
+        let add = format!("ALTER TABLE `rows_{format}` ADD IF NOT EXISTS\n");
+        assert_eq!(sql.matches(&add).count(), 1, "{sql}");
+        // Escaped in the folder's name, and only there.
+        let value = r"PARTITION (`name` = 'it\'s } 50% / a:b', `amount` = '1') LOCATION 'file://";
+        assert!(sql.contains(value), "{sql}");
+        let folder = format!("r o/rows/{format}/name=it%27s }} 50%25 %2F a%3Ab/amount=1'");
+        assert!(sql.contains(&folder), "{sql}");
+    }
+}
+
+#[test]
+fn a_copy_comes_with_a_definition_of_its_own_place() {
+    let project = project();
+    project.run().published();
+    let planned = copy(&project, "2026-11-21");
+    let arguments = ["--date", "2026-11-21", "--target", TARGET, "--run"];
+    let done = finish(with_hadoop(&project, &mut project.command("distcp", &arguments)));
+    for result in [planned, done.result()] {
+        for table in result["tables"].as_array().unwrap() {
+            let sql = fs::read_to_string(table["definition"].as_str().unwrap()).unwrap();
+            let target = table["target"].as_str().unwrap();
+            assert!(sql.contains(&format!("LOCATION '{target}'")), "{sql}");
+            assert!(!sql.contains("file://"), "{sql}");
+            if table["output"] == "rows" {
+                assert_eq!(sql.matches(&format!("LOCATION '{target}/name=")).count(), 2, "{sql}");
+            }
+        }
+    }
+}
+
+#[test]
+fn columns_that_a_publish_adds_come_with_a_statement_for_tables_that_lack_them() {
+    let project = project();
+    project.run().published();
+    let view = "SELECT id, name, amount, _source, _line, id + 1 AS next, at FROM logs";
+    project.write("shop/rows.sql", view);
+    project.write("logs/dt=2026-11-22/b.ndjson", logs(2));
+    project.ashiato("run", &["--date", "2026-11-22"]).published();
+    let planned = copy(&project, "2026-11-22");
+    let added: Vec<&Value> =
+        planned["tables"].as_array().unwrap().iter().map(|table| &table["add_columns"]).collect();
+    assert_eq!(added[2], &Value::Null);
+    for (path, format) in added.iter().zip(["tsv", "parquet"]) {
+        let sql = fs::read_to_string(path.as_str().unwrap()).unwrap();
+        let expected = format!(
+            "ALTER TABLE `rows_{format}` ADD COLUMNS (\n  `next` BIGINT,\n  `at` TIMESTAMP\n) \
+             CASCADE;\n"
+        );
+        assert_eq!(sql, expected);
+    }
+    assert_eq!(copy(&project, "2026-11-21")["tables"][0]["add_columns"], Value::Null);
+}
+
+#[test]
+fn outputs_whose_tables_would_have_one_name_in_hive_are_refused() {
+    let twin = OUTPUT.replace("name = \"ids\"", "name = \"rows-tsv\"\nview = \"ids\"");
+    let project = Project::new().pipeline(&twin);
+    project.write("shop/ids.sql", "SELECT id FROM logs");
+    project.ashiato("check", &[]).fails_with(78, &["`rows_tsv`", "pipeline.toml:"]);
+}
+
+#[test]
+fn names_that_hives_serde_cannot_take_are_refused_for_hive_alone() {
+    let output = r#"
+[[output]]
+name = "rows"
+location = "${OUT}/rows"
+formats = ["parquet"]
+[output.parquet]
+target = "hive2"
+"#;
+    for name in ["a b", "a,b", "a:b", "a.b", "a``b", "a;b", "日本", "x (y)", "a=b"] {
+        for (target, code) in [("hive2", 78), ("hive3", 78), ("spark", 0), ("trino", 0)] {
+            let project = Project::new().pipeline(&output.replace("hive2", target));
+            project.write("shop/rows.sql", format!("SELECT id, name AS \"{name}\" FROM logs"));
+            let checked = project.ashiato("check", &[]);
+            assert_eq!(checked.code, Some(code), "{name}, {target}: {checked:#?}");
+            if code == 78 {
+                checked.fails_with(78, &["Hive's SerDe", "column `", "rename it with AS"]);
+            }
+        }
+    }
+    let project = Project::new().pipeline(output);
+    let view = "SELECT id, named_struct('sku-1', name) AS item FROM logs";
+    project.write("shop/rows.sql", view);
+    project.ashiato("check", &[]).fails_with(78, &["field `sku-1`", "column `item`"]);
+}
+
+#[test]
+fn a_partition_column_beyond_ascii_is_warned_of() {
+    let output = OUTPUT.replace("[\"name\", \"amount\"]", "[\"店\"]");
+    let project = Project::new().pipeline(&output);
+    project.write("shop/ids.sql", "SELECT id FROM logs");
+    project.write("shop/rows.sql", "SELECT id, name AS \"店\", _source, _line FROM logs");
+    let checked = project.ashiato("check", &[]);
+    checked.fails_with(0, &["warning:", "pipeline.toml:", "partition column `店` is not ASCII"]);
+    assert_eq!(checked.result()["warnings"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn partition_columns_are_kept_in_parquet_files_on_wish_and_in_no_others() {
+    let kept = OUTPUT.replacen("exclude", "keep_partition_columns = true\nexclude", 1);
+    let project = Project::new().pipeline(&kept).logs("a.ndjson", logs(1) + "{\"id\":2}\n");
+    project.write("shop/ids.sql", "SELECT id FROM logs");
+    project.run().published();
+    let mut rows = Vec::new();
+    for (path, bytes) in files_below(&project.path("out/r o/rows/parquet")) {
+        if path == "_SUCCESS" {
+            continue;
+        }
+        let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+        rows.extend(file.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()));
+    }
+    rows.sort();
+    let expected = [
+        "{id: 1, name: \"it's } 50% / a:b\", amount: 1}",
+        "{id: 1, name: \"本 x\", amount: 2}",
+        "{id: 2, name: null, amount: null}",
+    ];
+    assert_eq!(rows, expected);
+    let tsv = files_below(&project.path("out/r o/rows/tsv"));
+    let gzip = tsv.iter().find(|(path, _)| path.contains("amount=1/")).unwrap().1;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut text).unwrap();
+    assert_eq!(text, "1\n");
+    let sql = definition(&project, "rows.parquet");
+    assert!(sql.contains("(\n  `id` BIGINT\n)\nPARTITIONED BY (\n  `name` STRING,\n"), "{sql}");
+
+    let ids = OUTPUT.replace("name = \"ids\"", "name = \"ids\"\nkeep_partition_columns = true");
+    let refused = Project::new().pipeline(&ids);
+    refused.write("shop/ids.sql", "SELECT id FROM logs");
+    refused.ashiato("check", &[]).fails_with(78, &["`keep_partition_columns`"]);
+}
+
+#[test]
+fn places_are_where_the_pipeline_is_and_not_where_an_orchestrator_runs_it() {
+    let toml = fs::read_to_string(project().path("shop/pipeline.toml")).unwrap();
+    for (out, code) in [("../lake", 0), ("${NONE:-../lake}", 0), ("${WHERE}", 78)] {
+        let project = project();
+        let toml = toml.replace("${OUT}", out).replace("${SOURCE}", "../logs");
+        project.write("shop/pipeline.toml", toml);
+        fs::create_dir(project.path("elsewhere")).unwrap();
+        let mut command = project.command("run", &["--date", "2026-11-21"]);
+        command.current_dir(project.path("elsewhere")).env("WHERE", "lake");
+        let run = finish(command.env("AIRFLOW_CTX_DAG_ID", "shop"));
+        assert_eq!(run.code, Some(code), "{out}: {run:#?}");
+        assert_eq!(files_below(&project.path("elsewhere")).len(), 0, "{out}");
+        assert_eq!(project.path("lake/ids/_SUCCESS").exists(), code == 0, "{out}");
+        if code != 0 {
+            run.fails_with(78, &["removes after the task", "absolute path"]);
+            // By hand it is where whoever set the variable stands.
+            let mut command = project.command("run", &["--date", "2026-11-21"]);
+            command.current_dir(project.path("elsewhere")).env("WHERE", "lake");
+            finish(&mut command).published();
+            assert!(project.path("elsewhere/lake/ids/_SUCCESS").exists());
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_has_the_same_places_from_wherever_it_is_run() {
+    let project = project();
+    let toml = fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    let toml = toml.replace("${OUT}", "../lake").replace("${SOURCE}", "../logs");
+    project.write("shop/pipeline.toml", toml);
+    project.run().published();
+    for (at, pipeline) in [(".", "shop"), ("shop", "."), ("logs", "../shop/"), ("/", "")] {
+        let pipeline = match pipeline {
+            "" => project.path("shop").display().to_string(),
+            relative => relative.to_owned(),
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+        command.args(["run", &pipeline, "--date", "2026-11-21"]).current_dir(project.path(at));
+        let run = finish(&mut command);
+        assert_eq!(run.code, Some(0), "{at}: {run:#?}");
+        let left: Vec<String> = files_below(&project.path("lake/ids")).into_keys().collect();
+        assert_eq!(left.len(), 2, "{at}: {left:?}");
+        assert!(["out", "shop/lake", "logs/lake"].iter().all(|out| !project.path(out).exists()));
+    }
 }

@@ -10,6 +10,7 @@ mod promises_collector;
 mod promises_collector_costs;
 mod promises_collector_faults;
 mod promises_collector_goes_on;
+mod promises_copy;
 mod promises_crash;
 mod promises_examples;
 mod promises_exit_codes;

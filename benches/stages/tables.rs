@@ -68,6 +68,7 @@ fn output(format: Format, partition_by: &[&str]) -> Output {
         view: "events".to_owned(),
         tables: vec![Table { location: "events".to_owned(), format }],
         partition_by: partition_by.iter().map(|column| (*column).to_owned()).collect(),
+        keep_partition_columns: false,
         sort_by: Vec::new(),
         grain: None,
         exclude: Vec::new(),

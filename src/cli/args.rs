@@ -43,7 +43,7 @@ pub(super) enum Command {
     Publish(Box<PublishArgs>),
     /// List what a pipeline has published: when, from which inputs, made with what
     Runs(RunsArgs),
-    /// Write the copy listing of a published interval, and print the commands that copy it
+    /// Copy a published interval to another cluster with DistCp, or print the script that does
     Distcp(DistcpArgs),
     /// Compare a published interval, or a copy of it, with its manifest
     Verify(VerifyArgs),
@@ -162,9 +162,17 @@ pub(super) struct DistcpArgs {
     #[command(flatten)]
     pub interval: IntervalArgs,
 
-    /// The folder that gets all tables, each in one of its own: hdfs://namenode/warehouse
+    /// The folder that gets all tables, each in one of its own: hdfs://namenode/warehouse. A path
+    /// without a scheme is in Hadoop's default file system; file:///… is this machine's disk
     #[arg(long, value_name = "URL")]
     pub target: String,
+
+    /// Copy, by the `hadoop` command, and verify; without it, a script that copies is printed
+    #[arg(long)]
+    pub run: bool,
+
+    #[command(flatten)]
+    pub logs: LogArgs,
 }
 
 #[derive(Debug, Args)]
@@ -176,7 +184,7 @@ pub(super) struct VerifyArgs {
     #[command(flatten)]
     pub interval: IntervalArgs,
 
-    /// The target of `ashiato distcp`, instead of the tables themselves
+    /// The target of `ashiato distcp`, as it was given there, instead of the tables themselves
     #[arg(long, value_name = "URL")]
     pub at: Option<String>,
 

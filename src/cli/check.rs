@@ -10,7 +10,7 @@ use super::collect::read_config;
 use super::output;
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
-use crate::run::check_pipeline;
+use crate::run::{check_pipeline, warnings_of};
 use crate::store::Environment;
 
 /// What was checked.
@@ -24,6 +24,8 @@ struct Checked {
     /// What is worth a look between it and a collector.
     #[serde(skip_serializing_if = "Option::is_none")]
     collector_warnings: Option<Vec<String>>,
+    /// What not all readers of its tables can take.
+    warnings: Vec<String>,
 }
 
 /// What was found, for editors and CI.
@@ -71,6 +73,8 @@ pub(super) fn check(args: &CheckArgs, environment: &Environment) -> Result<u8> {
             let _ = writeln!(std::io::stderr(), "warning: {}: {warning}", file.display());
         }
     }
+    let warnings: Vec<String> = warnings_of(&pipeline).iter().map(ToString::to_string).collect();
+    warnings.iter().for_each(|warning| output::print_warning(warning));
     output::print_json(&Checked {
         status: "ok",
         pipeline: pipeline.name,
@@ -78,6 +82,7 @@ pub(super) fn check(args: &CheckArgs, environment: &Environment) -> Result<u8> {
         views: pipeline.views.len(),
         outputs: pipeline.outputs.len(),
         collector_warnings,
+        warnings,
     })?;
     Ok(0)
 }
@@ -104,6 +109,8 @@ fn check_all(args: &CheckArgs, environment: &Environment) -> Result<Sound> {
 fn print_findings(args: &CheckArgs, checked: Result<Sound>) -> Result<u8> {
     let (status, code, findings) = match checked {
         Ok(sound) => {
+            let of_tables = warnings_of(&sound.pipeline);
+            let of_tables = of_tables.iter().map(|warning| Finding::of(warning, "warning"));
             let warnings = sound.collector_warnings.unwrap_or_default().into_iter();
             let of_collector = |warning: String| {
                 let warning = Diagnostic::new(warning);
@@ -112,7 +119,7 @@ fn print_findings(args: &CheckArgs, checked: Result<Sound>) -> Result<u8> {
                     None => Finding::of(&warning, "warning"),
                 }
             };
-            ("ok", 0, warnings.map(of_collector).collect())
+            ("ok", 0, of_tables.chain(warnings.map(of_collector)).collect())
         }
         Err(error) => {
             let code = error.exit_code();

@@ -1,29 +1,101 @@
 //! `ashiato distcp`: a published interval's way to another cluster.
 
-use serde_json::json;
+use std::time::Instant;
+
+use indicatif::MultiProgress;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::args::DistcpArgs;
 use super::output;
+use super::run::start_logging;
+use super::signals::Stop;
 use super::supplies::OpenedState;
-use crate::commit::hand_off;
-use crate::error::Result;
-use crate::store::Environment;
+use crate::commit::{copy_interval, hand_off};
+use crate::error::{Error, Result};
+use crate::store::paths::RunPaths;
+use crate::store::{CopyTarget, Environment, Hadoop};
 
-/// Writes the lists of what to copy and what to remove, and prints the commands that do it, one a
-/// line, then all of it as one line of JSON.
+/// Copies an interval, or prints the script that does; then what came of it as one line of JSON.
+/// Gives the exit code.
+///
+/// A script is printed in any case: one that cannot be planned fails as this does, so that a pipe
+/// into bash does not end well.
 ///
 /// # Errors
-/// `Error::Usage` if the interval is not published.
-pub(super) fn distcp(args: &DistcpArgs, environment: &Environment) -> Result<()> {
+/// Only if stdout is gone.
+pub(super) fn distcp(args: &DistcpArgs, environment: &Environment) -> Result<u8> {
+    start_logging(&args.logs, environment, &MultiProgress::new());
+    let done = if args.run { copy(args, environment) } else { plan(args, environment) };
+    match done {
+        Ok(result) => {
+            output::print_json(&result)?;
+            Ok(0)
+        }
+        Err(error) => {
+            output::print_error_with(&error, advice(&error));
+            let code = error.exit_code();
+            if !args.run {
+                output::print_line(&format!("exit {code}"))?;
+            }
+            let error = error.to_string();
+            output::print_json(&json!({ "status": "failed", "exit_code": code, "error": error }))?;
+            Ok(code)
+        }
+    }
+}
+
+fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::Stopped(_) => "the target has no _SUCCESS until a retry has completed the copy",
+        Error::Data(_) => "run the interval again, then copy it",
+        Error::Config(_) => "fix the target, the pipeline or the set-up; a retry will not help",
+        other => other.advice(),
+    }
+}
+
+fn plan(args: &DistcpArgs, environment: &Environment) -> Result<Value> {
+    let target = CopyTarget::parse(&args.target, environment)?;
     let opened = OpenedState::of(&args.pipeline, environment)?;
     let paths = opened.paths_of(&args.interval)?;
-    let tables = hand_off(&opened.commit, &opened.state, &paths, &args.target)?;
-    for command in tables.iter().flat_map(|table| &table.commands) {
-        output::print_line(command)?;
-    }
-    output::print_json(&json!({
+    let planned = hand_off(&opened.commit, &opened.state, &paths, &target)?;
+    output::print_line(&planned.script)?;
+    result_of("planned", &paths, &planned)
+}
+
+fn copy(args: &DistcpArgs, environment: &Environment) -> Result<Value> {
+    let started = Instant::now();
+    let target = CopyTarget::parse(&args.target, environment)?;
+    let opened = OpenedState::of(&args.pipeline, environment)?;
+    let paths = opened.paths_of(&args.interval)?;
+    let cancel = CancellationToken::new();
+    let stop = {
+        let _entered = opened.commit.runtime.enter();
+        Stop::watch(cancel.clone())?
+    };
+    let hadoop = Hadoop::new(cancel);
+    let copied = copy_interval(&opened.commit, &opened.state, &paths, &target, &hadoop);
+    let copied = match (copied, stop.signal()) {
+        (Err(_), Some(signal)) => Err(Error::Stopped(signal)),
+        (copied, _) => copied,
+    }?;
+    let status = if copied.is_changed { "copied" } else { "already_copied" };
+    let mut result = result_of(status, &paths, &copied)?;
+    result["duration_ms"] = json!(started.elapsed().as_millis() as u64);
+    Ok(result)
+}
+
+fn result_of(status: &str, paths: &RunPaths, what: &impl Serialize) -> Result<Value> {
+    let mut result = json!({
+        "status": status,
         "pipeline": paths.pipeline,
         "interval": paths.interval,
-        "tables": tables,
-    }))
+    });
+    let more = serde_json::to_value(what);
+    let more = more.map_err(|error| Error::Bug(format!("writing a result as JSON: {error}")))?;
+    if let (Value::Object(result), Value::Object(more)) = (&mut result, more) {
+        result.extend(more);
+    }
+    Ok(result)
 }

@@ -35,9 +35,12 @@ use args::{Cli, Command};
 
 /// Parses the arguments, does what they say, and gives the exit code; a panic is a bug.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_script = arguments.get(1).is_some_and(|command| command == "distcp")
+        && !arguments.iter().any(|argument| argument == "--run");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return print_usage(&error),
+        Err(error) => return print_usage(&error, is_script),
     };
     let done = std::panic::catch_unwind(|| do_command(cli.command)).unwrap_or_else(|_| {
         Err(Error::Bug("the program panicked; its message stands above".to_owned()))
@@ -47,8 +50,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::print_error(&error);
+            fail_script(&error, is_script);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Whoever pipes a script into a shell must not take nothing for success.
+fn fail_script(error: &Error, is_script: bool) {
+    if is_script {
+        // Nothing is left to do if stdout is gone.
+        let _ = output::print_line(&format!("exit {}", error.exit_code()));
     }
 }
 
@@ -58,7 +70,7 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Run(args) => run::run(*args, &environment),
         Command::Publish(args) => run::publish(*args, &environment),
         Command::Runs(args) => runs::runs(&args, &environment).map(|()| 0),
-        Command::Distcp(args) => distcp::distcp(&args, &environment).map(|()| 0),
+        Command::Distcp(args) => distcp::distcp(&args, &environment),
         Command::Verify(args) => verify::verify(&args, &environment),
         Command::Adopt(args) => adopt::adopt(&args, &environment).map(|()| 0),
         Command::Gc(args) => gc::gc(&args, &environment).map(|()| 0),
@@ -79,12 +91,16 @@ fn new_stores(environment: &Environment) -> Result<Stores> {
 }
 
 /// Help and version are no errors; everything else is wrong usage.
-fn print_usage(error: &clap::Error) -> ExitCode {
+fn print_usage(error: &clap::Error, is_script: bool) -> ExitCode {
     // Nothing is left to do if the terminal is gone.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ => ExitCode::from(Error::Usage(String::new()).exit_code()),
+        _ => {
+            let error = Error::Usage(String::new());
+            fail_script(&error, is_script);
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 

@@ -17,6 +17,12 @@ pub(super) fn print_error_with(error: &Error, advice: &str) {
     print_to_stderr(&format!("ashiato: {error}\nashiato: {advice}\n"));
 }
 
+/// Prints what is no error, but should be known.
+pub(super) fn print_warning(warning: &str) {
+    // As for an error.
+    let _ = writeln!(io::stderr(), "ashiato: warning: {warning}");
+}
+
 /// Prints a line for people or a shell.
 pub(super) fn print_line(line: &str) -> Result<()> {
     written(writeln!(io::stdout().lock(), "{line}"), "to stdout")

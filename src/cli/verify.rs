@@ -7,7 +7,7 @@ use super::output;
 use super::supplies::OpenedState;
 use crate::commit::{TableVerdict, verify_tables};
 use crate::error::{Error, Result};
-use crate::store::Environment;
+use crate::store::{CopyTarget, Environment};
 
 /// Prints what was found as one line of JSON and gives the exit code: 0, or 65 if something is not
 /// as the manifest says.
@@ -17,8 +17,8 @@ use crate::store::Environment;
 pub(super) fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8> {
     let opened = OpenedState::of(&args.pipeline, environment)?;
     let paths = opened.paths_of(&args.interval)?;
-    let at = args.at.as_deref();
-    let tables = verify_tables(&opened.commit, &opened.state, &paths, at, args.deep)?;
+    let at = args.at.as_deref().map(|at| CopyTarget::parse(at, environment)).transpose()?;
+    let tables = verify_tables(&opened.commit, &opened.state, &paths, at.as_ref(), args.deep)?;
     let wrong = tables.iter().filter(|table| !table.is_right()).map(describe);
     let wrong: Vec<String> = wrong.collect();
     let is_right = wrong.is_empty();

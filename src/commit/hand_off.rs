@@ -12,19 +12,39 @@
 //! Files that are there already are skipped by their names, which is safe as no name is ever used
 //! for other bytes. What is removed are the files of all earlier publishes of the interval, not
 //! only of the last: nobody knows which of them were copied.
+//!
+//! This plans a copy and writes down what it needs, under names that no other plan uses;
+//! [`copy`](super::copy) carries it out, [`copy_script`](super::copy_script) says it to a shell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use crate::commit::distcp::{DistCpForm, plan_copy, quoted};
+use crate::commit::copy_script::{commands, script};
+use crate::commit::ddl::relocated;
+use crate::commit::distcp::{DistCpForm, plan_copy};
 use crate::commit::history::publishes_of;
 use crate::commit::manifest::{Manifest, ManifestTable, read_manifest};
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
 use crate::error::{Error, Result};
-use crate::store::StoreLocation;
-use crate::store::paths::{RunPaths, SUCCESS};
+use crate::store::paths::RunPaths;
+use crate::store::{CopyTarget, StoreLocation};
+
+/// How to bring an interval elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HandOffPlan {
+    /// The attempt that published what is to be copied.
+    pub attempt: String,
+    /// The folder that gets the tables, as Hadoop names it.
+    pub target: String,
+    /// The tables.
+    pub tables: Vec<HandOff>,
+    /// All commands as a script for bash, which fails as soon as one of them does.
+    #[serde(skip)]
+    pub script: String,
+}
 
 /// How to bring one table's files of an interval elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,8 +65,30 @@ pub struct HandOff {
     pub files: usize,
     /// How many files must not be at the target.
     pub removed_files: usize,
+    /// The script that defines the table at the target, and the interval's partitions.
+    pub definition: Option<String>,
+    /// The script that adds the interval's new columns to a table that lacks them, if it had any.
+    pub add_columns: Option<String>,
     /// The commands, in their order; each must succeed before the next.
     pub commands: Vec<String>,
+}
+
+/// A planned copy.
+pub(super) struct PlannedCopy {
+    pub(super) manifest: Manifest,
+    pub(super) tables: Vec<PlannedTable>,
+}
+
+/// A planned copy of one table.
+pub(super) struct PlannedTable {
+    pub(super) hand_off: HandOff,
+    pub(super) table: ManifestTable,
+    /// The table's root as Hadoop names it.
+    pub(super) source: String,
+    /// The interval's files with their sizes.
+    pub(super) files: BTreeMap<String, u64>,
+    /// Files that the interval had before.
+    pub(super) stale: BTreeSet<String>,
 }
 
 /// Writes the lists for a copy of an interval's tables below `target`, and says how to use them.
@@ -55,19 +97,23 @@ pub struct HandOff {
 /// several formats.
 ///
 /// # Errors
-/// `Error::Usage` if the interval is not published.
+/// `Error::Usage` if the interval is not published, `Error::Config` if the target lies where the
+/// pipeline writes.
 pub fn hand_off(
     supplies: &CommitSupplies,
     state: &State,
     paths: &RunPaths,
-    target: &str,
-) -> Result<Vec<HandOff>> {
-    let manifest = read_manifest(state, paths)?.ok_or_else(|| not_published(state, paths))?;
-    let past = past_files(state, paths, &manifest)?;
-    let tables = manifest.tables.iter();
-    tables
-        .map(|table| hand_off_table(supplies, state, paths, (&manifest, table), target, &past))
-        .collect()
+    target: &CopyTarget,
+) -> Result<HandOffPlan> {
+    let planned = plan_tables(supplies, state, paths, target)?;
+    let manifest = hadoop_url(supplies, state, &paths.manifest())?;
+    let script = script(&planned, &manifest, target);
+    Ok(HandOffPlan {
+        attempt: planned.manifest.attempt,
+        target: target.to_string(),
+        tables: planned.tables.into_iter().map(|table| table.hand_off).collect(),
+        script,
+    })
 }
 
 /// An interval that is not published, as an error.
@@ -81,13 +127,24 @@ pub(super) fn not_published(state: &State, paths: &RunPaths) -> Error {
     ))
 }
 
+/// The tables of a manifest that are handed off: an output may have been elsewhere before, and what
+/// it wrote there stands behind, under the same name.
+pub(super) fn handed_tables(manifest: &Manifest) -> Vec<&ManifestTable> {
+    let mut seen = BTreeSet::new();
+    let tables = manifest.tables.iter();
+    tables.filter(|table| seen.insert((&table.output, &table.format))).collect()
+}
+
 /// The folder of a table below the target of a hand-off.
-pub(super) fn folder_at(target: &str, manifest: &Manifest, table: &ManifestTable) -> String {
-    let formats = manifest.tables.iter().filter(|other| other.output == table.output).count();
-    let target = target.trim_end_matches('/');
-    match formats {
-        1 => format!("{target}/{}", table.output),
-        _ => format!("{target}/{}/{}", table.output, table.format),
+pub(super) fn folder_at(
+    target: &CopyTarget,
+    manifest: &Manifest,
+    table: &ManifestTable,
+) -> Result<CopyTarget> {
+    let tables = handed_tables(manifest).into_iter();
+    match tables.filter(|other| other.output == table.output).count() {
+        1 => target.below(&table.output),
+        _ => target.below(&format!("{}/{}", table.output, table.format)),
     }
 }
 
@@ -124,63 +181,155 @@ pub(super) fn past_files(
     Ok(files(&past).into_iter().filter(|file| !now.contains(file)).collect())
 }
 
-fn hand_off_table(
+/// Plans the copy of all tables of an interval, and writes down what it needs.
+pub(super) fn plan_tables(
     supplies: &CommitSupplies,
     state: &State,
     paths: &RunPaths,
-    (manifest, table): (&Manifest, &ManifestTable),
-    target: &str,
-    past: &BTreeSet<(String, String)>,
-) -> Result<HandOff> {
-    let environment = supplies.stores.environment();
-    let target = folder_at(target, manifest, table);
-    let root = StoreLocation::parse(&table.root)?.hadoop_url(environment);
-    let url_of = |name: &str| -> Result<(String, String)> {
-        let document = paths.beside_manifest(&table.output, &table.format, name);
-        let place = StoreLocation::parse(&state.display_of(&document))?;
-        Ok((document, place.hadoop_url(environment)))
-    };
-    let (document, url) = url_of(RunPaths::LISTING)?;
-    let copied = table.files.iter().map(|file| file.path.as_str());
-    let (distcp, lines) = plan_copy(&root, copied, &url);
-    if let Some(lines) = &lines {
-        state.put(&document, lines.as_bytes())?;
+    target: &CopyTarget,
+) -> Result<PlannedCopy> {
+    let manifest = read_manifest(state, paths)?.ok_or_else(|| not_published(state, paths))?;
+    let paths = RunPaths { attempt: manifest.attempt.clone(), ..paths.clone() };
+    let past = past_files(state, &paths, &manifest)?;
+    let planner = Planner { supplies, state, paths: &paths };
+    let mut tables = Vec::new();
+    for table in handed_tables(&manifest) {
+        let folder = folder_at(target, &manifest, table)?;
+        planner.check_apart(&folder, &manifest)?;
+        let stale = past.iter().filter(|(root, _)| *root == table.root);
+        let stale = stale.map(|(_, path)| path.clone()).collect();
+        tables.push(planner.plan_table(table, &folder, stale)?);
     }
-    let removed: Vec<&str> = past
-        .iter()
-        .filter(|(root, _)| *root == table.root)
-        .map(|(_, path)| path.as_str())
-        .collect();
-    let (document, removal) = url_of(RunPaths::REMOVAL)?;
-    let lines_of_removal: String =
-        removed.iter().map(|path| format!("{target}/{path}\n")).collect();
-    if !removed.is_empty() {
-        state.put(&document, lines_of_removal.as_bytes())?;
+    Ok(PlannedCopy { manifest, tables })
+}
+
+/// A document of the state as Hadoop names it.
+fn hadoop_url(supplies: &CommitSupplies, state: &State, document: &str) -> Result<String> {
+    let place = StoreLocation::parse(&state.display_of(document))?;
+    Ok(place.hadoop_url(supplies.stores.environment()))
+}
+
+struct Planner<'p> {
+    supplies: &'p CommitSupplies,
+    state: &'p State,
+    paths: &'p RunPaths,
+}
+
+/// What is written down for the copy of one table.
+struct Lists {
+    definition: Option<String>,
+    removal: String,
+    emptied: String,
+}
+
+impl Planner<'_> {
+    /// A copy onto the tables themselves would take their markers away, and remove files.
+    fn check_apart(&self, folder: &CopyTarget, manifest: &Manifest) -> Result<()> {
+        let state = StoreLocation::parse(&self.state.display_of(&self.paths.pipeline))?;
+        let roots = manifest.tables.iter().map(|table| StoreLocation::parse(&table.root));
+        let own = roots.chain([Ok(state)]).collect::<Result<Vec<_>>>()?;
+        match own.iter().find(|place| folder.may_overlap(place)) {
+            None => Ok(()),
+            Some(place) => Err(Error::config(format!(
+                "target {folder}: it and {place}, where the pipeline writes, must not contain one \
+                 another; choose another folder, or write the target with its scheme if it is in \
+                 another file system"
+            ))),
+        }
     }
-    let marker = format!("{target}/{SUCCESS}");
-    let mut commands = vec![
-        format!("hadoop fs -rm -f {}", quoted(&marker)),
-        format!("hadoop fs -mkdir -p {}", quoted(&target)),
-    ];
-    if lines.is_some() {
-        let update = if distcp.form == DistCpForm::Root { "-update " } else { "" };
-        commands.push(format!("hadoop distcp {update}-f {} {}", quoted(&url), quoted(&target)));
+
+    fn plan_table(
+        &self,
+        table: &ManifestTable,
+        folder: &CopyTarget,
+        stale: BTreeSet<String>,
+    ) -> Result<PlannedTable> {
+        let source = StoreLocation::parse(&table.root)?;
+        let source = source.hadoop_url(self.supplies.stores.environment());
+        let copied = table.files.iter().map(|file| file.path.as_str());
+        let (distcp, listing) = plan_copy(&source, copied, "");
+        let lists = self.lists(table, folder, &source, &stale)?;
+        let id = id_of(folder, &[listing.as_deref(), lists.definition.as_deref()], &lists.removal);
+        let url = |name: &str| -> Result<String> {
+            let document = self.paths.of_copy(&table.output, &table.format, &id, name);
+            hadoop_url(self.supplies, self.state, &document)
+        };
+        let write = |name: &str, text: Option<&str>| -> Result<Option<String>> {
+            let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+            let document = self.paths.of_copy(&table.output, &table.format, &id, name);
+            // Whoever was here before has written the same.
+            if self.state.read(&document)?.is_none() {
+                self.state.put(&document, text.as_bytes())?;
+            }
+            Ok(Some(document))
+        };
+        write(RunPaths::LISTING, listing.as_deref())?;
+        write(RunPaths::REMOVAL, Some(&lists.removal))?;
+        write(RunPaths::EMPTIED, Some(&lists.emptied))?;
+        let definition = write(RunPaths::DEFINITION, lists.definition.as_deref())?;
+        let name = |name| self.paths.beside_manifest(&table.output, &table.format, name);
+        let add_columns = self.state.read(&name(RunPaths::ADDED_COLUMNS))?;
+        let add_columns = add_columns.map(|_| name(RunPaths::ADDED_COLUMNS));
+        let mut hand_off = HandOff {
+            output: table.output.clone(),
+            format: table.format.clone(),
+            target: folder.url().to_owned(),
+            listing: listing.map(|_| url(RunPaths::LISTING)).transpose()?,
+            form: distcp.form,
+            removal: (!stale.is_empty()).then(|| url(RunPaths::REMOVAL)).transpose()?,
+            files: table.files.len(),
+            removed_files: stale.len(),
+            definition: definition.map(|document| self.state.display_of(&document)),
+            add_columns: add_columns.map(|document| self.state.display_of(&document)),
+            commands: Vec::new(),
+        };
+        let emptied = (!lists.emptied.is_empty()).then(|| url(RunPaths::EMPTIED)).transpose()?;
+        hand_off.commands = commands(&hand_off, &source, emptied.as_deref());
+        let files = table.files.iter().map(|file| (file.path.clone(), file.bytes)).collect();
+        Ok(PlannedTable { hand_off, table: table.clone(), source, files, stale })
     }
-    if !removed.is_empty() {
-        let xargs = r"xargs -d '\n' -r -n 200 hadoop fs -rm -f";
-        commands.push(format!("hadoop fs -cat {} | {xargs}", quoted(&removal)));
+
+    fn lists(
+        &self,
+        table: &ManifestTable,
+        folder: &CopyTarget,
+        source: &str,
+        stale: &BTreeSet<String>,
+    ) -> Result<Lists> {
+        let definition =
+            self.paths.beside_manifest(&table.output, &table.format, RunPaths::DEFINITION);
+        let definition = self.state.read(&definition)?;
+        let definition = definition.map(|document| {
+            relocated(&String::from_utf8_lossy(&document.bytes), source, folder.url())
+        });
+        let line = |name: &str| format!("{}/{name}\n", folder.url());
+        let emptied = emptied_folders(table, stale);
+        Ok(Lists {
+            definition,
+            removal: stale.iter().map(|path| line(path)).collect(),
+            emptied: emptied.iter().rev().map(|path| line(path)).collect(),
+        })
     }
-    let source = format!("{root}/{SUCCESS}");
-    commands.push(format!("hadoop fs -cp -f {} {}", quoted(&source), quoted(&marker)));
-    Ok(HandOff {
-        output: table.output.clone(),
-        format: table.format.clone(),
-        target,
-        listing: lines.map(|_| url),
-        form: distcp.form,
-        removal: (!removed.is_empty()).then_some(removal),
-        files: table.files.len(),
-        removed_files: removed.len(),
-        commands,
-    })
+}
+
+/// Names a copy by its target and by all that is written down for it.
+fn id_of(folder: &CopyTarget, texts: &[Option<&str>], removal: &str) -> String {
+    let mut digest = Sha256::new();
+    for text in texts.iter().map(|text| text.unwrap_or_default()).chain([removal, folder.url()]) {
+        digest.update(text.len().to_le_bytes());
+        digest.update(text);
+    }
+    hex::encode(&digest.finalize()[..8])
+}
+
+/// Folders that held replaced files and hold none of the interval's now; each before its parents
+/// if they are read from the end.
+fn emptied_folders<'t>(table: &'t ManifestTable, stale: &'t BTreeSet<String>) -> BTreeSet<&'t str> {
+    let used: BTreeSet<&str> =
+        table.files.iter().flat_map(|file| folders_above(&file.path)).collect();
+    stale.iter().flat_map(|path| folders_above(path)).filter(|path| !used.contains(path)).collect()
+}
+
+fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end])
 }

@@ -149,6 +149,7 @@ impl House {
             location: self.place(output),
             files,
             ddl: format!("CREATE {output};\n"),
+            add_columns: None,
         };
         let tables = vec![table("events", "parquet", events), table("sales", "tsv", sales)];
         let files = tables.iter().flat_map(|table| {

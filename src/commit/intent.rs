@@ -42,6 +42,9 @@ pub(super) struct Intent {
 pub(super) struct TableIntent {
     /// The table's definition.
     pub(super) ddl: String,
+    /// What adds the columns that are new since the last publish, if any are.
+    #[serde(default)]
+    pub(super) add_columns: Option<String>,
     /// The lines of the copy listing, if there is anything to copy.
     pub(super) listing: Option<String>,
     /// The uploads of files that go to an object store, by the files' paths.
@@ -203,7 +206,8 @@ fn plan_table(
         removed: removed.into_iter().collect(),
         distcp,
     };
-    Ok((table, TableIntent { ddl: staged.ddl.clone(), listing, uploads }))
+    let StagedTable { ddl, add_columns, .. } = staged.clone();
+    Ok((table, TableIntent { ddl, add_columns, listing, uploads }))
 }
 
 fn manifest_file(file: &WrittenFile) -> ManifestFile {

@@ -74,6 +74,35 @@ impl PublishLock {
     }
 }
 
+/// The right to copy tables to one target, held for the whole copy: its marker comes and goes with
+/// each, so that two at once could not tell whether it is whole.
+#[derive(Debug)]
+pub(super) struct CopyLock {
+    _file: File,
+}
+
+impl CopyLock {
+    /// Waits for other copies to the same target, with `pause` between looks; its error ends that.
+    pub(super) fn acquire(
+        state_root: &Path,
+        paths: &RunPaths,
+        target_id: &str,
+        pause: impl Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = paths.copy_lock(state_root, target_id);
+        let file = open_lock(&path)?;
+        let mut is_told = false;
+        while !try_lock(&file, &path)? {
+            if !is_told {
+                tracing::info!("waiting for another copy to the same target");
+            }
+            is_told = true;
+            pause()?;
+        }
+        Ok(CopyLock { _file: file })
+    }
+}
+
 /// What stands before the attempt's id in its lock.
 const HOLDER: &str = "attempt ";
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::{DataType, Field};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::commit::distcp::DistCp;
 use crate::commit::state::State;
 use crate::error::Result;
+use crate::store::StoreLocation;
 use crate::store::paths::RunPaths;
 
 /// What an interval published.
@@ -93,6 +94,7 @@ pub struct ManifestTable {
     /// The format's name.
     pub format: String,
     /// The table's root: an absolute path or a URL.
+    #[serde(deserialize_with = "read_root")]
     pub root: String,
     /// Its columns, partition columns among them.
     pub columns: Vec<ManifestColumn>,
@@ -111,6 +113,12 @@ pub struct ManifestTable {
     pub removed: Vec<String>,
     /// How to copy what was published.
     pub distcp: DistCp,
+}
+
+/// A root as it is called now: paths with `..` in them were written down as they were once.
+fn read_root<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let root = String::deserialize(deserializer)?;
+    Ok(StoreLocation::parse(&root).map_or(root, |place| place.absolute()))
 }
 
 /// A column of a table.

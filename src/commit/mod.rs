@@ -63,6 +63,8 @@
 mod adopt;
 mod attempt;
 mod contents;
+mod copy;
+mod copy_script;
 mod ddl;
 mod disk_table;
 mod distcp;
@@ -92,11 +94,12 @@ mod verify;
 
 pub use adopt::{AdoptRequest, Adopted, AdoptedTable, adopt};
 pub use attempt::Attempt;
-pub use ddl::create_table_sql;
+pub use copy::{Copied, CopiedTable, copy_interval};
+pub use ddl::TableDefinition;
 pub use distcp::{DistCp, DistCpForm};
 pub use drift::{ColumnChanges, RetypedColumn};
 pub use gc::{Garbage, GcRequest, collect_garbage};
-pub use hand_off::{HandOff, hand_off};
+pub use hand_off::{HandOff, HandOffPlan, hand_off};
 pub use history::{PastPublish, Standing, list_publishes, publishes_of};
 pub use layout::{TableRoot, check_layout, check_places};
 pub use manifest::{

@@ -68,8 +68,10 @@ pub struct StagedTable {
     pub timestamps: String,
     /// The files of this output and format, as the sink recorded them.
     pub files: Vec<WrittenFile>,
-    /// The table's definition.
+    /// The table's definition, with the partitions of its files.
     pub ddl: String,
+    /// What adds the columns that are new since the last publish, if any are.
+    pub add_columns: Option<String>,
 }
 
 /// What became of a publish.

@@ -176,6 +176,11 @@ impl<'a> Publish<'a> {
         let ManifestTable { output, format, .. } = &self.intent.manifest.tables[table];
         let name = |name| self.paths.beside_manifest(output, format, name);
         self.state.put(&name(RunPaths::DEFINITION), of_intent.ddl.as_bytes())?;
+        // One that an earlier publish of the interval wrote stays: its columns are still new to
+        // those who have not used it.
+        if let Some(sql) = &of_intent.add_columns {
+            self.state.put(&name(RunPaths::ADDED_COLUMNS), sql.as_bytes())?;
+        }
         let listing = name(RunPaths::LISTING);
         match &of_intent.listing {
             Some(lines) => self.state.put(&listing, lines.as_bytes()),

@@ -12,7 +12,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::commit::contents::{Contents, measure};
-use crate::commit::hand_off::{folder_at, not_published, past_files};
+use crate::commit::hand_off::{folder_at, handed_tables, not_published, past_files};
 use crate::commit::head::ReadHead;
 use crate::commit::history::list_publishes;
 use crate::commit::manifest::{Manifest, ManifestFile, ManifestTable, read_manifest};
@@ -20,7 +20,7 @@ use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
 use crate::error::{Error, Result};
 use crate::store::paths::{RunPaths, SUCCESS};
-use crate::store::{BlockingStore, Hdfs, StoreLocation};
+use crate::store::{BlockingStore, CopyTarget, Hdfs, StoreLocation};
 
 /// What was found of one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -83,7 +83,7 @@ pub fn verify_tables(
     supplies: &CommitSupplies,
     state: &State,
     paths: &RunPaths,
-    at: Option<&str>,
+    at: Option<&CopyTarget>,
     is_deep: bool,
 ) -> Result<Vec<TableVerdict>> {
     let manifest = read_manifest(state, paths)?.ok_or_else(|| not_published(state, paths))?;
@@ -91,7 +91,10 @@ pub fn verify_tables(
     let current = current_files(state, paths)?;
     let head = ReadHead::of(state, paths)?.head;
     let mut verdicts = Vec::new();
-    for table in &manifest.tables {
+    let handed = handed_tables(&manifest);
+    // What an output wrote elsewhere before is not handed off.
+    let tables = manifest.tables.iter().filter(|table| at.is_none() || handed.contains(table));
+    for table in tables {
         let known = current.iter().filter(|(root, _)| *root == table.root);
         let known: BTreeSet<&str> = known.map(|(_, path)| path.as_str()).collect();
         let old = past.iter().filter(|(root, _)| *root == table.root);
@@ -99,8 +102,11 @@ pub fn verify_tables(
         let last = head.tables.get(&RunPaths::table_folder(&table.output, &table.format));
         let last_manifest = last.map(|last| last.manifest_sha256.as_str());
         let expected = Expected { table, past: past.collect(), known, last_manifest };
-        let folder = at.map_or(table.root.clone(), |at| folder_at(at, &manifest, table));
-        verdicts.push(verify_table(supplies, &expected, folder, is_deep)?);
+        let (folder, place) = match at {
+            Some(at) => Place::of_copy(supplies, &folder_at(at, &manifest, table)?)?,
+            None => Place::of_table(supplies, &table.root)?,
+        };
+        verdicts.push(verify_table(&place, &expected, folder, is_deep)?);
     }
     Ok(verdicts)
 }
@@ -119,12 +125,11 @@ fn current_files(state: &State, paths: &RunPaths) -> Result<BTreeSet<(String, St
 }
 
 fn verify_table(
-    supplies: &CommitSupplies,
+    place: &Place,
     expected: &Expected<'_>,
     folder: String,
     is_deep: bool,
 ) -> Result<TableVerdict> {
-    let place = Place::open(supplies, &folder)?;
     let found: BTreeMap<String, u64> = place.list()?.into_iter().collect();
     let ManifestTable { output, format, files, .. } = expected.table;
     let (output, format) = (output.clone(), format.clone());
@@ -180,12 +185,20 @@ fn judge(
 }
 
 impl Place {
-    /// Opens a folder; `hdfs://` and `viewfs://` go through the `hadoop` command.
-    fn open(supplies: &CommitSupplies, folder: &str) -> Result<Self> {
-        match Hdfs::at(folder) {
-            Some(hdfs) => Ok(Place::Hdfs(hdfs)),
-            None => Ok(Place::Store(supplies.open(&StoreLocation::parse(folder)?)?)),
-        }
+    /// A table's own root, and its name.
+    fn of_table(supplies: &CommitSupplies, root: &str) -> Result<(String, Self)> {
+        let place = Place::Store(supplies.open(&StoreLocation::parse(root)?)?);
+        Ok((root.to_owned(), place))
+    }
+
+    /// The folder of a copy, and its name; what only Hadoop can open goes through its command.
+    fn of_copy(supplies: &CommitSupplies, folder: &CopyTarget) -> Result<(String, Self)> {
+        let place = match (folder.hdfs(), folder.store()) {
+            (Some(hdfs), _) => Place::Hdfs(hdfs),
+            (None, Some(store)) => Place::Store(supplies.open(store)?),
+            (None, None) => return Err(Error::Bug(format!("nobody can open {folder}"))),
+        };
+        Ok((folder.to_string(), place))
     }
 
     /// All files below it, with their sizes.

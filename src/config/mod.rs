@@ -3,6 +3,7 @@
 //! `toml-span` keeps the span of each key and value and goes on after an error, so that one check
 //! of a file finds all that is wrong with it; serde would stop at the first.
 
+pub(crate) mod paths;
 pub(crate) mod section;
 pub(crate) mod time_zone;
 pub(crate) mod variables;

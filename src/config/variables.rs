@@ -88,7 +88,7 @@ fn expand_variable(inside: &str, lookup: Lookup<'_>, faults: &mut Vec<String>) -
 }
 
 /// Position of the brace that closes a variable, past nested ones.
-fn closing_brace(inside: &str) -> Option<usize> {
+pub(super) fn closing_brace(inside: &str) -> Option<usize> {
     let mut depth = 0usize;
     for (position, byte) in inside.bytes().enumerate() {
         match byte {

@@ -13,6 +13,8 @@ pub struct Output {
     pub tables: Vec<Table>,
     /// Columns that become directories, outermost first.
     pub partition_by: Vec<String>,
+    /// Whether Parquet files hold those columns too.
+    pub keep_partition_columns: bool,
     /// Columns that order the rows within a file.
     pub sort_by: Vec<String>,
     /// Columns of the view that are not written.
@@ -25,6 +27,15 @@ pub struct Output {
     pub expectations: Vec<Expectation>,
     /// Where it stands in `pipeline.toml`: line and column from 1.
     pub place: (usize, usize),
+}
+
+impl Output {
+    /// The table's name in a metastore, which takes letters, digits and `_`: the output's, with the
+    /// format's behind it if there are several.
+    pub fn table_name(&self, format: &Format) -> String {
+        let name = self.name.replace('-', "_");
+        if self.tables.len() > 1 { format!("{name}_{}", format.name()) } else { name }
+    }
 }
 
 /// Which changes of a table's columns are taken; others end the run before it reads.

@@ -11,6 +11,7 @@ use super::{
     EnrichmentSettings, Framing, NamedFile, OnEmpty, Output, Parameter, ParameterType, Pipeline,
     Quarantine, Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
+use crate::config::paths::{PIPELINE_DIR, anchor_paths, tidy_paths};
 use crate::config::section::{Findings, Section};
 use crate::config::time_zone::parse_time_zone;
 use crate::config::variables::{Lookup, substitute_variables};
@@ -74,7 +75,11 @@ fn resolve_file(
         }
     };
     let mut errors = Vec::new();
+    if lookup(PIPELINE_DIR).is_some() {
+        anchor_paths(&mut value);
+    }
     substitute_variables(&mut value, lookup, &mut errors);
+    tidy_paths(&mut value);
     found.diagnostics.extend(files.pipeline.diagnostics(&DeserError { errors }));
     Section::read(&mut value, found, |section, found| {
         resolve_sections(section, files, contract, found)
@@ -376,7 +381,20 @@ fn check_names(
         found.diagnostics.push(Diagnostic::new(message).in_file(&view.file.path));
     }
     let mut names = BTreeSet::new();
+    let mut table_names = BTreeSet::new();
     for output in outputs {
+        for table in &output.tables {
+            let name = output.table_name(&table.format);
+            if names.contains(&output.name) || table_names.insert(name.to_lowercase()) {
+                continue;
+            }
+            let message = format!(
+                "output `{}`: another one's table is called `{name}` in Hive, too; choose another \
+                 name",
+                output.name
+            );
+            found.diagnostics.push(in_pipeline(found.file, output.place, message));
+        }
         if !names.insert(&output.name) {
             let message = format!("output `{}` is defined twice", output.name);
             found.diagnostics.push(in_pipeline(found.file, output.place, message));

@@ -31,6 +31,7 @@ pub(super) fn resolve_output(
     let partition_by = columns("partition_by", found);
     let sort_by = columns("sort_by", found);
     let exclude = columns("exclude", found);
+    let keep_partition_columns = section.truth("keep_partition_columns", false, found);
     let mut grains = vec![("none", None)];
     grains.extend(Grain::ALL.map(|grain| (grain.name(), Some(grain))));
     let grain = section.choice("grain", &grains, found);
@@ -50,11 +51,17 @@ pub(super) fn resolve_output(
     }
     let formats = resolve_formats(section, formats, &parquet, &tsv, found);
     refuse_options_without_format(options, &formats, section.span, found);
+    let has_parquet = formats.iter().any(|format| matches!(format, Format::Parquet(_)));
+    if keep_partition_columns && (!has_parquet || partition_by.is_empty()) {
+        let message = "`keep_partition_columns` is for Parquet tables with `partition_by`";
+        found.at(section.span, message);
+    }
     Some(Output {
         view: view.map_or_else(|| name.value.clone(), |view| view.value),
         name: name.value,
         tables: tables_at(&location.value, formats),
         partition_by,
+        keep_partition_columns,
         sort_by,
         exclude,
         grain,

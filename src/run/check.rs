@@ -34,6 +34,24 @@ pub async fn check_pipeline(folder: &Path, stores: &Stores) -> Result<Pipeline> 
     if found.is_empty() { Ok(pipeline) } else { Err(Error::Config(found)) }
 }
 
+/// What is no error, but not all readers of the tables can take.
+pub fn warnings_of(pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    for output in &pipeline.outputs {
+        let (line, column) = output.place;
+        for key in output.partition_by.iter().filter(|key| !key.is_ascii()) {
+            let message = format!(
+                "output `{}`: partition column `{key}` is not ASCII, and filters on it fail in \
+                 Spark, and in Hive with most metastores; rename it with AS in the view",
+                output.name
+            );
+            let warning = Diagnostic::new(message).in_file(&pipeline.file.path);
+            warnings.push(warning.at(line, column));
+        }
+    }
+    warnings
+}
+
 /// Plans every SQL file and every output.
 async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagnostic>> {
     let (lookups, mut found) = open_lookups(pipeline);

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigFile;
+use crate::config::paths::PIPELINE_DIR;
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Pipeline, PipelineFiles, resolve_pipeline};
 use crate::store::Environment;
@@ -33,10 +34,48 @@ pub(super) fn read_pipeline(
     };
     let folder_name = folder.to_string_lossy();
     let lookup = |name: &str| match name {
-        "PIPELINE_DIR" => Some(folder_name.trim_end_matches('/').to_owned()),
+        // The root of the file system has no name without its slash.
+        PIPELINE_DIR => Some(folder_name.trim_end_matches('/').to_owned()),
         _ => environment.get(name).map(str::to_owned),
     };
-    resolve_pipeline(files, &lookup)
+    let (pipeline, mut found) = resolve_pipeline(files, &lookup);
+    if let Some(pipeline) = &pipeline {
+        found.extend(check_lasting(pipeline, folder, environment));
+    }
+    (pipeline, found)
+}
+
+/// A variable that Airflow sets for the commands of its tasks, which it runs in a temporary
+/// directory.
+const AIRFLOW_TASK: &str = "AIRFLOW_CTX_DAG_ID";
+
+/// Places that are relative to a working directory that will not last.
+fn check_lasting(pipeline: &Pipeline, folder: &Path, environment: &Environment) -> Vec<Diagnostic> {
+    if environment.get(AIRFLOW_TASK).is_none() {
+        return Vec::new();
+    }
+    let outputs = pipeline.outputs.iter();
+    let tables = outputs.flat_map(|output| {
+        let label = format!("output `{}`", output.name);
+        output.tables.iter().map(move |table| (label.clone(), table.location.as_str()))
+    });
+    let others = [("state", &pipeline.state), ("quarantine", &pipeline.quarantine.location)];
+    let others = others.map(|(label, place)| (label.to_owned(), place.as_str()));
+    let is_lasting = |place: &str| {
+        let is_url = place.contains("://");
+        is_url || Path::new(place).is_absolute() || folder.is_relative()
+    };
+    let fleeting = tables.chain(others).filter(|(_, place)| !is_lasting(place));
+    fleeting
+        .map(|(label, place)| {
+            let message = format!(
+                "{label}: its location `{place}` is relative to the working directory, which \
+                 Airflow removes after the task; set the variable that it begins with to an \
+                 absolute path or a URL"
+            );
+            Diagnostic::new(message).in_file(&pipeline.file.path)
+        })
+        .collect()
 }
 
 fn read_files(folder: &Path) -> Result<PipelineFiles, Vec<Diagnostic>> {

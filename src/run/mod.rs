@@ -20,7 +20,7 @@ mod shards;
 mod stages;
 mod witness;
 
-pub use check::{check_pipeline, describe_plan};
+pub use check::{check_pipeline, describe_plan, warnings_of};
 pub use execute::{RunSupplies, execute};
 pub use layout::own_tables;
 pub use load::load_pipeline;

@@ -1,5 +1,6 @@
 //! The end of a run: what its tasks have written becomes the contents of its interval.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,13 +11,14 @@ use super::execute::RunSupplies;
 use super::hold::{HeldInterval, wait_for};
 use super::plan::RunPlan;
 use super::report::RunResult;
-use super::shape::{columns_of, timestamps_of};
+use super::shape::{columns_of, shapes_of, timestamps_of};
 use crate::commit::{
     self, Attempt, ManifestInput, PendingFile, PendingRecord, Provenance, PublishOutcome,
-    PublishRequest, StagedTable, create_table_sql,
+    PublishRequest, StagedTable, TableDefinition,
 };
 use crate::error::{Error, Result};
 use crate::sink::WrittenFile;
+use crate::store::paths::RunPaths;
 use crate::store::{Environment, StoreLocation};
 use crate::transform::{PlannedOutput, SinkRecord};
 
@@ -84,7 +86,8 @@ pub(super) async fn publish_tables(
     let environment = supplies.stores.environment();
     let files: Vec<&WrittenFile> =
         records.iter().flat_map(|record| record.files.iter().map(|file| &file.file)).collect();
-    let tables = outputs.iter().map(|output| staged_tables(output, &files, environment));
+    let added = added_columns(&attempt, outputs).await?;
+    let tables = outputs.iter().map(|output| staged_tables(output, &files, &added, environment));
     let request = PublishRequest {
         interval_start: plan.interval.start_rfc3339(),
         interval_end: plan.interval.end_rfc3339(),
@@ -120,33 +123,63 @@ pub(super) async fn publish_tables(
     }
 }
 
+/// Columns, and fields of structs, that are new since a table's last publish, by its name in the
+/// state.
+type AddedColumns = BTreeMap<String, Vec<String>>;
+
+async fn added_columns(attempt: &Arc<Attempt>, outputs: &[PlannedOutput]) -> Result<AddedColumns> {
+    let (attempt, outputs) = (Arc::clone(attempt), outputs.to_vec());
+    wait_for("reading the last columns", move || {
+        let mut added = AddedColumns::new();
+        for shape in outputs.iter().map(shapes_of).collect::<Result<Vec<_>>>()?.concat() {
+            let new = attempt.shape_changes(&shape)?.columns.unwrap_or_default().added;
+            let new = new.into_iter().map(|column| column.name).collect();
+            added.insert(RunPaths::table_folder(&shape.output, &shape.format), new);
+        }
+        Ok(added)
+    })
+    .await
+}
+
 fn staged_tables(
     planned: &PlannedOutput,
     files: &[&WrittenFile],
+    added: &AddedColumns,
     environment: &Environment,
 ) -> Result<Vec<StagedTable>> {
     let output = &planned.output;
     let own = files.iter().filter(|file| file.output == output.name);
     let own: Vec<&WrittenFile> = own.copied().collect();
-    let of_format = |format: &str| {
+    let of_format = |format: &str| -> Vec<WrittenFile> {
         own.iter().filter(|file| file.format == format).map(|file| (*file).clone()).collect()
     };
     output
         .tables
         .iter()
         .map(|table| {
-            let (columns, keys) = (&planned.schema, &output.partition_by);
             let location = StoreLocation::parse(&table.location)?;
-            let root = location.hadoop_url(environment);
+            let files = of_format(table.format.name());
+            let definition = TableDefinition {
+                name: &output.table_name(&table.format),
+                schema: &planned.schema,
+                partition_by: &output.partition_by,
+                format: &table.format,
+                root: &location.hadoop_url(environment),
+            };
+            let hive_paths = files.iter().map(|file| file.hive_path.as_str());
+            let ddl = definition.create_sql(&hive_paths.filter(|p| !p.is_empty()).collect())?;
+            let added = added.get(&RunPaths::table_folder(&output.name, table.format.name()));
+            let added: Vec<&str> = added.into_iter().flatten().map(String::as_str).collect();
             Ok(StagedTable {
                 output: output.name.clone(),
                 format: table.format.name().to_owned(),
+                add_columns: definition.add_columns_sql(&added)?,
                 location,
                 columns: columns_of(planned),
-                partition_by: keys.clone(),
+                partition_by: output.partition_by.clone(),
                 timestamps: timestamps_of(&table.format).to_owned(),
-                files: of_format(table.format.name()),
-                ddl: create_table_sql(&output.name, columns, keys, &table.format, &root)?,
+                files,
+                ddl,
             })
         })
         .collect()

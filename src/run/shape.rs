@@ -63,7 +63,7 @@ fn refused_change(output: &Output, label: &str, changes: &ColumnChanges) -> Stri
 }
 
 /// The tables of an output as they will be written.
-fn shapes_of(planned: &PlannedOutput) -> Result<Vec<TableShape>> {
+pub(super) fn shapes_of(planned: &PlannedOutput) -> Result<Vec<TableShape>> {
     let output = &planned.output;
     let shape = |table: &crate::pipeline::Table| {
         Ok(TableShape {

@@ -4,6 +4,7 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 
 use crate::config::suggestion;
 use crate::pipeline::{Format, Output};
+use crate::sink::hive_names::check_hive_names;
 use crate::sink::hive_path::{can_partition, escaped_bytes};
 use crate::sink::parquet_schema::{has_inner_timestamp, is_hive};
 use crate::sink::stored::stored_type;
@@ -19,12 +20,14 @@ const PARTITION_COLUMN_BYTES_MAX: usize = 128;
 /// Checked are: that excluded and partition columns are there and that a column is left for the
 /// files; that partition columns' names can begin a directory's; that no two columns differ in
 /// case only (Hive and Spark could not tell them apart); that each type can be stored, and in each
-/// format that the output names.
+/// format that the output names; that Hive's SerDe takes the names of what is written for it.
 pub fn check_output(output: &Output, schema: &Schema) -> Vec<String> {
     let mut problems = check_columns(output, schema);
     let written = schema.fields().iter().filter(|field| !output.exclude.contains(field.name()));
     let mut fields_in_files = Vec::new();
+    let mut all_written = Vec::new();
     for field in written {
+        all_written.push(field.clone());
         let name = field.name();
         match stored_type(field.data_type()) {
             Err(problem) => problems.push(format!("column `{name}`: {problem}")),
@@ -40,6 +43,7 @@ pub fn check_output(output: &Output, schema: &Schema) -> Vec<String> {
             Format::Tsv(_) => problems.extend(check_tsv_schema(&in_files)),
             Format::Parquet(options) if is_hive(options.target) => {
                 problems.extend(check_hive_timestamps(&in_files));
+                problems.extend(check_hive_names(&all_written));
             }
             Format::Parquet(_) => {}
         }
@@ -158,6 +162,7 @@ mod tests {
             view: "events".into(),
             tables: formats.into_iter().map(table).collect(),
             partition_by: vec!["dt".into()],
+            keep_partition_columns: false,
             sort_by: vec![],
             exclude: vec!["_line".into()],
             grain: None,
@@ -225,7 +230,7 @@ mod tests {
 
     #[test]
     fn partition_columns_whose_directories_readers_would_not_see_are_refused() {
-        let mut output = output(vec![hive()]);
+        let mut output = output(vec![Format::Parquet(ParquetOptions::default())]);
         let long = "本".repeat(43);
         let names = ["_dt", ".dt", "", &long, "service"];
         output.partition_by = names.map(str::to_owned).to_vec();

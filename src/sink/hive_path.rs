@@ -117,6 +117,33 @@ pub fn escape_path_name(name: &str) -> String {
     escaped
 }
 
+/// The columns and values of a hive path; NULL's value is [`DEFAULT_PARTITION`].
+pub fn parse_hive_path(path: &str) -> Vec<(String, String)> {
+    let folders = path.split('/').filter_map(|folder| folder.split_once('='));
+    folders.map(|(column, value)| (unescaped(column), unescaped(value))).collect()
+}
+
+/// What [`escape_path_name`] was given.
+fn unescaped(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (code, part.get(2..)) {
+            (Some(code), Some(rest)) => {
+                text.push(char::from(code));
+                text.push_str(rest);
+            }
+            // Nothing that was escaped here.
+            _ => {
+                text.push('%');
+                text.push_str(part);
+            }
+        }
+    }
+    text
+}
+
 fn push_escaped(out: &mut String, name: &str) {
     for c in name.chars() {
         if c.is_ascii() && IS_ESCAPED[c as usize] {

@@ -249,6 +249,7 @@ proptest! {
     ) {
         let escaped = escape_path_name(&value);
         prop_assert_eq!(escaped.len(), escaped_bytes(&value));
-        prop_assert_eq!(unescape_path_name(&escaped), value);
+        prop_assert_eq!(unescape_path_name(&escaped), value.as_str());
+        prop_assert_eq!(unescaped(&escaped), value);
     }
 }

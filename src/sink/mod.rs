@@ -22,6 +22,7 @@ mod check;
 mod choice;
 mod encoders;
 mod file;
+mod hive_names;
 mod hive_path;
 mod int96;
 mod open_file;
@@ -39,7 +40,9 @@ mod writers;
 
 pub use check::{check_output, check_tsv_schema};
 pub use encoders::EncoderPool;
-pub use hive_path::{DEFAULT_PARTITION, PartitionKey, UnusableKey, escape_path_name};
+pub use hive_path::{
+    DEFAULT_PARTITION, PartitionKey, UnusableKey, escape_path_name, parse_hive_path,
+};
 pub use partition_check::PartitionCheck;
 pub use route::UnusableRows;
 pub use staging::{SpillFolder, StagingFolders, UploadStaging, remove_dead_spills};

@@ -84,12 +84,14 @@ impl TableWriter {
         Ok(OpenFile { name, encoder, file_bytes_target: self.file_bytes_target })
     }
 
-    /// The columns of a block of so many rows, as this table's files take them.
+    /// The columns of a block of so many rows, as this table's files take them: the first ones, if
+    /// other tables of the output have more.
     pub(super) fn block<'a>(
         &'a self,
         columns: &'a [ArrayRef],
         rows: usize,
     ) -> Result<TableBlock<'a>> {
+        let columns = &columns[..self.in_files.fields().len()];
         Ok(match &self.encoding {
             Encoding::Parquet(layout) => TableBlock::Parquet(Box::new(layout.block(columns, rows))),
             Encoding::Tsv(_) => TableBlock::Tsv(TsvBlock::new(&self.in_files, columns, rows)?),

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Diagnostic, Error, Result};
-use crate::pipeline::Output;
+use crate::pipeline::{Format, Output};
 use crate::sink::block::{Block, lay_together};
 use crate::sink::encoders::EncoderPool;
 use crate::sink::file::Sealed;
@@ -85,6 +85,9 @@ pub struct OutputWriter {
     output: String,
     staging: PathBuf,
     paths: RunPaths,
+    /// The columns of the files, by their numbers in the rows: those that name partitions last, if
+    /// any table keeps them.
+    columns: Vec<usize>,
     in_files: SchemaRef,
     router: Router,
     encoders: EncoderPool,
@@ -140,11 +143,23 @@ impl OutputWriter {
             Error::Config(problems.into_iter().map(Diagnostic::new).collect())
         })?;
         let router = Router::new(&stored, &output.partition_by)?;
-        let in_files = stored.project(router.data_columns());
-        let in_files = Arc::new(in_files.map_err(|err| Error::Bug(format!("projecting: {err}")))?);
-        let tables = output.tables.iter();
-        let tables = tables.map(|table| {
-            TableWriter::new(&table.format, &in_files, &output.sort_by, &options.footer)
+        let project = |columns: &[usize]| {
+            let projected = stored.project(columns);
+            projected.map(Arc::new).map_err(|err| Error::Bug(format!("projecting: {err}")))
+        };
+        let data = project(router.data_columns())?;
+        let mut columns = router.data_columns().to_vec();
+        if output.keep_partition_columns {
+            columns.extend(router.key_columns());
+        }
+        let in_files = project(&columns)?;
+        let tables = output.tables.iter().map(|table| {
+            let own = match table.format {
+                Format::Parquet(_) => &in_files,
+                // Its columns are told by their order alone, which partition columns are not in.
+                Format::Tsv(_) => &data,
+            };
+            TableWriter::new(&table.format, own, &output.sort_by, &options.footer)
         });
         let tables = tables.collect::<Result<Vec<_>>>()?;
         let block_bytes_max = block_bytes_max(&tables, options);
@@ -152,6 +167,7 @@ impl OutputWriter {
             output: output.name.clone(),
             staging,
             paths,
+            columns,
             in_files,
             router,
             encoders,
@@ -243,7 +259,7 @@ impl OutputWriter {
             false => self.admit(parts)?,
         };
         let rows = self.block.rows();
-        let pieces = self.block.pieces(self.router.data_columns());
+        let pieces = self.block.pieces(&self.columns);
         self.block.clear();
         let columns = self.encoders.run(|| {
             let pieces = pieces.into_par_iter().zip(&self.in_files.fields()[..]);

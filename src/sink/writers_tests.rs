@@ -19,6 +19,7 @@ fn output(formats: Vec<Format>, partition_by: &[&str]) -> Output {
         view: "events".into(),
         tables: formats.into_iter().map(table).collect(),
         partition_by: partition_by.iter().map(|&column| column.to_owned()).collect(),
+        keep_partition_columns: false,
         sort_by: vec![],
         exclude: vec![],
         grain: None,

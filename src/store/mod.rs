@@ -17,6 +17,7 @@ mod endpoint;
 mod failure;
 #[cfg(test)]
 pub(crate) mod faults;
+mod hadoop;
 mod hdfs;
 mod layer;
 mod limit;
@@ -30,6 +31,7 @@ mod open_uploads;
 pub mod paths;
 mod retry;
 mod stores;
+mod target;
 mod upload;
 
 pub use blocking::{BlockingStore, Found, PlannedObject};
@@ -37,6 +39,7 @@ pub use clock::{Clock, SystemClock, SystemWallClock, WallClock};
 #[cfg(test)]
 pub(crate) use clock::{TestClock, TestWallClock};
 pub use failure::store_error;
+pub use hadoop::{Hadoop, Listing};
 pub use hdfs::Hdfs;
 pub use layer::UploadStore;
 pub use local_files::Listed;
@@ -44,4 +47,5 @@ pub use meter::{Operation, OperationCounts, StoreMeter};
 pub use open::{Environment, Store, StoreLocation};
 pub use open_uploads::{ListUploads, OpenUpload};
 pub use stores::Stores;
+pub use target::CopyTarget;
 pub use upload::Upload;

@@ -202,6 +202,10 @@ impl StoreLocation {
     /// # Errors
     /// [`Error::Config`] for another scheme, a broken URL or an empty path.
     pub fn parse(text: &str) -> Result<Self> {
+        // A scheme may be written in capitals, and names one place all the same.
+        let lower = split_scheme(text).filter(|(_, rest)| rest.starts_with("//"));
+        let lower = lower.map(|(scheme, rest)| format!("{scheme}:{rest}"));
+        let text = lower.as_deref().unwrap_or(text);
         let place = match text.split_once("://") {
             None if text.is_empty() => return Err(refused(text, "expected a path or a URL")),
             None => Place::Local(PathBuf::from(text)),
@@ -215,10 +219,11 @@ impl StoreLocation {
         Ok(StoreLocation { text: text.to_owned(), place })
     }
 
-    /// The place in the file system, absolute, if it is there.
+    /// The place in the file system, absolute and without `.` and `..`, if it is there: what is
+    /// written down of a place must be the same from wherever it is named.
     pub fn local_path(&self) -> Option<PathBuf> {
         match &self.place {
-            Place::Local(path) => std::path::absolute(path).ok(),
+            Place::Local(path) => Some(resolved(path)),
             Place::Remote { .. } => None,
         }
     }
@@ -324,6 +329,16 @@ impl std::fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The scheme of a URL, in lower case, and what follows its colon; none of a path.
+pub(super) fn split_scheme(text: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(is_letter)
+        && rest.starts_with('/');
+    is_scheme.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
 /// The absolute path without `.` and `..`, by name only.

@@ -6,7 +6,8 @@
 //! <state>/<pipeline>/head.json                          whether a publish is under way, and which
 //! <state>/<pipeline>/manifests/<interval>/manifest.json what the interval published
 //! <state>/<pipeline>/manifests/<interval>/history/<attempt>.json   what it published before
-//! <state>/<pipeline>/manifests/<interval>/<output>.<format>/create_table.sql, distcp-listing.txt
+//! <state>/<pipeline>/manifests/<interval>/<output>.<format>/create_table.sql, add_columns.sql,
+//!     distcp-listing.txt; copies/<attempt>-<target and contents>/…   for one target each
 //! <state>/<pipeline>/intents/<interval>/<attempt>.json  what a publish is going to do
 //! <state>/<pipeline>/pending/<interval>/<task>/<attempt>.json      what a task has written
 //! <state>/<pipeline>/locks/<interval>.<task>.lock, publish.lock    on disk: held while at work
@@ -40,10 +41,15 @@ pub struct RunPaths {
 impl RunPaths {
     /// The document beside the manifest that defines a table.
     pub const DEFINITION: &str = "create_table.sql";
+    /// The document beside the manifest that adds a publish's new columns to a table that was
+    /// defined without them.
+    pub const ADDED_COLUMNS: &str = "add_columns.sql";
     /// The document beside the manifest that lists what of a table to copy.
     pub const LISTING: &str = "distcp-listing.txt";
-    /// The document beside the manifest that lists what a copy of the table must not hold.
+    /// The document of a copy that lists what the copy must not hold.
     pub const REMOVAL: &str = "removed-files.txt";
+    /// The document of a copy that lists folders that may have become empty.
+    pub const EMPTIED: &str = "emptied-folders.txt";
 
     /// The names of the same attempt's files, were it one of another interval.
     pub fn of_interval(&self, interval: &str) -> Self {
@@ -83,6 +89,13 @@ impl RunPaths {
     /// A document beside the manifest about one table.
     pub fn beside_manifest(&self, output: &str, format: &str, name: &str) -> String {
         format!("{}/{}/{name}", self.manifest_folder(), Self::table_folder(output, format))
+    }
+
+    /// A document for copies of one table to one target: `id` names target and contents, so that no
+    /// plan changes what another one reads.
+    pub fn of_copy(&self, output: &str, format: &str, id: &str, name: &str) -> String {
+        let folder = Self::table_folder(output, format);
+        format!("{}/{folder}/copies/{}-{id}/{name}", self.manifest_folder(), self.attempt)
     }
 
     /// What this attempt's publish is going to do.
@@ -129,6 +142,11 @@ impl RunPaths {
     /// The lock that an attempt holds while it works on its task of its interval.
     pub fn task_lock(&self, state_root: &Path, task: &str) -> PathBuf {
         self.locks(state_root).join(format!("{}.{task}.lock", self.interval))
+    }
+
+    /// The lock that is held while tables are copied to a target.
+    pub fn copy_lock(&self, state_root: &Path, target_id: &str) -> PathBuf {
+        self.locks(state_root).join(format!("copy-{target_id}.lock"))
     }
 
     /// The lock that is held for the short time of a publish or a recovery.
