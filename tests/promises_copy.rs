@@ -412,7 +412,8 @@ fn emptied_partitions_and_files_of_killed_copies_go_with_the_next_copy() {
     }
     // All rows go: what is left is an empty table under its marker.
     copied(&project);
-    project.write("logs/dt=2026-11-21/a.ndjson", "\n");
+    let view = "SELECT id, name, _source, _line FROM logs WHERE id < 0";
+    project.write("shop/rows.sql", view);
     project.run().published();
     copied(&project);
     let left = files_below(&project.path("hdfs/ware house/rows"));
