@@ -26,8 +26,12 @@ use crate::transform::{
 /// Batches of logs that may wait for a query.
 const BATCHES_AHEAD: usize = 2;
 
-/// The part of a run's memory that reading ahead may take: an eighth.
-const READ_AHEAD_PART: u64 = 8;
+/// Bytes that reading ahead may take: some blocks of a MiB, as read and as decoded, for each
+/// thread, between a sixteenth and an eighth of the run's memory.
+fn read_ahead_bytes(memory_limit_bytes: u64, threads: usize) -> u64 {
+    let blocks = (threads as u64 + 2).saturating_mul(4 << 20);
+    blocks.clamp(memory_limit_bytes / 16, memory_limit_bytes / 8)
+}
 
 /// What a run reads.
 #[derive(Debug)]
@@ -160,7 +164,10 @@ pub(super) fn new_scan(
         columns: columns.into_iter().collect(),
         threads: plan.engine.threads,
         framing: plan.pipeline.source.framing,
-        read_ahead_bytes: plan.pipeline.resources.memory_limit_bytes / READ_AHEAD_PART,
+        read_ahead_bytes: read_ahead_bytes(
+            plan.pipeline.resources.memory_limit_bytes,
+            plan.engine.threads,
+        ),
         cancel: supplies.cancel.child_token(),
     })
 }

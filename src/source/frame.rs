@@ -297,6 +297,9 @@ struct BlockReader {
     room: Option<ObjectRoom>,
     /// What the buffer takes of it, if it grew for a long line.
     grown: Option<TakenRoom>,
+    /// The same of the block that was handed out last, until the next is asked for: by then it has
+    /// room of its own.
+    handed: Option<TakenRoom>,
 }
 
 impl BlockReader {
@@ -312,6 +315,7 @@ impl BlockReader {
             end: None,
             room: None,
             grown: None,
+            handed: None,
         }
     }
 
@@ -336,6 +340,7 @@ impl BlockReader {
     /// Reads until the buffer is full or the object ends, so that blocks do not get small if
     /// reads are.
     fn next_block(&mut self) -> Result<Block> {
+        self.handed = None;
         while self.end.is_none() {
             if self.filled < self.buffer.len() {
                 self.read_more();
@@ -403,7 +408,7 @@ impl BlockReader {
         let lines = std::mem::replace(&mut self.buffer, next);
         self.filled = rest;
         self.whole = 0;
-        self.grown = None;
+        self.handed = self.grown.take();
         self.buffers.lend(lines, at)
     }
 

@@ -24,8 +24,8 @@ pub struct ObjectFramer(State);
 enum State {
     /// Nothing was read yet.
     Start(Option<Start>, ReadBytes),
-    Lines(Framer),
-    Values(ValueFramer),
+    Lines(Box<Framer>),
+    Values(Box<ValueFramer>),
 }
 
 /// What a framer is made of.
@@ -110,12 +110,13 @@ fn open(Start { reader, options, room }: Start, read_bytes: ReadBytes) -> Result
     };
     Ok(match framing {
         Framing::Auto | Framing::Lines => {
-            State::Lines(Framer::new(reader, read_bytes, options)?.with_room(room))
+            let framer = Framer::new(reader, read_bytes, options)?;
+            State::Lines(Box::new(framer.with_room(room)))
         }
         Framing::Values | Framing::Array => {
             let is_array = framing == Framing::Array;
             let framer = ValueFramer::new(reader, read_bytes, options, is_array);
-            State::Values(framer.with_room(room))
+            State::Values(Box::new(framer.with_room(room)))
         }
     })
 }

@@ -152,6 +152,14 @@ fn a_broken_value_ends_before_the_next_line_that_may_begin_one() {
     let array = "[\n  {\"a\":1},\n  {\"a\":2,\n  {\"a\":3}\n]\n";
     let expected = ["{\"a\":1}", "{\"a\":2,", "{\"a\":3}"];
     assert_eq!(records(Framing::Array, array), expected);
+    for (second, indent) in
+        [("{\"a\":2,}", ""), ("{\"a\":2", ""), ("{\"a\":\"2", ""), ("{2}", "  ")]
+    {
+        let between = format!("\n{indent},");
+        let array = format!("[\n{indent}{{\"a\":1}}{between}{second}{between}{{\"a\":3}}\n]");
+        let expected = ["{\"a\":1}", second, "{\"a\":3}"];
+        assert_eq!(records(Framing::Array, &array), expected, "{array}");
+    }
 }
 
 #[test]

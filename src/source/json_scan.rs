@@ -51,6 +51,8 @@ pub(super) struct JsonScan {
     pub indent: u64,
     /// How far this line is indented so far; none behind its first character.
     column: Option<u64>,
+    /// Whether the last byte was a comma at the begin of a line.
+    behind_comma: bool,
     /// Where the first line within begins that has an object at the value's own indentation: if the
     /// value turns out to be broken, that object is the next value.
     pub restart: Option<u64>,
@@ -70,6 +72,7 @@ impl JsonScan {
             has_lines: false,
             indent,
             column: None,
+            behind_comma: false,
             restart: None,
         }
     }
@@ -151,8 +154,14 @@ impl JsonScan {
             _ => {}
         }
         let column = self.column.take();
-        if byte == b'{' && column == Some(self.indent) && self.restart.is_none() {
-            self.restart = Some(place - self.indent);
+        let is_at_own_place = column == Some(self.indent);
+        if byte == b'{' && is_at_own_place && self.restart.is_none() {
+            self.restart = Some(if self.behind_comma { place } else { place - self.indent });
+        }
+        // Some writers begin lines with the comma before the next value.
+        self.behind_comma = byte == b',' && is_at_own_place;
+        if self.behind_comma {
+            self.column = column;
         }
         if matches!(byte, b',' | b':' | b'}' | b']' | b'"' | b'{' | b'[') {
             self.end_word();

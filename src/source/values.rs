@@ -275,7 +275,7 @@ impl ValueFramer {
             match byte {
                 b'\n' | RECORD_SEPARATOR => self.column = Some(0),
                 b' ' | b'\t' | b'\r' => self.column = self.column.map(|column| column + 1),
-                b',' => self.column = None,
+                b',' => {}
                 b'[' if self.is_array && !self.in_array => {
                     (self.in_array, self.column) = (true, None);
                 }
@@ -299,7 +299,7 @@ impl ValueFramer {
         match restart.filter(|_| self.long.is_none()) {
             Some(restart) => {
                 self.at = self.begin + restart as usize;
-                self.end_value(self.at);
+                self.end_before_next();
                 self.column = Some(0);
             }
             None => self.within = Within::Broken { indent, column: None },
@@ -313,8 +313,9 @@ impl ValueFramer {
             match (self.buffer[self.at], column) {
                 (b'\n', _) => column = Some(0),
                 (b' ' | b'\t' | b'\r', Some(so_far)) => column = Some(so_far + 1),
+                (b',', Some(so_far)) if so_far == indent => {}
                 (b'{', Some(so_far)) if so_far == indent => {
-                    self.end_value(self.at);
+                    self.end_before_next();
                     self.column = Some(indent);
                     return;
                 }
@@ -330,6 +331,13 @@ impl ValueFramer {
             self.at += 1;
         }
         self.within = Within::Broken { indent, column };
+    }
+
+    /// A broken value ends before the next, which begins here, and before a comma between them that
+    /// begins the next one's line.
+    fn end_before_next(&mut self) {
+        let has_comma = self.at > self.begin && self.buffer[self.at - 1] == b',';
+        self.end_value(if has_comma { self.at - 1 } else { self.at });
     }
 
     /// The value ends before `end`; white space before that is none of it.

@@ -134,9 +134,12 @@ fn frame_object(
     };
     let (store, cancel) = (Arc::clone(&scan.store), scan.cancel.clone());
     let mut framer = open_object(store, listed, options, runtime, cancel, Some(room.clone()))?;
-    // A block is there as it was read and decoded, a value's as it stood in the object too.
-    let take =
-        |bytes: usize, times: u64| room.take_block(bytes as u64 * times, || !parts.is_closed());
+    // A block is there as it was read and decoded, a value's as it stood in the object too; and a
+    // long line's batch soon waits for the queries beside the next one.
+    let take = |bytes: usize, times: u64| {
+        let times = if bytes > 2 * options.chunk_bytes_target { times + 1 } else { times };
+        room.take_block(bytes as u64 * times, || !parts.is_closed())
+    };
     while let Some(framed) = framer.next_framed()? {
         let compressed_bytes = framer.compressed_bytes();
         let part = match framed {

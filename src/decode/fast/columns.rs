@@ -128,6 +128,9 @@ impl<T: Copy + Default> FixedColumn<T> {
     }
 }
 
+/// Bytes that a batch's texts may have to spare.
+const SPARE_BYTES: usize = 1 << 20;
+
 impl TextColumn {
     pub(super) fn new(built: bool) -> Self {
         TextColumn { bytes: Vec::new(), ends: Vec::new(), start: 0, mark: 0, built, expected: 0 }
@@ -158,8 +161,13 @@ impl TextColumn {
 
     /// Takes the texts out for a batch.
     pub(super) fn take(&mut self) -> (Vec<u8>, Vec<i32>) {
-        // A little more than it was: a batch is like the one before, but not the same.
-        self.expected = self.expected.max(self.bytes.len() + self.bytes.len() / 8);
+        let length = self.bytes.len();
+        // A little more than it was: a batch is like the one before, but not the same. What one
+        // long line took is soon forgotten, and what it grew by too much is given back.
+        self.expected = (length + length / 8).max(self.expected / 2);
+        if self.bytes.capacity() > length + length / 4 + SPARE_BYTES {
+            self.bytes.shrink_to(length);
+        }
         (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends))
     }
 }
