@@ -176,9 +176,9 @@ mod tests {
         let dead = spills(spill.path()).join("dead");
         fs::create_dir_all(dead.join("datafusion-abc")).unwrap();
         fs::write(dead.with_extension("lock"), "").unwrap();
-        assert_eq!(remove_dead_spills(spill.path(), true).unwrap(), [dead.clone()]);
+        assert_eq!(remove_dead_spills(spill.path(), true).unwrap(), std::slice::from_ref(&dead));
         assert!(dead.exists(), "only told");
-        assert_eq!(remove_dead_spills(spill.path(), false).unwrap(), [dead.clone()]);
+        assert_eq!(remove_dead_spills(spill.path(), false).unwrap(), std::slice::from_ref(&dead));
         assert!(!dead.exists() && live.path().join("run-1").exists());
         drop(live);
         assert_eq!(fs::read_dir(spills(spill.path())).unwrap().count(), 0);

@@ -23,7 +23,7 @@ pub struct ObjectFramer(State);
 
 enum State {
     /// Nothing was read yet.
-    Start(Option<Start>, ReadBytes),
+    Start(Option<Box<Start>>, ReadBytes),
     Lines(Box<Framer>),
     Values(Box<ValueFramer>),
 }
@@ -51,7 +51,7 @@ impl ObjectFramer {
                 "framing records: expected limits of at least 1 byte, found {options:?}"
             )));
         }
-        let start = Start { reader, options, room };
+        let start = Box::new(Start { reader, options, room });
         Ok(ObjectFramer(State::Start(Some(start), read_bytes)))
     }
 
@@ -66,7 +66,7 @@ impl ObjectFramer {
         if let State::Start(start, read_bytes) = &mut self.0
             && let Some(start) = start.take()
         {
-            self.0 = open(start, read_bytes.clone())?;
+            self.0 = open(*start, read_bytes.clone())?;
         }
         match &mut self.0 {
             State::Start(..) => Ok(None),

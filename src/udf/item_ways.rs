@@ -85,13 +85,13 @@ fn places(
     let mut places: Vec<u32> = (0..u32::try_from(items.len()).ok()?).collect();
     for bounds in lists.value_offsets().windows(2) {
         let (start, end) = (bounds[0] as usize, bounds[1] as usize);
-        for place in start..end {
-            if items.is_valid(place) && numbers.is_valid(place) {
-                let other = usize::try_from(numbers.value(place)).ok();
-                let other = other.and_then(|number| Some(start + number.checked_sub(1)?));
+        for (index, place) in places.iter_mut().enumerate().take(end).skip(start) {
+            if items.is_valid(index) && numbers.is_valid(index) {
+                let other = usize::try_from(numbers.value(index)).ok();
+                let other = other.and_then(|number| start.checked_add(number.checked_sub(1)?));
                 // A number of no element is none.
                 if let Some(other) = other.filter(|other| *other < end) {
-                    places[place] = u32::try_from(other).ok()?;
+                    *place = u32::try_from(other).ok()?;
                 }
             }
         }

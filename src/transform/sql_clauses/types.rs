@@ -94,6 +94,6 @@ impl Walk<'_> {
         let text = data_type.to_string();
         let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
         let message = format!("type `{text}` is not supported");
-        self.refuse_as(&text[..end].to_owned(), message, help);
+        self.refuse_as(&text[..end], message, help);
     }
 }
