@@ -225,3 +225,18 @@ fn timestamps_in_another_form_are_another_type() {
     next_day(&project).fails_with(78, &["retyped `at`", "as int64 →", "as int96"]);
     next_day(&project.pipeline(&target("hive2", "any"))).published();
 }
+
+#[test]
+fn an_output_that_takes_the_place_of_another_one_is_refused() {
+    let named = |name: &str, place: &str| {
+        output("[\"parquet\"]", &format!("view = \"rows\"\n{}", policy("any")))
+            .replace("name = \"rows\"", &format!("name = \"{name}\""))
+            .replace("${OUT}/rows", &format!("${{OUT}}/{place}"))
+    };
+    let both = |a, b| format!("{}{}", named("a", a), named("b", b));
+    let project = published(&both("x", "y"), "id, name, amount");
+    let project = project.pipeline(&both("y", "x"));
+    next_day(&project).fails_with(78, &["holds `b.parquet`", "holds `a.parquet`", "elsewhere now"]);
+    // Under another name only, it is the same table.
+    next_day(&project.pipeline(&named("c", "x"))).published();
+}

@@ -102,7 +102,9 @@ pub fn adopt(
         tracing::warn!("an earlier attempt ended early: {recovered}");
     }
     let own = ReadHead::of(state, paths)?;
-    if !is_same && !own.head.tables.is_empty() {
+    let head = ReadHead::of(from_state, &from)?.head;
+    let is_done = !is_same && is_adopted(&own.head, &head);
+    if !is_same && !is_done && !own.head.tables.is_empty() {
         return Err(Error::config(format!(
             "adopting `{}`: pipeline `{}` has published tables of its own ({}); only one that has \
              published nothing can take over others'",
@@ -111,7 +113,6 @@ pub fn adopt(
             state.display_of(&paths.head()),
         )));
     }
-    let head = ReadHead::of(from_state, &from)?.head;
     let intervals = known_intervals(from_state, &from)?;
     let mut manifests = Vec::new();
     for interval in &intervals {
@@ -120,6 +121,10 @@ pub fn adopt(
     let (tables, moved) = look_at_tables(supplies, (paths, &from), request, &head, &manifests)?;
     let adopted = Adopted { intervals: manifests.len(), tables };
     if request.is_dry_run {
+        return Ok(adopted);
+    }
+    if is_done {
+        remove_documents(from_state, &from)?;
         return Ok(adopted);
     }
     let work = Adoption { supplies, state, paths, from_state, from: &from, moved: &moved };
@@ -133,13 +138,26 @@ pub fn adopt(
         )));
     }
     if !is_same {
-        from_state.remove([from.head().as_str()])?;
-        for folder in [from.manifests(), from.intents(), from.all_pending()] {
-            let names = documents_in(from_state, &folder)?;
-            from_state.remove(names.iter().map(String::as_str))?;
-        }
+        remove_documents(from_state, &from)?;
     }
     Ok(adopted)
+}
+
+/// Whether an adoption that ended early has come as far as to the new head.
+fn is_adopted(own: &Head, from: &Head) -> bool {
+    let published = |head: &Head| -> Vec<(String, String)> {
+        head.tables.values().map(|last| (last.interval.clone(), last.attempt.clone())).collect()
+    };
+    !own.tables.is_empty() && published(own) == published(from)
+}
+
+fn remove_documents(state: &State, paths: &RunPaths) -> Result<()> {
+    state.remove([paths.head().as_str()])?;
+    for folder in [paths.manifests(), paths.intents(), paths.all_pending()] {
+        let names = documents_in(state, &folder)?;
+        state.remove(names.iter().map(String::as_str))?;
+    }
+    Ok(())
 }
 
 fn nothing_there(state: &State, from: &RunPaths) -> Result<Error> {
@@ -379,5 +397,59 @@ impl Adoption<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::house::{DAY, House, houses, paths, with_a_past};
+    use crate::commit::verify::verify_tables;
+
+    fn adopt_as(house: &House, name: &str) -> Result<Adopted> {
+        let state = house.state();
+        let own = RunPaths { pipeline: name.into(), ..paths("", "") };
+        let table = |output: &str, format: &str| OwnTable {
+            output: output.into(),
+            format: format.into(),
+            root: house.place(output),
+        };
+        let request = AdoptRequest {
+            tables: vec![table("events", "parquet"), table("sales", "tsv")],
+            folder: "/pipelines/new".into(),
+            from_state: state.clone(),
+            from: "p".into(),
+            is_dry_run: false,
+        };
+        adopt(&house.supplies(), &state, &own, &request)
+    }
+
+    #[test]
+    fn all_of_a_state_goes_to_the_new_name_and_an_adoption_that_ended_early_is_completed() {
+        for house in houses() {
+            let (house, _) = with_a_past(house);
+            house.publish(DAY, "a2", &["dt=1"]).unwrap();
+            let before = house.files("state/p");
+            let adopted = adopt_as(&house, "new").unwrap();
+            assert_eq!((adopted.intervals, adopted.tables.len()), (2, 2));
+            let is_document = |name: &String| name.starts_with("manifests/");
+            let documents = |files: crate::commit::house::Table| {
+                files.into_iter().filter(|(name, _)| is_document(name)).collect::<Vec<_>>()
+            };
+            assert_eq!(documents(house.files("state/new")), documents(before.clone()));
+            assert!(!house.files("state/p").contains_key("head.json"));
+            let own = RunPaths { pipeline: "new".into(), ..paths(DAY, "") };
+            let verdicts =
+                verify_tables(&house.supplies(), &house.state(), &own, None, false).unwrap();
+            assert!(verdicts.iter().all(|verdict| verdict.is_right()), "{verdicts:#?}");
+
+            // As if it had ended before the old documents went.
+            for (name, text) in &before {
+                house.put("state/p", name, text);
+            }
+            assert_eq!(adopt_as(&house, "new").unwrap(), adopted);
+            assert!(!house.files("state/p").contains_key("head.json"));
+            assert_eq!(adopt_as(&house, "new").unwrap_err().exit_code(), 64);
+        }
     }
 }

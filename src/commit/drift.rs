@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn another_form_of_timestamps_is_another_type() {
-        let columns = columns("id Int64, at Timestamp(Microsecond, None)");
+        let columns = columns("id Int64, at Timestamp(µs)");
         let mut changes = ColumnChanges::between(String::new(), &columns, &columns);
         changes.compare_timestamps("int64", "int96", &columns);
         let retyped: Vec<_> = changes.retyped.iter().map(|column| column.name.as_str()).collect();

@@ -43,8 +43,8 @@ impl OwnTable {
         format!("output `{}`, {}", self.output, self.format)
     }
 
-    /// Its name in the state.
-    pub(super) fn name(&self) -> String {
+    /// Its name in the state, `<output>.<format>`.
+    pub fn name(&self) -> String {
         RunPaths::table_folder(&self.output, &self.format)
     }
 }

@@ -27,6 +27,8 @@ pub struct TableShape {
     pub partition_by: Vec<String>,
     /// The form of points in time in its files.
     pub timestamps: String,
+    /// The names in the state of all tables that the pipeline writes.
+    pub siblings: Vec<String>,
 }
 
 impl TableShape {
@@ -93,6 +95,14 @@ fn column_changes(last: &LastPublish, shape: &TableShape) -> ColumnChanges {
 fn unreadable(name: &str, last: &LastPublish, layout: &Layout, shape: &TableShape) -> Vec<String> {
     let mut found = Vec::new();
     let (root, since) = (&shape.root, last.since());
+    if name != RunPaths::table_folder(&shape.output, &shape.format)
+        && shape.siblings.iter().any(|sibling| sibling == name)
+    {
+        return vec![format!(
+            "{root} holds `{name}`, published by {since}, which the pipeline writes elsewhere now; \
+             its rows would be taken for this output's; write to another `location`"
+        )];
+    }
     let format = name.rsplit('.').next().unwrap_or_default();
     if format != shape.format {
         return vec![format!(

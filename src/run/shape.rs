@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::layout::own_tables;
 use super::plan::RunPlan;
-use crate::commit::{Attempt, ColumnChanges, ManifestColumn, TableShape};
+use crate::commit::{Attempt, ColumnChanges, ManifestColumn, OwnTable, TableShape};
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Format, OnSchemaChange, Output, ParquetTarget};
 use crate::sink::stored_type;
@@ -19,6 +20,7 @@ pub(super) fn check_shapes(
     attempt: &Attempt,
     outputs: &[PlannedOutput],
 ) -> Result<BTreeMap<String, ColumnChanges>> {
+    let siblings: Vec<String> = own_tables(&plan.pipeline)?.iter().map(OwnTable::name).collect();
     let (mut changed, mut refused) = (BTreeMap::new(), Vec::new());
     for planned in outputs {
         let output = &planned.output;
@@ -26,6 +28,7 @@ pub(super) fn check_shapes(
         let refuse =
             |message| Diagnostic::new(message).in_file(&plan.pipeline.file.path).at(line, column);
         for shape in shapes_of(planned)? {
+            let shape = TableShape { siblings: siblings.clone(), ..shape };
             let format = shape.format.as_str();
             let changes = attempt.shape_changes(&shape)?;
             let label = format!("output `{}`, {format}", output.name);
@@ -73,6 +76,7 @@ pub(super) fn shapes_of(planned: &PlannedOutput) -> Result<Vec<TableShape>> {
             columns: columns_of(planned),
             partition_by: output.partition_by.clone(),
             timestamps: timestamps_of(&table.format).to_owned(),
+            siblings: Vec::new(),
         })
     };
     output.tables.iter().map(shape).collect()
