@@ -13,9 +13,13 @@ const POLICIES: [&str; 3] = ["freeze", "allow_added", "any"];
 
 /// One output with keys of its own.
 fn output(formats: &str, keys: &str) -> String {
+    let plain = match formats.contains("tsv") {
+        true => "[output.tsv]\ncompression = \"none\"\n",
+        false => "",
+    };
     format!(
         "[[output]]\nname = \"rows\"\nlocation = \"${{OUT}}/rows\"\nformats = {formats}\n\
-         exclude = [\"_source\", \"_line\"]\n{keys}\n[output.tsv]\ncompression = \"none\"\n"
+         exclude = [\"_source\", \"_line\"]\n{keys}\n{plain}"
     )
 }
 

@@ -50,8 +50,9 @@
 //! - Whoever waits for `_SUCCESS`, or reads the files that `manifest.json` names, sees one publish
 //!   and all of it. Reading by manifest, an interval that stands in the `replaced_intervals` of
 //!   another manifest is to be left out.
-//! - Files that stand in no manifest are never touched, and a root that holds such files is taken by
-//!   no first publish: `ownership` tells whose a table is, `adopt` takes it over from another name.
+//! - Files that stand in no manifest are never touched, and a root that holds such files is taken
+//!   by no first publish: `ownership` tells whose a table is, `adopt` takes it over from another
+//!   name.
 //!
 //! # Where the places differ
 //!
