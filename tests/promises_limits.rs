@@ -33,6 +33,10 @@ fn what_nests_too_deeply_is_refused_in_words() {
         (format!("SELECT {deeper} AS s FROM logs"), words),
         (format!("SELECT id{} AS s FROM logs", "::bigint".repeat(3000)), words),
         (format!("SELECT id{} AS s FROM logs", " IS NULL".repeat(3000)), words),
+        (
+            format!("SELECT id FROM logs WHERE {}", row(|_| "id > 1".to_owned(), " OR ", 15_000)),
+            words,
+        ),
         (unions, "a row of 4999 set operations"),
         (format!("SELECT t0.id FROM {tables}"), "joins 300 tables"),
         (format!("SELECT {}id{} AS s FROM logs", "(".repeat(3000), ")".repeat(3000)), "nests too"),

@@ -85,8 +85,13 @@ impl OpenedState {
 
 /// The threads of asynchronous work.
 pub(super) fn new_runtime(threads: usize) -> Result<Runtime> {
-    build(Builder::new_multi_thread().worker_threads(threads))
+    let mut builder = Builder::new_multi_thread();
+    build(builder.worker_threads(threads).thread_stack_size(STACK_BYTES))
 }
+
+/// Bytes of a thread's stack, of which only what is used takes memory: expressions are evaluated
+/// recursively, and conditions are as deep as there are many of them.
+const STACK_BYTES: usize = 32 << 20;
 
 /// The threads of a server, on which answers from other threads come before new requests.
 pub(super) fn new_answering_runtime(threads: usize) -> Result<Runtime> {

@@ -14,7 +14,7 @@ use super::MisfitReason;
 use super::number::cut_at_scale;
 use super::pattern::Pattern;
 use super::time_parts::{clock, leading_fraction_digits, leading_number, leading_offset};
-use super::zone::{Zone, find_zone, may_have_offset};
+use super::zone::{Zone, find_zone, local_offset, may_have_offset};
 use crate::json::{Json, JsonKind, is_json_number};
 
 /// 0001-01-01T00:00:00Z, the earliest timestamp, in microseconds.
@@ -216,7 +216,7 @@ fn by_pattern(text: &str, pattern: &Pattern, assumed_zone: Option<Tz>) -> Option
 
 /// A time that a zone skips is none; of a time that it has twice, the earlier counts.
 fn local(time: NaiveDateTime, zone: Tz) -> Option<i64> {
-    micros(zone.from_local_datetime(&time).earliest()?.to_utc())
+    micros(local_offset(zone, time)?.from_local_datetime(&time).single()?.to_utc())
 }
 
 fn at_offset(time: NaiveDateTime, seconds: i32) -> Option<i64> {

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
 
 use super::time_parts::leading_offset;
@@ -112,15 +112,43 @@ pub(super) fn may_have_offset(text: &str, micros: i64, seconds: i32) -> bool {
     }
     let in_zone =
         named(text).zip(DateTime::from_timestamp_micros(micros)).is_some_and(|(zone, time)| {
-            let offset = zone.offset_from_utc_datetime(&time.naive_utc());
+            let offset = zone.offset_from_utc_datetime(&within_tables(time.naive_utc()));
             offset.fix().local_minus_utc() == seconds
         });
     in_zone || abbreviation(text).is_some_and(|minutes| minutes.iter().any(|m| m * 60 == seconds))
 }
 
+/// The last year of the zones' tables; the rules that hold then are taken to hold for ever.
+const TABLES_END: i32 = 2099;
+/// Years after which days of the week and leap years repeat.
+const CYCLE_YEARS: i32 = 28;
+
+/// The time itself, or beyond the tables the same time of a year with the same calendar.
+pub(super) fn within_tables(time: NaiveDateTime) -> NaiveDateTime {
+    if time.year() <= TABLES_END {
+        return time;
+    }
+    let same_calendar = |year: &i32| {
+        let first = |year| NaiveDate::from_ymd_opt(year, 1, 1);
+        let (known, wanted) = (first(*year), first(time.year()));
+        let both = known.zip(wanted);
+        both.is_some_and(|(known, wanted)| {
+            known.weekday() == wanted.weekday() && known.leap_year() == wanted.leap_year()
+        })
+    };
+    let mut years = TABLES_END - CYCLE_YEARS + 1..=TABLES_END;
+    years.find(same_calendar).and_then(|year| time.with_year(year)).unwrap_or(time)
+}
+
+/// The offset of a local time in a zone; the earlier time counts of one that it has twice.
+pub(super) fn local_offset(zone: Tz, time: NaiveDateTime) -> Option<FixedOffset> {
+    let local = zone.offset_from_local_datetime(&within_tables(time));
+    local.earliest().map(|offset| offset.fix())
+}
+
 /// The offset at which a zone calls itself that at a local time.
 fn abbreviated_in(zone: Tz, text: &str, time: NaiveDateTime) -> Option<i32> {
-    let local = zone.offset_from_local_datetime(&time);
+    let local = zone.offset_from_local_datetime(&within_tables(time));
     let both = [local.earliest(), local.latest()];
     let found = both
         .into_iter()
@@ -151,4 +179,27 @@ fn offset(text: &str) -> Option<i32> {
     let hour = digits.split(':').next().unwrap_or(digits);
     let padded = if hour.len() == 1 { format!("{sign}0{digits}") } else { rest.to_owned() };
     leading_offset(&padded).filter(|(_, behind)| behind.is_empty()).map(|(seconds, _)| seconds)
+}
+
+#[cfg(test)]
+mod far_tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_summer_time_hold_beyond_the_tables() {
+        let noon = |year, month, day| {
+            let day = NaiveDate::from_ymd_opt(year, month, day).unwrap();
+            day.and_hms_opt(12, 0, 0).unwrap()
+        };
+        let hours = |zone, time| local_offset(zone, time).unwrap().local_minus_utc() / 3600;
+        for year in [2099, 2100, 2101, 2150, 2400] {
+            assert_eq!(hours(Tz::Europe__Berlin, noon(year, 7, 1)), 2, "{year}");
+            assert_eq!(hours(Tz::Europe__Berlin, noon(year, 1, 15)), 1, "{year}");
+            assert_eq!(hours(Tz::America__New_York, noon(year, 7, 1)), -4, "{year}");
+            assert_eq!(hours(Tz::Asia__Tokyo, noon(year, 7, 1)), 9, "{year}");
+        }
+        // The last Sunday of March 2101 is the 27th.
+        assert_eq!(hours(Tz::Europe__Berlin, noon(2101, 3, 26)), 1);
+        assert_eq!(hours(Tz::Europe__Berlin, noon(2101, 3, 27)), 2);
+    }
 }

@@ -17,6 +17,8 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Tokenizer};
 const LEVELS_MAX: usize = 400;
 /// From how many levels on a row of operators is balanced.
 const LEVELS_LEFT_ALONE: usize = 16;
+/// Operators of a row that is balanced.
+const ROW_MAX: usize = 10_000;
 /// Tokens of one SQL file; more would be a table of data.
 const TOKENS_MAX: usize = 200_000;
 
@@ -69,15 +71,15 @@ impl VisitorMut for Limit {
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<TooDeep> {
-        balance(expression);
         let levels = levels(expression);
+        balance(expression);
         if levels <= LEVELS_MAX {
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(TooDeep {
             message: format!(
-                "an expression of {levels} operators in a row, at most {LEVELS_MAX} (rows of \
-                 `AND`, `OR` and `||` may be longer)"
+                "an expression of {levels} operators in a row, at most {LEVELS_MAX} ({ROW_MAX} of \
+                 `AND`, `OR` and `||`)"
             ),
             help: "divide it: columns of a `WITH` query for parts of it, or a table that is summed"
                 .to_owned(),
@@ -103,7 +105,8 @@ fn levels(mut expression: &Expr) -> usize {
             && is_associative(op)
         {
             let (length, first) = row_of(expression, op);
-            levels += if length > LEVELS_LEFT_ALONE { length.ilog2() as usize + 1 } else { length };
+            let balanced = (LEVELS_LEFT_ALONE..=ROW_MAX).contains(&length);
+            levels += if balanced { length.ilog2() as usize + 1 } else { length };
             expression = first;
         } else if let Some((left, more)) = left_of(expression) {
             levels += more;
@@ -161,7 +164,7 @@ fn balance(expression: &mut Expr) {
         Expr::BinaryOp { op, .. } if is_associative(op) => op.clone(),
         _ => return,
     };
-    if row_of(expression, &operator).0 <= LEVELS_LEFT_ALONE {
+    if row_of(expression, &operator).0 < LEVELS_LEFT_ALONE {
         return;
     }
     let nothing = Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
