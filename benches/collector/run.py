@@ -118,7 +118,7 @@ class Collector:
         self.landed = Path(location or self.folder / "raw")
         config = self.folder / "collector.toml"
         config.write_text(
-            f'listen = "{self.target}"\ndata = "{self.folder}/data"\n[landing]\n'
+            f'listen = "{self.target}"\ndata = "{self.folder}/data"\nstop_delay = "0s"\n[landing]\n'
             f'location = "{location or self.landed}"\n{landing}\n{store}\n'
         )
         self.log = (self.folder / "log").open("w")

@@ -52,5 +52,7 @@ fn put(text: &mut String, name: &str, kind: &str, help: &str, value: Option<f64>
     let Some(value) = value else { return };
     let suffix = if kind == "counter" { "_total" } else { "" };
     // Writing to memory does not fail.
-    let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}\n{name}{suffix} {value}\n");
+    let _ = writeln!(text, "# HELP {name} {help}.");
+    let _ = writeln!(text, "# TYPE {name} {kind}");
+    let _ = writeln!(text, "{name}{suffix} {value}");
 }
