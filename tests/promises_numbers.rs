@@ -120,6 +120,19 @@ fn a_text_that_is_no_number_and_a_time_without_a_place_are_rejects() {
 }
 
 #[test]
+fn an_expression_is_shown_as_its_reader_knows_it() {
+    let lines = [1, 7, 3].map(|n| json!({"id": 1, "amount": n}));
+    for (view, shown) in [
+        ("SELECT 1 % (amount - 7) AS x, 2.0 / (amount - 7) AS y FROM logs", "1 % (amount - 7)"),
+        ("SELECT 1 / (i - 7) AS x FROM (SELECT unnest([amount]) AS i FROM logs)", "(unnest("),
+    ] {
+        let record = rejected(view, lines.clone());
+        let found = record["expression"].as_str().unwrap();
+        assert!(found.contains(shown) && !found.contains("__"), "{found}");
+    }
+}
+
+#[test]
 fn decimals_keep_to_their_digits() {
     let nines = "9".repeat(38);
     let raw = |digits: &str| serde_json::from_str::<Value>(&format!("\"{digits}\"")).unwrap();

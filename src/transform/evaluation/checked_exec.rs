@@ -235,9 +235,10 @@ impl ExecutionPlan for CheckedProjectionExec {
         let exprs = self.projection.expr().iter().map(|one| Arc::clone(&one.expr)).collect();
         let (predicate, rows) = (self.predicate, Arc::clone(&self.rows));
         let exprs = Expressions { exprs, schema: Arc::clone(&schema), predicate };
-        let evaluation = Arc::new(Evaluation { exprs, rejects, rows });
-        let input = self.projection.input().execute(partition, context)?;
-        let batches = input.flat_map(move |batch| match batch {
+        let input = Arc::clone(self.projection.input());
+        let batches = input.execute(partition, context)?;
+        let evaluation = Arc::new(Evaluation { exprs, input, rejects, rows });
+        let batches = batches.flat_map(move |batch| match batch {
             Ok(batch) => evaluate(&evaluation, batch),
             Err(error) => stream::once(ready(Err(error))).boxed(),
         });
@@ -248,6 +249,8 @@ impl ExecutionPlan for CheckedProjectionExec {
 /// One partition's evaluation.
 struct Evaluation {
     exprs: Expressions,
+    /// Where the rows come from.
+    input: Arc<dyn ExecutionPlan>,
     rejects: Arc<EvaluationRejects>,
     rows: Arc<RowCounts>,
 }
@@ -300,7 +303,7 @@ impl Evaluation {
 
     async fn reject(&self, failed: &FailedRow) -> Result<()> {
         self.note(0, 1);
-        let expression = describe(&self.exprs.exprs[failed.expr]);
+        let expression = describe(&self.exprs.exprs[failed.expr], &self.input);
         let message = failed.error.find_root().message();
         let message = message.lines().next().unwrap_or_default();
         let rejected = self.rejects.reject(&failed.row, &expression, message).await;
@@ -308,10 +311,13 @@ impl Evaluation {
     }
 }
 
-/// An expression as SQL, shortened to a line.
-fn describe(expr: &Arc<dyn PhysicalExpr>) -> String {
+/// An expression over the rows of `input` as SQL, shortened to a line.
+fn describe(expr: &Arc<dyn PhysicalExpr>, input: &Arc<dyn ExecutionPlan>) -> String {
     let shown = Arc::clone(expr).transform_up(|expr| {
-        let shown = expr.downcast_ref::<ScalarFunctionExpr>().and_then(show_call);
+        let shown = match expr.downcast_ref::<Column>() {
+            Some(column) => show_column(column, input),
+            None => expr.downcast_ref::<ScalarFunctionExpr>().and_then(show_call),
+        };
         Ok(shown.map_or_else(|| Transformed::no(expr), Transformed::yes))
     });
     let shown = shown.map_or_else(|_| Arc::clone(expr), |shown| shown.data);
@@ -322,6 +328,28 @@ fn describe(expr: &Arc<dyn PhysicalExpr>) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// A column that the optimizer has made, by what it stands for.
+fn show_column(column: &Column, input: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn PhysicalExpr>> {
+    let name = column.name();
+    let text = if name.starts_with("__common_expr_") {
+        definition(name, input)?
+    } else {
+        let list = name.strip_prefix("__unnest_placeholder(")?;
+        format!("unnest({})", list.rsplit_once(",depth=").map_or(list, |(list, _)| list))
+    };
+    Some(Arc::new(Column::new(&text, 0)))
+}
+
+fn definition(name: &str, plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
+    let checked = plan.downcast_ref::<CheckedProjectionExec>();
+    let checked = checked.map(CheckedProjectionExec::projection);
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>().or(checked) {
+        let one = projection.expr().iter().find(|one| one.alias == name)?;
+        return Some(describe(&one.expr, projection.input()));
+    }
+    plan.children().into_iter().find_map(|child| definition(name, child))
 }
 
 /// A call as its reader knows it: operators between their operands, and no row source.
