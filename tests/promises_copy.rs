@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -327,13 +327,14 @@ fn distcp_and_verify_mean_the_same_place_however_it_is_written() {
     verify_at(&project, "/elsewhere").fails_with(65, &["missing"]);
 }
 
-/// Waits for a file that another process writes, and gives its contents.
-fn awaited(path: &Path) -> String {
+/// Waits for a file that a process writes, or one that it started, and gives its contents.
+fn awaited(path: &Path, by: &mut Child) -> String {
     loop {
         match fs::read_to_string(path) {
             Ok(text) if !text.is_empty() => return text,
             _ => std::thread::sleep(Duration::from_millis(10)),
         }
+        assert_eq!(by.try_wait().unwrap(), None, "it ended before it wrote {}", path.display());
     }
 }
 
@@ -353,8 +354,8 @@ fn a_copy_that_is_stopped_or_killed_leaves_no_marker_and_the_next_one_goes_on() 
         let arguments = ["--date", DAY, "--target", TARGET, "--run"];
         let mut command = project.command("distcp", &arguments);
         let command = hadoop(&project, &mut command).env("HADOOP_HANGS", &sign);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let hanging = awaited(&sign);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let hanging = awaited(&sign, &mut child);
         let kill = |signal: &str, pid: &str| {
             Command::new("kill").args(["-s", signal, pid]).status().unwrap();
         };
