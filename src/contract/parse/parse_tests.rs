@@ -397,7 +397,7 @@ fn what_is_wrong_with_a_timestamps_forms_is_told() {
         ),
         (
             "assumed_time_zone = \"JST\"\nformats = [\"%F %T\"]",
-            "unknown time zone `JST`; expected a name of the IANA time zone database, as \
+            "unknown time zone `JST`; an abbreviation has no rules of summer time: write \
              `Asia/Tokyo`",
         ),
         (
