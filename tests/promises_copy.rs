@@ -413,7 +413,7 @@ fn emptied_partitions_and_files_of_killed_copies_go_with_the_next_copy() {
     }
     // All rows go: what is left is an empty table under its marker.
     copied(&project);
-    let view = "SELECT id, name, _source, _line FROM logs WHERE id < 0";
+    let view = "SELECT id, name, amount, _source, _line FROM logs WHERE id < 0";
     project.write("shop/rows.sql", view);
     project.run().published();
     copied(&project);
