@@ -140,8 +140,13 @@ fn a_template_without_a_slash_at_its_end_may_name_objects() {
 fn a_location_may_be_one_object_whatever_the_interval() {
     let name = "dt=2020-01-01/a b%3A#é[x].gz";
     let folder = folder_with(&[name, "dt=2020-01-01/a b%3A#éx.gz"]);
-    assert_eq!(list_below(&folder, name, "dt=%F/", Some("*.txt")), [name]);
-    let listed = list_in(&bucket_with(&TWO_DAYS, TWO_DAYS[2]), "dt=%F/", None).unwrap();
+    assert_eq!(list_below(&folder, name, "", None), [name]);
+    let bucket = bucket_with(&TWO_DAYS, TWO_DAYS[2]);
+    for (path, glob) in [("dt=%F/", None), ("", Some("*.txt"))] {
+        let error = list_in(&bucket, path, glob).unwrap_err().to_string();
+        assert!(error.contains("`path` and `glob` have no effect"), "{error}");
+    }
+    let listed = list_in(&bucket, "", None).unwrap();
     assert_eq!(locations(&listed), ["s3://bucket/logs/dt=2026-11-20/hr=23/x.gz"]);
     assert_eq!(listed[0].partition_values[0].1.as_deref(), Some("2026-11-20"));
 }
