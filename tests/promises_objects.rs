@@ -325,6 +325,43 @@ fn a_name_that_leads_nowhere_is_unreadable_and_the_others_are_read_where_that_is
     assert_eq!(ids(&project), ["1"]);
 }
 
+#[test]
+fn links_pipes_and_sockets_among_a_sources_files_hide_no_others_and_stop_no_run() {
+    let project = project_with("max_unreadable_objects = 5").logs("good.ndjson", line(1));
+    let folder = project.path("logs/dt=2026-11-21");
+    std::os::unix::fs::symlink("b", folder.join("a")).unwrap();
+    std::os::unix::fs::symlink("a", folder.join("b")).unwrap();
+    std::os::unix::fs::symlink("good.ndjson/x", folder.join("below_a_file")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket.json")).unwrap();
+    nix::unistd::mkfifo(&folder.join("pipe.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let result = project.run().published();
+    assert_eq!(result["sources"]["unreadable_objects"], 5, "{result}");
+    assert_eq!(ids(&project), ["1"]);
+}
+
+#[test]
+fn an_object_that_alone_is_denied_is_unreadable_and_a_store_that_denies_all_is_refused() {
+    let server = servers::gcs();
+    let put = |name: &str, id| server.put_plainly(name, "", line(id).as_bytes());
+    put("raw/dt=2026-11-21/a_denied.json", 8);
+    put("raw/dt=2026-11-21/good.json", 1);
+    put("raw/dt=2026-11-21/with_customers_key.json", 9);
+    let project = project_with("max_unreadable_objects = 1");
+    let run = run_from(&server, &project, "raw");
+    run.fails_with(65, &["found 2", "a_denied.json: access is denied", "others can be read"]);
+    run.fails_with(65, &["with_customers_key.json: it is encrypted with a key"]);
+    let project = project.pipeline_with("", "max_unreadable_objects = 2", OUTPUT);
+    let result = run_from(&server, &project, "raw").published();
+    assert_eq!(result["sources"]["unreadable"][0]["format"], "denied", "{result}");
+    assert_eq!(result["sources"]["unreadable"][1]["format"], "withheld", "{result}");
+    assert_eq!(ids(&project), ["1"]);
+    for number in 0..20 {
+        put(&format!("other/dt=2026-11-21/{number}_denied.json"), 8);
+    }
+    let project = project.pipeline_with("", "max_unreadable_objects = 100", OUTPUT);
+    run_from(&server, &project, "other").fails_with(78, &["_denied.json: access is denied"]);
+}
+
 /// Runs with the source in a server's bucket.
 fn run_from(server: &Server, project: &Project, place: &str) -> Finished {
     let source = format!("{}/{place}", server.bucket);

@@ -62,7 +62,7 @@ pub(super) enum ReadFailure {
 pub(super) fn classify(error: &io::Error) -> ReadFailure {
     match store_error(error) {
         Some(Error::Data(reason)) => {
-            let (format, reason) = ("archived".to_owned(), reason.clone());
+            let (format, reason) = ("withheld".to_owned(), reason.clone());
             return ReadFailure::Unreadable(Unreadable { format, reason });
         }
         Some(error) => return ReadFailure::Store(error.clone()),

@@ -13,6 +13,7 @@
 //! [`open_object`] does 2 to 4. Damaged data are a part of the object, its last, and what an object
 //! is that cannot be read at all is its only part; only what a retry may cure is an error.
 
+mod access;
 mod buffers;
 mod decompress;
 mod frame;
@@ -27,6 +28,7 @@ mod shard;
 mod values;
 mod wildcards;
 
+pub use access::ReadAccess;
 pub use decompress::Unreadable;
 pub use frame::{FrameOptions, Framed};
 pub use framing::ObjectFramer;

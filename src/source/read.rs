@@ -243,16 +243,38 @@ fn get_failed(object: &SourceObject, error: &object_store::Error) -> Error {
         Store::Precondition { .. } => {
             changed(object, "the object as listed", "another: its e-tag changed")
         }
-        error if is_archived(&error.to_string()) => Error::Data(
-            "it is archived: restore it, or have it skipped by its name (`glob`)".to_owned(),
-        ),
-        error => store::store_error(&format!("reading {}", object.location), error),
+        error => match why_withheld(&error.to_string()) {
+            Some(reason) => Error::Data(reason.to_owned()),
+            None => store::store_error(&format!("reading {}", object.location), error),
+        },
     }
 }
 
-/// The codes of S3 (Glacier) and Azure for objects that must be restored before they can be read.
-fn is_archived(said: &str) -> bool {
-    ["InvalidObjectState", "BlobArchived"].iter().any(|code| said.contains(code))
+/// What stores say of objects that they have and do not hand out, whoever asks.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>,
+/// <https://learn.microsoft.com/en-us/rest/api/storageservices/blob-service-error-codes>
+const WITHHELD: [(&str, &str); 10] = [
+    ("InvalidObjectState", ARCHIVED),
+    ("BlobArchived", ARCHIVED),
+    ("BlobBeingRehydrated", ARCHIVED),
+    ("using a form of Server Side Encryption", CUSTOMERS_KEY),
+    ("BlobUsesCustomerSpecifiedEncryption", CUSTOMERS_KEY),
+    ("ResourceIsEncryptedWithCustomerEncryptionKey", CUSTOMERS_KEY),
+    ("KMS.Disabled", KEY_OFF),
+    ("KMS.NotFound", KEY_OFF),
+    ("KMS.InvalidState", KEY_OFF),
+    ("KMS.KMSInvalidState", KEY_OFF),
+];
+
+const ARCHIVED: &str = "it is archived: restore it, or have it skipped by its name (`glob`)";
+const CUSTOMERS_KEY: &str = "it is encrypted with a key that only its writer has: copy it without, or have it skipped by \
+     its name (`glob`)";
+const KEY_OFF: &str = "it is encrypted with a key that is disabled or gone: enable the key, or have it skipped by \
+     its name (`glob`)";
+
+fn why_withheld(said: &str) -> Option<&'static str> {
+    WITHHELD.iter().find(|(code, _)| said.contains(code)).map(|(_, reason)| *reason)
 }
 
 fn changed(object: &SourceObject, expected: impl fmt::Display, found: impl fmt::Display) -> Error {

@@ -104,6 +104,7 @@ fn look_at(entry: walkdir::Result<DirEntry>) -> Result<Option<Listed>> {
 
 fn unreadable_entry(error: walkdir::Error) -> Result<Option<Listed>> {
     let kind = error.io_error().map(io::Error::kind);
+    let code = error.io_error().and_then(io::Error::raw_os_error);
     let is_link = error.path().is_some_and(FilePath::is_symlink);
     let reason = match (kind, error.loop_ancestor()) {
         (_, Some(_)) => "a symbolic link to a folder that it is in",
@@ -111,6 +112,10 @@ fn unreadable_entry(error: walkdir::Error) -> Result<Option<Listed>> {
         // It has gone since the folder was read; or the place itself is not there.
         (Some(ErrorKind::NotFound), _) => return Ok(None),
         (Some(ErrorKind::PermissionDenied), _) if error.depth() > 0 => "access is denied",
+        _ if is_link && code == Some(nix::libc::ELOOP) => "symbolic links that lead to each other",
+        _ if is_link && matches!(code, Some(nix::libc::ENAMETOOLONG | nix::libc::ENOTDIR)) => {
+            "a symbolic link to nothing"
+        }
         _ => return Err(failed(io::Error::from(error))),
     };
     let path = error.path().map(path_of).unwrap_or_default();

@@ -13,7 +13,8 @@ use super::scan::{LogScan, UnreadableObject};
 use crate::decode::{Decoded, Decoder, Lines, Reject, RejectReason};
 use crate::error::{Error, Result};
 use crate::source::{
-    FrameOptions, Framed, ObjectRoom, ReadRoom, TakenRoom, Unreadable, Values, open_object,
+    FrameOptions, Framed, ObjectFramer, ObjectRoom, ReadAccess, ReadRoom, TakenRoom, Unreadable,
+    Values, open_object,
 };
 
 /// Blocks of lines of one object that may wait to be decoded, besides the one being framed.
@@ -51,6 +52,7 @@ pub(super) fn read_ahead(
     let objects = threads.min(objects_max).max(1);
     let room = ReadRoom::new(scan.read_ahead_bytes, scan.cancel.clone());
     let turns = Arc::clone(&room);
+    let access = Arc::new(ReadAccess::default());
     let decoders = Arc::new(Decoders {
         origin: OriginColumns::of(&scan)?,
         scan: Arc::clone(&scan),
@@ -59,8 +61,13 @@ pub(super) fn read_ahead(
     let framing = runtime.clone();
     let steps = stream::iter(0..scan.objects.len())
         .map(move |object| {
-            let (scan, framing) = (Arc::clone(&scan), framing.clone());
-            ready((object, start_framing(scan, object, framing, room.of(object))))
+            let reading = Reading {
+                scan: Arc::clone(&scan),
+                runtime: framing.clone(),
+                room: room.of(object),
+                access: Arc::clone(&access),
+            };
+            ready((object, reading.start(object)))
         })
         .buffered(objects)
         .flat_map(move |(object, parts)| {
@@ -98,30 +105,45 @@ enum Part {
     Step(Step),
 }
 
-/// Frames one object on a thread of its own. The last part is `End` or `Failed`.
-fn start_framing(
+/// What reading an object needs.
+struct Reading {
     scan: Arc<LogScan>,
-    object: usize,
     runtime: Handle,
     room: ObjectRoom,
-) -> mpsc::Receiver<Part> {
-    let (sender, parts) = mpsc::channel(BLOCKS_AHEAD);
-    let reading = runtime.clone();
-    runtime.spawn_blocking(move || {
-        if let Err(error) = frame_object(&scan, object, (reading, room), &sender) {
-            // Without a receiver nobody is left to hear of the error.
-            let _ = sender.blocking_send(Part::Step(Step::Failed(error)));
-        }
-    });
-    parts
+    access: Arc<ReadAccess>,
 }
 
-fn frame_object(
-    scan: &LogScan,
-    object: usize,
-    (runtime, room): (Handle, ObjectRoom),
-    parts: &mpsc::Sender<Part>,
-) -> Result<()> {
+impl Reading {
+    /// Frames one object on a thread of its own. The last part is `End`, `Unreadable` or `Failed`.
+    fn start(self, object: usize) -> mpsc::Receiver<Part> {
+        let (sender, parts) = mpsc::channel(BLOCKS_AHEAD);
+        self.runtime.clone().spawn_blocking(move || {
+            if let Err(error) = frame_object(&self, object, &sender) {
+                // Without a receiver nobody is left to hear of the error.
+                let _ = sender.blocking_send(Part::Step(Step::Failed(error)));
+            }
+        });
+        parts
+    }
+
+    /// The next part of an object; one that alone cannot be got is unreadable.
+    fn next_framed(&self, framer: &mut ObjectFramer, object: usize) -> Result<Option<Framed>> {
+        match framer.next_framed() {
+            Err(error) if framer.compressed_bytes() == 0 => {
+                let (store, objects) = (self.scan.store.as_ref(), &self.scan.objects);
+                let judged = self.access.judge(store, objects, object, error);
+                self.runtime.block_on(judged).map(|unreadable| Some(Framed::Unreadable(unreadable)))
+            }
+            framed => {
+                self.access.note_read(object);
+                framed
+            }
+        }
+    }
+}
+
+fn frame_object(reading: &Reading, object: usize, parts: &mpsc::Sender<Part>) -> Result<()> {
+    let (scan, room) = (&reading.scan, &reading.room);
     let listed = &scan.objects[object];
     if let Some(unreadable) = listed.unreadable.clone() {
         let _ = parts.blocking_send(unreadable_part(object, unreadable, 0));
@@ -133,6 +155,7 @@ fn frame_object(
         ..Default::default()
     };
     let (store, cancel) = (Arc::clone(&scan.store), scan.cancel.clone());
+    let runtime = reading.runtime.clone();
     let mut framer = open_object(store, listed, options, runtime, cancel, Some(room.clone()))?;
     // A block is there as it was read and decoded, a value's as it stood in the object too; and a
     // long line's batch soon waits for the queries beside the next one.
@@ -140,7 +163,7 @@ fn frame_object(
         let times = if bytes > 2 * options.chunk_bytes_target { times + 1 } else { times };
         room.take_block(bytes as u64 * times, || !parts.is_closed())
     };
-    while let Some(framed) = framer.next_framed()? {
+    while let Some(framed) = reading.next_framed(&mut framer, object)? {
         let compressed_bytes = framer.compressed_bytes();
         let part = match framed {
             Framed::Lines(lines) => {

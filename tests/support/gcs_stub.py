@@ -23,6 +23,10 @@ LOCK = threading.Lock()
 GENERATIONS = itertools.count(1)
 OBJECTS = {}  # name → (generation, bytes, time)
 PACKED = set()  # names of objects that are stored with `Content-Encoding: gzip`
+REFUSED = {  # objects that are listed and not handed out, by a word of their names
+    "denied": (403, "AccessDenied"),
+    "customers_key": (400, "ResourceIsEncryptedWithCustomerEncryptionKey"),
+}
 UPLOADS = {}  # id → {"key", "begun", "parts": {number: (tag, bytes)}}
 
 
@@ -134,6 +138,9 @@ class Handler(BaseHTTPRequestHandler):
         key, query = self.target()
         if not key:
             return self.list_uploads(query) if "uploads" in query else self.list_objects(query)
+        for word, refusal in REFUSED.items():
+            if word in key:
+                return self.refuse(*refusal)
         with LOCK:
             found = OBJECTS.get(key)
         if found is None:
