@@ -84,12 +84,11 @@ fn sigint_stops_within_five_seconds_exits_130_and_leaves_nothing_visible() {
 }
 
 #[test]
-fn a_source_that_never_ends_is_stopped_as_well() {
+fn a_source_that_never_ends_is_not_waited_for() {
     let project = Project::new();
     let fifo = project.path("logs/dt=2026-11-21/pipe");
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
     assert!(made.success());
     let finished = project.run();
-    // A pipe has no size: it is no object, and a run does not hang on it.
-    assert_eq!(finished.code, Some(99), "{finished:#?}");
+    finished.fails_with(65, &["pipe", "neither a file nor a folder"]);
 }

@@ -7,7 +7,8 @@
 //! calls are computed.
 //!
 //! ```text
-//! repeat(name, 100000)        2,048 rows of 5 letters → 976 MiB → an error at the first batch
+//! repeat(name, 100000)        2,048 rows of 5 letters → 976 MiB → evaluated in 64 parts
+//! repeat(name, 100000000)     477 MiB for a row       → the row is a reject
 //! repeat('x', 1000000000)     954 MiB for a constant  → an error of `check`
 //! ```
 
@@ -29,8 +30,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
-/// Bytes of one function's results for one batch, if its arguments are small.
-const BATCH_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of one function's results for several rows, if its arguments are small. A batch with more
+/// is evaluated in parts where its rows are evaluated one by one anyway.
+const ROWS_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of one function's result for one row.
+const ROW_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of a constant.
 const CONSTANT_BYTES_MAX: u64 = 4 << 20;
 /// How much larger than its arguments a result may always be.
@@ -203,7 +207,11 @@ impl Bounded {
         }
         let sizes = arguments.arrays.iter().map(|array| array.get_array_memory_size() as u64);
         let given = if is_constant { 0 } else { sizes.sum::<u64>().saturating_mul(GROWTH_MAX) };
-        let most = if is_constant { CONSTANT_BYTES_MAX } else { BATCH_BYTES_MAX.max(given) };
+        let most = match rows {
+            _ if is_constant => CONSTANT_BYTES_MAX,
+            1 => ROW_BYTES_MAX.max(given),
+            _ => ROWS_BYTES_MAX.max(given),
+        };
         if bytes <= most {
             return Ok(());
         }
