@@ -1,8 +1,8 @@
 //! The only integration binary: each further one would link DataFusion again.
 //!
 //! `promises_*` say what users may rely on, each through the real binary.
-
 mod architecture;
+mod promises_acknowledged;
 mod promises_browser;
 mod promises_check;
 mod promises_clauses;
@@ -22,10 +22,10 @@ mod promises_numbers;
 mod promises_objects;
 mod promises_output;
 mod promises_owner;
+mod promises_privacy;
 mod promises_quarantine;
 mod promises_rerun;
 mod promises_safe;
-mod promises_safety;
 mod promises_source;
 mod promises_sql;
 mod promises_stop;

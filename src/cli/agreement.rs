@@ -60,11 +60,32 @@ fn compare_limits(pipeline: &Pipeline, collector: &CollectorConfig, found: &mut 
         let why = "events in which a key stands twice are acknowledged and then rejected";
         found.warnings.push(format!("`duplicate_keys = \"reject\"`: {why}"));
     }
+    for column in contract.columns.iter().filter(|column| column.required) {
+        let paths: Vec<String> = column.paths.iter().map(ToString::to_string).collect();
+        if !is_in_every_line(&paths) {
+            let (name, paths) = (&column.name, paths.join("` or `"));
+            found.warnings.push(format!(
+                "column `{name}` is required: events without `{paths}` are acknowledged and then \
+                 rejected"
+            ));
+        }
+    }
     if contract.unknown_fields == UnknownFields::Reject {
         let why = "events with fields that the contract does not name are acknowledged and then \
                    rejected";
         found.warnings.push(format!("`unknown_fields = \"reject\"`: {why}"));
     }
+}
+
+/// Whether one of the paths has a value in every line that the collector writes: what it knows of
+/// each event, or the event's own with what the collector writes in its place if that is none.
+fn is_in_every_line(paths: &[String]) -> bool {
+    let has = |path: &str| paths.iter().any(|one| one == path);
+    has("event_id")
+        || has("received_at")
+        || has("collector")
+        || has("service") && has("body.service")
+        || has("event") && has("body.event")
 }
 
 /// That the folder of every hour is one that a run of that hour reads.

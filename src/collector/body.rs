@@ -125,6 +125,10 @@ impl BodyTaker {
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        // Its head may say so: then nobody sends, and waits for, what would be refused.
+        if body.size_hint().lower() > self.bytes_max as u64 {
+            return Err(too_large(self.bytes_max));
+        }
         let body = Limited::new(body, self.bytes_max);
         let mut body = std::pin::pin!(body);
         // Nearly all come in one piece, which is taken as it is.

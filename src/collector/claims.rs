@@ -1,18 +1,21 @@
-//! What an event claims that decides where it lies: its time and its service.
+//! What an event claims that every table needs: its time, its service and its name.
 //!
 //! ```text
 //! "time":"2031-01-01T00:00:00Z"   "time":"<arrival>","client_time":"2031-…" beside the body
 //! "service":"x7f3a…"              "service":"other"
+//! "event":5                       "event":"other"
 //! ```
 //!
 //! Tables are partitioned by day and service, and clients may claim any: some thousand events would
 //! make as many partitions. So a time far from the arrival counts as the arrival's, and services
-//! are those that are configured, or as many as may be an hour. The body stays as it is.
+//! are those that are configured, or as many as may be an hour. An event without a service or a
+//! name has those of all others: what is acknowledged is to get into the table. The body stays as
+//! it is.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use chrono::DateTime;
+use chrono::{DateTime, Timelike};
 
 use super::config::Limits;
 
@@ -21,7 +24,7 @@ const TIME_BYTES_MAX: usize = 64;
 /// Bytes of a service's name.
 const SERVICE_BYTES_MAX: usize = 64;
 const HOUR_MS: i64 = 3_600_000;
-/// The service of events that claim none that may be.
+/// The service of events that claim none that may be, and the name of those without one.
 pub(super) const OTHER: &str = "other";
 
 /// What an event claims, as places in the text in which it stands.
@@ -33,6 +36,8 @@ pub struct Claims {
     time_ms: Option<i64>,
     /// Its service.
     service: Option<Range<usize>>,
+    /// Whether it has a name.
+    is_named: bool,
 }
 
 impl Claims {
@@ -48,17 +53,27 @@ impl Claims {
         let is_null = &bytes[place.clone()] == b"null";
         self.service = Some(place).filter(|_| !is_null);
     }
+
+    /// Notes the event's name: a text that is not empty, however it is written.
+    pub(super) fn set_event(&mut self, value: &[u8]) {
+        self.is_named = value.first() == Some(&b'"') && value.len() > 2;
+    }
 }
 
-/// A text by RFC 3339, or milliseconds since 1970 as a number or a text.
+/// A text by RFC 3339, or milliseconds since 1970 as a number or a text: what contracts read as one
+/// of these, and no more of it.
 fn time_of(value: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(value).ok()?;
-    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-        Some(text) => match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Some(time.timestamp_millis()),
-            Err(_) => text.parse().ok(),
-        },
-        None => text.parse().ok(),
+    let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii())?;
+    let Some(text) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return text.parse().ok();
+    };
+    match DateTime::parse_from_rfc3339(text) {
+        // A leap second has no place among the others.
+        Ok(time) if time.nanosecond() < 1_000_000_000 => Some(time.timestamp_millis()),
+        Ok(_) => None,
+        // As JSON writes a number.
+        Err(_) if text.starts_with(['+', '0']) || text.starts_with("-0") => None,
+        Err(_) => text.parse().ok(),
     }
 }
 
@@ -90,6 +105,8 @@ pub(super) struct Replaced<'a> {
     pub time: Option<&'a str>,
     /// The service that counts.
     pub service: Option<&'static str>,
+    /// The event's name that counts.
+    pub event: Option<&'static str>,
 }
 
 /// Services that were named this hour, and how often.
@@ -116,8 +133,9 @@ impl Services {
         let time = claims.time.as_ref().filter(|_| !is_in_time).map(raw);
         let time = time.map(|time| if time.len() <= TIME_BYTES_MAX { time } else { "null" });
         let service = claims.service.as_ref().map(raw);
-        let is_known = service.is_none_or(|service| self.knows(service, now_ms, bounds));
-        Replaced { time, service: (!is_known).then_some(OTHER) }
+        let is_known = service.is_some_and(|service| self.knows(service, now_ms, bounds));
+        let other = |is_fine: bool| (!is_fine).then_some(OTHER);
+        Replaced { time, service: other(is_known), event: other(claims.is_named) }
     }
 
     /// Whether a service, as JSON, is one that may be.
@@ -154,10 +172,14 @@ impl Services {
     }
 }
 
-/// Whether a text is good for a service's name, and for a folder's: short, and without escapes.
+/// Whether a text is good for a service's name, and for a folder's: short, without escapes, and not
+/// what stands for NULL there.
 fn is_name(text: &str) -> bool {
     let is_odd = |c: char| c == '\\' || c == '/' || c.is_control();
-    !text.is_empty() && text.len() <= SERVICE_BYTES_MAX && !text.contains(is_odd)
+    !text.is_empty()
+        && text != "__HIVE_DEFAULT_PARTITION__"
+        && text.len() <= SERVICE_BYTES_MAX
+        && !text.contains(is_odd)
 }
 
 #[cfg(test)]
@@ -196,6 +218,7 @@ mod tests {
             "\"2026-11-14T04:05:00Z\"",
             "1795233900123",
             "\"1795233900123\"",
+            "\"2026-11-21t04:04:59.5z\"",
             "null",
         ] {
             assert!(!is_replaced(near), "{near}");
@@ -210,6 +233,10 @@ mod tests {
             "9223372036854775807",
             "1e300",
             "\"yesterday\"",
+            "\"2026-11-21T04:04:60Z\"",
+            "\"2026-11-21T04:05:00\u{2212}00:00\"",
+            "\"+1795233900123\"",
+            "\"01795233900123\"",
             "\"\"",
             "{\"a\":1}",
             "true",
@@ -220,7 +247,7 @@ mod tests {
         let (claims, text) = claims(&long, "null");
         let bounds = ClaimBounds::of(&Limits::default());
         let replaced = Services::default().check(&claims, &text, NOW_MS, &bounds);
-        assert_eq!(replaced, Replaced { time: Some("null"), service: None });
+        assert_eq!(replaced.time, Some("null"));
     }
 
     #[test]
@@ -229,8 +256,24 @@ mod tests {
         let limits = Limits { services, ..Limits::default() };
         let mut seen = Services::default();
         let mut is_other = |service: &str| check(&mut seen, &limits, "null", service).1;
-        assert!(!is_other("\"books\"") && !is_other("null"));
+        assert!(!is_other("\"books\"") && is_other("null"));
         assert!(is_other("\"food\"") && is_other("17") && is_other("\"\""));
+        let any = Limits::default();
+        assert!(check(&mut seen, &any, "null", "\"__HIVE_DEFAULT_PARTITION__\"").1);
+    }
+
+    #[test]
+    fn an_event_without_a_name_has_that_of_all_others() {
+        let is_other = |name: &str| {
+            let mut claims = Claims::default();
+            claims.set_event(name.as_bytes());
+            let bounds = ClaimBounds::of(&Limits::default());
+            Services::default().check(&claims, "", NOW_MS, &bounds).event.is_some()
+        };
+        for name in ["5", "null", "\"\"", "{}", "[\"a\"]", "true"] {
+            assert!(is_other(name), "{name}");
+        }
+        assert!(!is_other("\"click\"") && !is_other("\"page\\u005fview\""));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use toml_span::{DeserError, Span, Spanned};
 
 use super::config::{
     CollectorConfig, Consent, CookieSettings, ENVELOPE_BYTES_MAX, LandingConfig, Limits, SameSite,
-    VisitStoreConfig,
 };
+use super::config_store::read_store;
 use super::cookies::{CookieKeys, KEY_BYTES_MIN};
 use crate::config::section::{Findings, Section};
 use crate::config::variables::{Lookup, substitute_variables};
@@ -17,7 +17,7 @@ use crate::config::{ConfigFile, parse_byte_size, parse_duration};
 use crate::error::{Diagnostic, Error, Result};
 use crate::store::StoreLocation;
 use crate::telemetry::is_log_filter;
-use crate::visits::{AttributionRules, REDIS_PREFIX_DEFAULT, Touching, VisitRules};
+use crate::visits::{AttributionRules, Touching, VisitRules};
 
 /// Bytes of a body that may be allowed at most: all that are here at a time have four times that.
 const BODY_BYTES_LIMIT: usize = 64 << 20;
@@ -314,57 +314,6 @@ fn read_visits(
         section.choice("touch", &[("last", Touching::Last), ("first", Touching::First)], found);
     let renewing = section.texts("renewing_events").into_iter().map(|text| text.value).collect();
     Some((rules, renewing))
-}
-
-/// Bytes that the embedded store must be allowed at least: its journal alone takes some 128 MiB.
-const STORE_BYTES_LEAST: u64 = 512 << 20;
-
-/// The kinds of visit stores.
-#[derive(Debug, Clone, Copy)]
-enum StoreKind {
-    Embedded,
-    Redis,
-    Migrating,
-}
-
-fn read_store(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<VisitStoreConfig> {
-    let kinds = [
-        ("embedded", StoreKind::Embedded),
-        ("redis", StoreKind::Redis),
-        ("migrating", StoreKind::Migrating),
-    ];
-    match section.choice("kind", &kinds, found) {
-        StoreKind::Embedded => {
-            let folder = section.text("folder").map(|folder| PathBuf::from(folder.value));
-            let size_bytes_max = section.byte_size("size_bytes_max", found).unwrap_or(4 << 30);
-            if size_bytes_max < STORE_BYTES_LEAST {
-                found.at(section.span, "`size_bytes_max`: expected at least 512MiB");
-            }
-            let cache_bytes_max = section.byte_size("cache_bytes_max", found).unwrap_or(128 << 20);
-            Some(VisitStoreConfig::Embedded { folder, size_bytes_max, cache_bytes_max })
-        }
-        StoreKind::Redis => {
-            let text = |text: Option<Spanned<String>>| text.map(|text| text.value);
-            let url = section.required_text("url")?;
-            if let Err(error) = redis::Client::open(url.value.as_str()) {
-                let expected = "an address such as `redis://127.0.0.1:6379/0`";
-                found.at(url.span, format!("`url`: expected {expected}: {error}"));
-            }
-            let url = url.value;
-            let prefix = text(section.text("prefix")).unwrap_or(REDIS_PREFIX_DEFAULT.to_owned());
-            let timeout = section.duration("timeout", found).unwrap_or(Duration::from_secs(2));
-            Some(VisitStoreConfig::Redis { url, prefix, timeout })
-        }
-        StoreKind::Migrating => {
-            let old = section.required_section("old", found, read_store);
-            let new = section.required_section("new", found, read_store);
-            let (old, new) = (Box::new(old?), Box::new(new?));
-            if old == new {
-                found.at(section.span, "`old` and `new` are the same store");
-            }
-            Some(VisitStoreConfig::Migrating { old, new })
-        }
-    }
 }
 
 fn origins(section: &mut Section<'_>, found: &mut Findings<'_>) -> Vec<String> {

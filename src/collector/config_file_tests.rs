@@ -1,4 +1,5 @@
 use super::*;
+use crate::collector::VisitStoreConfig;
 
 fn parse(text: &str) -> Result<CollectorConfig> {
     let file = ConfigFile { path: "collector.toml".into(), text: text.to_owned() };
@@ -153,6 +154,35 @@ fn what_is_wrong_is_told_with_its_place_all_at_once() {
         assert!(error.contains(expected), "{expected} is missing in:\n{error}");
     }
     assert!(parse("data = \"unterminated").is_err());
+}
+
+#[test]
+fn keys_of_another_visit_store_are_refused_as_they_have_no_effect() {
+    for (text, key, kind, own) in [
+        ("url = \"redis://127.0.0.1\"", "url", "redis", "embedded"),
+        ("kind = \"embedded\"\ntimeout = \"2s\"", "timeout", "redis", "embedded"),
+        (
+            "kind = \"redis\"\nurl = \"redis://127.0.0.1\"\nfolder = 5",
+            "folder",
+            "embedded",
+            "redis",
+        ),
+        ("[visit_store.old]\nkind = \"embedded\"", "old", "migrating", "embedded"),
+        (
+            "kind = \"migrating\"\nsize_bytes_max = \"1GiB\"\n[visit_store.old]\n\
+             [visit_store.new]\nkind = \"redis\"\nurl = \"redis://127.0.0.1\"",
+            "size_bytes_max",
+            "embedded",
+            "migrating",
+        ),
+    ] {
+        let error = parse(&format!("[visit_store]\n{text}")).unwrap_err().to_string();
+        let expected = format!(
+            "`{key}` has no effect: it goes with `kind = \"{kind}\"`, and this store's is `{own}`"
+        );
+        assert!(error.contains(&expected), "{expected} is missing in:\n{error}");
+        assert!(!error.contains("unknown key"), "{error}");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What is not known is left out. Where the client's time or service does not count (see `claims`),
-//! `"time"` has the arrival's and `"client_time"` its own, and `"service"` is `other`.
+//! `"time"` has the arrival's and `"client_time"` its own, and `"service"` is `other`, as is
+//! `"event"` of one without a name.
 //!
 //! `item_via` has an element for each of the event's items, in their
 //! order, and an item without a name has none there either. Where that makes many bytes, an element
@@ -97,10 +98,11 @@ pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec
             put(lines, text);
         }
     }
-    if let Some(service) = letter.replaced.service {
+    let Replaced { service, event, .. } = letter.replaced;
+    for (key, word) in [(",\"service\":\"", service), (",\"event\":\"", event)] {
         // A word of ours: it needs no escapes.
-        for text in [",\"service\":\"", service, "\""] {
-            put(lines, text);
+        if let Some(word) = word {
+            [key, word, "\""].iter().for_each(|text| put(lines, text));
         }
     }
     if let Some(user_agent) = &letter.sender.user_agent {
@@ -251,14 +253,15 @@ mod tests {
     fn what_is_not_known_is_left_out() {
         let (id, sender) = (Uuid::from_u64_pair(0, 9), Sender::default());
         let (id_text, body) = (Some("\"evt_1\""), "{}");
-        let replaced = Replaced { time: Some("\"2031\""), service: Some("other") };
+        let other = Some("other");
+        let replaced = Replaced { time: Some("\"2031\""), service: other, event: other };
         let sender = &sender;
         let letter = Letter { id, id_text, sender, visit: None, via: None, replaced, body };
         let mut lines = Vec::new();
         write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
         let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
         assert_eq!((&line["time"], &line["client_time"]), (&line["received_at"], &"2031".into()));
-        assert_eq!(line["service"], "other");
+        assert_eq!((&line["service"], &line["event"]), (&"other".into(), &"other".into()));
         let letter = Letter { replaced: Replaced::default(), ..letter };
         let mut lines = Vec::new();
         write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
@@ -345,7 +348,8 @@ mod tests {
         );
         let (id_text, visit) = (Some(id_text.as_str()), Some(&visit));
         let time = format!("\"{}\"", "9".repeat(62));
-        let replaced = Replaced { time: Some(&time), service: Some("other") };
+        let other = Some("other");
+        let replaced = Replaced { time: Some(&time), service: other, event: other };
         let (sender, body) = (&sender, &*body);
         let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
         let mut lines = Vec::new();

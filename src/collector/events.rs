@@ -51,9 +51,8 @@ pub struct NotUtf8 {
 }
 
 impl Body {
-    /// Takes a body's bytes. Half a surrogate pair in an escape becomes `\ufffd`, as it does in all
-    /// other text that browsers send: `JSON.stringify` makes it of a text that was cut within an
-    /// emoji, and no table can hold it.
+    /// Takes a body's bytes. Escapes of what no table can hold become `\ufffd`: U+0000, and half a
+    /// surrogate pair, which `JSON.stringify` makes of a text that was cut within an emoji.
     ///
     /// # Errors
     /// Where they are not UTF-8.
@@ -67,7 +66,7 @@ impl Body {
             let before = String::from_utf8_lossy(&bytes[..at]).into_owned();
             return Err(NotUtf8 { message, before });
         };
-        let mended = mend_surrogates(text);
+        let mended = mend_escapes(text);
         let mut padded = String::with_capacity(mended.len() + PADDING.len());
         padded.push_str(&mended);
         padded.push_str(PADDING);
@@ -88,8 +87,8 @@ impl Body {
     }
 }
 
-/// Puts `\ufffd` for escapes of half a surrogate pair; all else stays where it is.
-fn mend_surrogates(text: &str) -> Cow<'_, str> {
+/// Puts `\ufffd` for escapes of U+0000 and of half a surrogate pair; all else stays where it is.
+fn mend_escapes(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let unit_at = |at: usize| {
         let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -101,7 +100,7 @@ fn mend_surrogates(text: &str) -> Cow<'_, str> {
         // Every escape is a backslash and what follows, so that `\\ud800` is none.
         at += match unit_at(at) {
             Some(0xd800..0xdc00) if matches!(unit_at(at + 6), Some(0xdc00..0xe000)) => 12,
-            Some(0xd800..0xe000) => {
+            Some(0 | 0xd800..0xe000) => {
                 mended.to_mut()[at + 2..at + 6].copy_from_slice(b"fffd");
                 6
             }
@@ -322,7 +321,10 @@ impl EventReader<'_> {
                     id_text = named.filter(|name| name.is_written).map(|_| value.clone());
                     id = named.map(|name| name.id);
                 }
-                b"\"event\"" => name = plain_text(value_bytes).unwrap_or_default(),
+                b"\"event\"" => {
+                    name = plain_text(value_bytes).unwrap_or_default();
+                    claims.set_event(value_bytes);
+                }
                 b"\"via\"" => via = via_of(value_bytes),
                 b"\"time\"" => claims.set_time(bytes, value.clone()),
                 b"\"service\"" => claims.set_service(bytes, value.clone()),

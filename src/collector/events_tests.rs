@@ -203,13 +203,15 @@ fn check(body: &Body, is_ndjson: bool) {
 }
 
 #[test]
-fn half_a_surrogate_pair_becomes_a_replacement_character_and_nothing_else_changes() {
+fn what_no_table_can_hold_becomes_a_replacement_character_and_nothing_else_changes() {
     for (sent, taken) in [
         (r#"{"t":"a\ud83d"}"#, r#"{"t":"a\ufffd"}"#),
         (r#"{"t":"\uDE00\uD83D\uDE00\uD83D"}"#, r#"{"t":"\ufffd\uD83D\uDE00\ufffd"}"#),
         (r#"{"t":"\\ud83d","u":"\u00e9"}"#, r#"{"t":"\\ud83d","u":"\u00e9"}"#),
         (r#"{"t":"\\\ud83d"}"#, r#"{"t":"\\\ufffd"}"#),
         (r#"{"t":"\ud83d\n"}"#, r#"{"t":"\ufffd\n"}"#),
+        (r#"{"\u0000":"a\u0000","u":"\u0001"}"#, r#"{"\ufffd":"a\ufffd","u":"\u0001"}"#),
+        (r#"{"t":"\\u0000\u00000"}"#, r#"{"t":"\\u0000\ufffd0"}"#),
     ] {
         assert_eq!(shown(sent, false), [taken]);
     }

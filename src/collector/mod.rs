@@ -25,6 +25,7 @@ mod client;
 mod clock;
 mod config;
 mod config_file;
+mod config_store;
 mod control;
 mod cookies;
 mod envelope;

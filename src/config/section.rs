@@ -62,6 +62,11 @@ impl<'de> Section<'de> {
         self.table.optional_s(key)
     }
 
+    /// Takes a key off, whatever it holds; gives its place if it is there.
+    pub fn take_place(&mut self, key: &'static str) -> Option<Span> {
+        self.table.take(key).map(|(_, value)| value.span)
+    }
+
     /// A text whose absence is recorded.
     pub fn required_text(&mut self, key: &'static str) -> Option<Spanned<String>> {
         self.table.required_s(key).ok()

@@ -5,10 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
-
 use crate::support::collector::{CONFIG, Collector, event, folder, landed};
-use crate::support::{ROOT, finish};
+use crate::support::finish;
 
 #[test]
 fn only_pages_of_allowed_origins_and_the_collectors_own_may_send_events() {
@@ -171,93 +169,5 @@ fn what_visitors_did_is_for_the_collectors_own_user_only() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
         command.args(["collect", "--config", "collector.toml"]).current_dir(folder.path());
         finish(&mut command).fails_with(78, &["`file_mode`: expected"]);
-    }
-}
-
-fn check(collector: &Path, source: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
-    command
-        .args(["check", "sql/action_log", "--collector"])
-        .arg(collector)
-        .current_dir(ROOT)
-        .env("ASHIATO_SOURCE", source);
-    command
-}
-
-#[test]
-fn what_is_acknowledged_has_room_in_the_contract() {
-    let folder = folder();
-    let shipped = Path::new(ROOT).join("fixtures/tracker/collector.toml");
-    let checked = finish(check(&shipped, "out/raw").env_remove("ASHIATO_OUT")).result();
-    assert_eq!(checked["status"], "ok");
-    assert_eq!(checked["collector_warnings"], json!([]));
-    let elsewhere = finish(&mut check(&shipped, "s3://lake/raw")).result();
-    assert!(elsewhere["collector_warnings"][0].as_str().unwrap().contains("s3://lake/raw"));
-    let own = folder.path().join("collector.toml");
-    let zone = "time_zone = \"Asia/Tokyo\"\n";
-    for (config, expected) in [
-        (
-            format!("[landing]\n{zone}[limits]\nline_bytes_max = \"65KiB\"\n"),
-            "`line_bytes_max`: expected at least 66560",
-        ),
-        (format!("[landing]\n{zone}[limits]\nevent_bytes_max = \"1MiB\"\n"), "`line_bytes_max`"),
-        (
-            format!("[landing]\n{zone}[limits]\ndepth_max = 64\n"),
-            "`depth_max`: expected at least 65",
-        ),
-        (String::new(), "lands in `dt=2026-01-01/hr=00/`"),
-        (format!("[landing]\n{zone}path = \"day=%Y-%m-%d/hr=%H\"\n"), "`day=2026-01-01/hr=09/`"),
-        (format!("[landing]\n{zone}path = \"dt=%Y-%m-%d\"\n"), "`dt=2026-01-01/`"),
-    ] {
-        fs::write(&own, &config).unwrap();
-        finish(&mut check(&own, "out/raw")).fails_with(78, &[expected]);
-    }
-    fs::write(&own, format!("[landing]\n{zone}path = \"dt=%Y-%m-%d/hr=%H/x\"\n")).unwrap();
-    assert_eq!(finish(&mut check(&own, "out/raw")).result()["status"], "ok", "it lies below");
-    fs::write(&own, "[limits]\nevent_bytes_max = \"60KiB\"\nline_bytes_max = \"60KiB\"\n").unwrap();
-    let expected = "`line_bytes_max`: expected at least 65536 bytes";
-    finish(&mut check(&own, "out/raw")).fails_with(78, &[expected]);
-}
-
-#[test]
-fn no_line_is_longer_than_the_contract_allows() {
-    let folder = folder();
-    let collector = Collector::start(folder.path(), CONFIG, &[]);
-    let mut browser = collector.browser();
-    // As many different ways as a cart can have, each as long as it can be.
-    let mut number = 0;
-    for round in 0..100 {
-        number += 1;
-        let mut add = event(number, "cart_add");
-        add["via"] = json!({"channel": format!("{round:03}{}", "v".repeat(230))});
-        add["cart"] = json!({"items": [{"sku": format!("{round:03}{}", "\"".repeat(100))}]});
-        browser.event(&add);
-    }
-    let agent = "\"".repeat(1024);
-    let headers = [("user-agent", agent.as_str())];
-    let item = |round: usize| json!({"sku": format!("{:03}{}", round % 100, "\"".repeat(100))});
-    let mut send = |purchase: &serde_json::Value| {
-        browser.send("POST", "/v1/events", &headers, purchase.to_string()).unwrap().status
-    };
-    for fill in [0, 10_000] {
-        let mut purchase = event(1000 + fill as u64, "purchase");
-        purchase["cart"] = json!({"items": (0..200).map(item).collect::<Vec<_>>()});
-        let room = (60 << 10) - purchase.to_string().len() - 20;
-        purchase["note"] = json!("n".repeat(fill.min(room)));
-        assert_eq!(send(&purchase), 204);
-        purchase["event_id"] = json!(format!("full-{fill}"));
-        purchase["note"] = json!("n".repeat(room));
-        assert_eq!(send(&purchase), 204);
-    }
-    assert!(collector.stop().success());
-    for (name, bytes) in crate::support::files_below(&folder.path().join("raw")) {
-        let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
-        for line in text.lines() {
-            assert!(line.len() <= 64 << 10, "{name}: {}", line.len());
-            let line: serde_json::Value = serde_json::from_str(line).unwrap();
-            if line["body"]["event"] == "purchase" {
-                assert_eq!(line["item_via"].as_array().unwrap().len(), 200);
-            }
-        }
     }
 }
