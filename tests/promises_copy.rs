@@ -265,6 +265,26 @@ fn a_failing_command_ends_a_copy_and_leaves_no_marker() {
         assert!(!project.path("hdfs/ware house/rows/_SUCCESS").exists(), "{idle}");
     }
     copied(&project);
+    rerun(&project, 4);
+    let arguments = ["--date", DAY, "--target", TARGET, "--run"];
+    let ended = distcp(&project, &arguments, &[("HADOOP_IDLE", "-rm")]);
+    ended.fails_with(75, &["files that reruns have replaced are still there"]);
+    copied(&project);
+    assert_is_copy(&project, &project.path("hdfs/ware house"));
+}
+
+#[test]
+fn a_part_of_a_script_does_not_end_well() {
+    let project = project();
+    project.run().published();
+    let script = planned(&project, TARGET);
+    let lines: Vec<&str> = script.lines().collect();
+    let at = |text| lines.iter().position(|line| *line == text).unwrap();
+    for end in at("trap broke_off EXIT") + 1..=at("trap - EXIT") {
+        let ended = run_script(&project, &lines[..end].join("\n"), &[]);
+        assert!(matches!(ended.code, Some(1..)), "{end} lines: {ended:#?}");
+    }
+    assert_eq!(run_script(&project, &script, &[]).code, Some(0));
     assert_is_copy(&project, &project.path("hdfs/ware house"));
 }
 

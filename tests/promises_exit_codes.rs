@@ -215,3 +215,33 @@ fn help_names_every_exit_code() {
         assert!(text.contains(&format!(" {code}  ")), "{code} is missing in {text}");
     }
 }
+
+#[test]
+fn a_place_that_cannot_be_written_to_exits_78_before_anything_is_done() {
+    for place in ["rows", "state", "quarantine"] {
+        for kind in ["file", "link to nothing", "link to itself"] {
+            let project = Project::new().logs("a.ndjson", "{\"id\":1}\n{\"id\":\"x\"}\n");
+            std::fs::create_dir(project.path("out")).unwrap();
+            let path = project.path("out").join(place);
+            match kind {
+                "file" => std::fs::write(&path, "").unwrap(),
+                "link to nothing" => std::os::unix::fs::symlink("nothing", &path).unwrap(),
+                _ => std::os::unix::fs::symlink(place, &path).unwrap(),
+            }
+            let run = project.run();
+            run.fails_with(78, &[path.to_str().unwrap(), "cannot be written"]);
+            assert_eq!(run.result()["lines"], 0, "{place}, {kind}");
+            let left = std::fs::read_dir(project.path("out")).unwrap().count();
+            assert_eq!(left, 1, "{place}, {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_too_long_for_the_disk_exits_78() {
+    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
+    let file = project.path("shop/pipeline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("name = \"{}\"\n{text}", "x".repeat(300))).unwrap();
+    project.run().fails_with(78, &["File name too long", "give it a path that can be one"]);
+}

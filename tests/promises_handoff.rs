@@ -174,6 +174,27 @@ fn verify_names_what_is_missing_cut_changed_or_back_from_the_dead() {
     assert_eq!(verdict(&project).0.code, Some(0), "the rerun put it back");
 }
 
+#[test]
+fn verify_knows_tables_whose_output_was_renamed_or_moved_since() {
+    let output = |name: &str, place: &str| {
+        format!(
+            "[[output]]\nname = \"{name}\"\nview = \"rows\"\nlocation = \"${{OUT}}/{place}\"\n\
+             formats = [\"parquet\"]\n"
+        )
+    };
+    for (name, place) in [("lines", "rows"), ("rows", "elsewhere")] {
+        let project = Project::new().pipeline(&output("rows", "rows")).logs("a.ndjson", logs(1));
+        project.write("logs/dt=2026-11-22/b.ndjson", logs(2));
+        project.run().published();
+        let project = project.pipeline(&output(name, place));
+        project.ashiato("run", &["--date", "2026-11-22"]).published();
+        for date in ["2026-11-21", "2026-11-22"] {
+            let verdict = verify(&project, date, None);
+            assert_eq!(verdict.code, Some(0), "{name} at {place}, {date}: {verdict:#?}");
+        }
+    }
+}
+
 fn only_file(table: &Path) -> std::path::PathBuf {
     let names = files_below(table).into_keys();
     let names: Vec<String> = names.filter(|name| name != "_SUCCESS").collect();

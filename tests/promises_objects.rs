@@ -1,6 +1,7 @@
 //! What becomes of objects that are odd: in their names, their formats, their framing.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -337,6 +338,28 @@ fn links_pipes_and_sockets_among_a_sources_files_hide_no_others_and_stop_no_run(
     let result = project.run().published();
     assert_eq!(result["sources"]["unreadable_objects"], 5, "{result}");
     assert_eq!(ids(&project), ["1"]);
+}
+
+#[test]
+fn a_place_below_a_file_and_a_pipe_for_a_place_are_faults_of_the_configuration() {
+    let project = Project::new().logs("good.ndjson", line(1));
+    let pipe = project.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let file = project.path("logs/dt=2026-11-21/good.ndjson");
+    for source in [file.join("raw"), pipe.clone(), PathBuf::from("/dev/stdin")] {
+        let run = finish(project.command("run", &DAY).env("SOURCE", &source));
+        run.fails_with(78, &["expected a file or a directory, found neither"]);
+    }
+    let pipe = pipe.display();
+    for looked_up in [
+        format!("[[reference]]\nname = \"shops\"\nlocation = \"{pipe}\"\nformat = \"csv\"\n"),
+        format!("[[reference]]\nname = \"s\"\nlocation = \"{pipe}\"\nformat = \"parquet\"\n"),
+        format!("[enrichment]\ngeoip = [\"{pipe}\"]\n"),
+        format!("[enrichment]\ntax_table = \"{pipe}\"\n"),
+    ] {
+        let project = Project::new().pipeline(&format!("{OUTPUT}{looked_up}"));
+        project.ashiato("check", &[]).fails_with(78, &["pipeline.toml:", "pipe"]);
+    }
 }
 
 #[test]

@@ -147,6 +147,16 @@ struct Copy<'c> {
     hadoop: &'c Hadoop,
 }
 
+/// Rows of files that stayed would be twice.
+fn require_removed(target: &str, stale: &[String]) -> Result<()> {
+    let Some(first) = stale.first() else { return Ok(()) };
+    Err(Error::Unavailable(format!(
+        "copying to {target}: {} files that reruns have replaced are still there, the first \
+         {first}, though `hadoop fs -rm` ended well; retry",
+        stale.len()
+    )))
+}
+
 /// How a target differs from what it should hold.
 #[derive(Debug, Default)]
 struct Differences {
@@ -232,7 +242,11 @@ impl Copy<'_> {
         self.remove(target, &[&left.stale[..], &left.temporary[..]].concat())?;
         let left_folders = match left.stale.is_empty() && left.temporary.is_empty() {
             true => left.empty_folders,
-            false => self.compare(planned, &self.hadoop.list(target)?)?.empty_folders,
+            false => {
+                let after = self.compare(planned, &self.hadoop.list(target)?)?;
+                require_removed(target, &after.stale)?;
+                after.empty_folders
+            }
         };
         self.remove_folders(target, &left_folders);
         if let Some(first) = left.missing.iter().chain(&left.wrong).next() {

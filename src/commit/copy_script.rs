@@ -1,8 +1,9 @@
 //! A planned copy as a script for bash.
 //!
-//! Nothing runs before all of it has arrived, each command has nothing to read, and the script ends
-//! at the first one that fails, so that it can be piped, saved, and run where `hadoop` is a wrapper
-//! that reads its standard input. It refuses to go on if the interval was published again since.
+//! Nothing runs before all of it has arrived, a part of it does not end well, and each command has
+//! nothing to read; the script ends at the first one that fails, so that it can be piped, saved,
+//! and run where `hadoop` is a wrapper that reads its standard input. It refuses to go on if the
+//! interval was published again since.
 
 use crate::commit::distcp::{DistCpForm, quoted};
 use crate::commit::hand_off::{HandOff, PlannedCopy};
@@ -54,6 +55,13 @@ pub(super) fn script(planned: &PlannedCopy, manifest: &str, target: &CopyTarget)
         format!("# Copies interval {interval} of pipeline {pipeline}, as {attempt} published it,"),
         format!("# to {target}"),
         "set -euo pipefail".to_owned(),
+        "broke_off() {".to_owned(),
+        "local code=$?".to_owned(),
+        "if [ $code = 0 ]; then echo 'the script broke off before its end' >&2; code=75; fi"
+            .to_owned(),
+        "exit $code".to_owned(),
+        "}".to_owned(),
+        "trap broke_off EXIT".to_owned(),
         "is_current() {".to_owned(),
         format!("local own='^  \"attempt\": \"{attempt}\"'"),
         format!(
@@ -77,6 +85,6 @@ pub(super) fn script(planned: &PlannedCopy, manifest: &str, target: &CopyTarget)
         lines.push(format!("is_current || {{ {remove}; exit 75; }}"));
     }
     // Without a table, bash would not take the function.
-    lines.extend([":", "}", "copy", "exit 0"].map(str::to_owned));
+    lines.extend([":", "}", "copy", "trap - EXIT", "exit 0"].map(str::to_owned));
     lines.join("\n")
 }

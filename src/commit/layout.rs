@@ -71,8 +71,8 @@ pub fn check_layout(
     problems
 }
 
-/// Checks that each root and the state folder that are on disk can be written, and that a staged
-/// file can be renamed into each root; `Error::Config` with all that was found.
+/// Checks that each root, the state and the quarantine that are on disk can be written, and that a
+/// staged file can be renamed into each root; `Error::Config` with all that was found.
 ///
 /// Folders that are not there yet are judged by the nearest one above them. Folders that only
 /// symbolic links bring into one another are found here. Leaves nothing behind.
@@ -81,11 +81,14 @@ pub fn check_places(
     state: &StoreLocation,
     quarantine: &StoreLocation,
 ) -> Result<()> {
-    let Some(state) = state.local_path() else { return Ok(()) };
+    let quarantine = quarantine.local_path();
+    let checked = quarantine.as_ref().map(|place| check_place("the quarantine", place));
+    let mut problems: Vec<String> = checked.and_then(Result::err).into_iter().collect();
+    let Some(state) = state.local_path() else { return refused(problems) };
     let local = |table: &TableRoot| Some((table.label.clone(), table.root.local_path()?));
     let roots: Vec<(String, PathBuf)> = roots.iter().filter_map(local).collect();
     let state_device = check_place("the state folder", &state);
-    let mut problems: Vec<String> = state_device.as_ref().err().cloned().into_iter().collect();
+    problems.extend(state_device.as_ref().err().cloned());
     for (label, root) in &roots {
         match (check_place(label, root), &state_device) {
             (Err(problem), _) => problems.push(problem),
@@ -99,8 +102,12 @@ pub fn check_places(
         }
     }
     if problems.is_empty() {
-        problems.extend(linked_overlaps(&roots, &state, quarantine.local_path().as_deref()));
+        problems.extend(linked_overlaps(&roots, &state, quarantine.as_deref()));
     }
+    refused(problems)
+}
+
+fn refused(problems: Vec<String>) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -177,6 +184,9 @@ fn check_place(label: &str, place: &Path) -> Result<u64, String> {
             format!("{label}: {} cannot be written: {} {what}", place.display(), folder.display())
         };
         match fs::metadata(folder) {
+            Err(_) if folder.is_symlink() => {
+                return Err(refused("is a symbolic link that leads nowhere"));
+            }
             Err(err) if err.kind() == ErrorKind::NotFound => {}
             Err(err) => return Err(refused(&format!("cannot be looked at: {err}"))),
             Ok(found) if !found.is_dir() => return Err(refused("is not a folder; move it away")),
@@ -278,14 +288,27 @@ mod tests {
         let table =
             |path: PathBuf| [TableRoot { label: "t".into(), root: at(path), place: (1, 1) }];
         let deep = folder.path().join("a/b/c");
-        check_places(&table(deep), &at(folder.path().join("state")), &at("/q")).unwrap();
+        check_places(&table(deep), &at(folder.path().join("state")), &at(folder.path().join("q")))
+            .unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
         fs::write(folder.path().join("file"), "").unwrap();
         let below_a_file = table(folder.path().join("file"));
-        let error = check_places(&below_a_file, &at(folder.path()), &at("/q")).unwrap_err();
+        let error = check_places(&below_a_file, &at(folder.path()), &at(folder.path().join("q")))
+            .unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("is not a folder"), "{error}");
+        let file = at(folder.path().join("file"));
+        let error = check_places(&[], &at(folder.path()), &file).unwrap_err();
+        assert!(error.to_string().contains("the quarantine"), "{error}");
+
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nothing", &link).unwrap();
+        for below in [link.clone(), link.join("a")] {
+            let quarantine = at(folder.path().join("q"));
+            let error = check_places(&table(below), &at(folder.path()), &quarantine).unwrap_err();
+            assert!(error.to_string().contains("leads nowhere"), "{error}");
+        }
     }
 
     #[test]
@@ -311,7 +334,8 @@ mod tests {
         }
         let table =
             [TableRoot { label: "t".into(), root: at(shm.join("ashiato-nowhere")), place: (1, 1) }];
-        let error = check_places(&table, &at(folder.path()), &at("/q")).unwrap_err();
+        let error =
+            check_places(&table, &at(folder.path()), &at(folder.path().join("q"))).unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("different file systems"), "{error}");
     }

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::commit::contents::{Contents, measure};
 use crate::commit::hand_off::{folder_at, handed_tables, not_published, past_files};
-use crate::commit::head::ReadHead;
+use crate::commit::head::{Head, LastPublish, ReadHead};
 use crate::commit::history::list_publishes;
+use crate::commit::layout::is_same_place;
 use crate::commit::manifest::{Manifest, ManifestFile, ManifestTable, read_manifest};
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
@@ -99,8 +100,8 @@ pub fn verify_tables(
         let known: BTreeSet<&str> = known.map(|(_, path)| path.as_str()).collect();
         let old = past.iter().filter(|(root, _)| *root == table.root);
         let past = old.map(|(_, path)| path.as_str()).filter(|path| !known.contains(path));
-        let last = head.tables.get(&RunPaths::table_folder(&table.output, &table.format));
-        let last_manifest = last.map(|last| last.manifest_sha256.as_str());
+        let last_manifest =
+            last_publish_at(&head, table)?.map(|last| last.manifest_sha256.as_str());
         let expected = Expected { table, past: past.collect(), known, last_manifest };
         let (folder, place) = match at {
             Some(at) => Place::of_copy(supplies, &folder_at(at, &manifest, table)?)?,
@@ -109,6 +110,17 @@ pub fn verify_tables(
         verdicts.push(verify_table(&place, &expected, folder, is_deep)?);
     }
     Ok(verdicts)
+}
+
+/// The last publish of whatever output writes to a table's root now: outputs are renamed and moved.
+fn last_publish_at<'h>(head: &'h Head, table: &ManifestTable) -> Result<Option<&'h LastPublish>> {
+    let root = StoreLocation::parse(&table.root)?;
+    for (_, last) in head.all_tables() {
+        if last.root()?.is_some_and(|known| is_same_place(&known, &root)) {
+            return Ok(Some(last));
+        }
+    }
+    Ok(head.tables.get(&RunPaths::table_folder(&table.output, &table.format)))
 }
 
 /// Root and path of each file that a current manifest names.

@@ -24,6 +24,7 @@ use super::address::parse_public;
 use super::country::country_name;
 use super::geoip_kept::KeptLocation;
 use super::geoip_record::Record;
+use super::read_regular_file;
 use crate::error::{Diagnostic, Error, Result};
 
 /// Records that are kept decoded: all of a database of countries or autonomous systems, and some
@@ -101,7 +102,8 @@ impl GeoDatabases {
         let mut databases = Vec::new();
         let mut findings = Vec::new();
         for path in paths {
-            match std::fs::read(path).map_err(|e| e.to_string()).and_then(|b| check(path, b)) {
+            let read = read_regular_file(path).map_err(|error| error.to_string());
+            match read.and_then(|bytes| check(path, bytes)) {
                 Ok(database) => databases.push(database),
                 Err(why) => findings.push(unusable(path, &why)),
             }

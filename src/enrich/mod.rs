@@ -19,6 +19,9 @@
 //!   ─► pseudonym.rs   64 hexadecimal digits
 //! ```
 
+use std::path::Path;
+use std::{fs, io};
+
 pub mod address;
 pub mod country;
 pub mod geoip;
@@ -82,4 +85,15 @@ impl Default for Enrichment {
             warnings: Warnings::default(),
         }
     }
+}
+
+/// Reads a file; what would be waited for, as a named pipe without a writer, is refused.
+///
+/// # Errors
+/// What the system says, or that it is no file.
+pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("expected a file, found something else"));
+    }
+    fs::read(path)
 }

@@ -1,11 +1,11 @@
 //! Opens what SQL functions look things up in, and says what it was.
 
-use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::report::{EnrichmentResult, GeoDatabase};
-use crate::enrich::{Enrichment, GeoDatabases, Keys, TaxTable};
+use crate::enrich::{Enrichment, GeoDatabases, Keys, TaxTable, read_regular_file};
 use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{NamedFile, Pipeline};
 
@@ -44,7 +44,9 @@ pub(super) fn open_lookups(pipeline: &Pipeline) -> (Arc<Enrichment>, Vec<Diagnos
 }
 
 fn read_tax_table(file: &NamedFile) -> Result<TaxTable> {
-    let text = fs::read_to_string(&file.path).map_err(|error| {
+    let bytes = read_regular_file(&file.path);
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    let text = text.map_err(|error| {
         let message = format!("tax table: cannot read: {error}");
         Error::Config(vec![Diagnostic::new(message).in_file(&file.path)])
     })?;

@@ -268,10 +268,8 @@ const WITHHELD: [(&str, &str); 10] = [
 ];
 
 const ARCHIVED: &str = "it is archived: restore it, or have it skipped by its name (`glob`)";
-const CUSTOMERS_KEY: &str = "it is encrypted with a key that only its writer has: copy it without, or have it skipped by \
-     its name (`glob`)";
-const KEY_OFF: &str = "it is encrypted with a key that is disabled or gone: enable the key, or have it skipped by \
-     its name (`glob`)";
+const CUSTOMERS_KEY: &str = "it is encrypted with a key that only its writer has: copy it without";
+const KEY_OFF: &str = "it is encrypted with a key that is disabled or gone: enable the key";
 
 fn why_withheld(said: &str) -> Option<&'static str> {
     WITHHELD.iter().find(|(code, _)| said.contains(code)).map(|(_, reason)| *reason)

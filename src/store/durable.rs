@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use nix::libc;
+
 use crate::error::{Error, Result};
 
 /// Writes `bytes` under a temporary name, then renames: readers see the old file or the new one.
@@ -151,8 +153,18 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Whether the system says of a path that it cannot be one: it goes through a file or in a circle,
+/// or a name in it is too long. A retry does not help.
+pub(super) fn is_of_no_use(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG))
+}
+
 /// A failure of the disk: worth a retry once its cause is gone.
 pub(crate) fn disk_error(doing: &str, path: &Path, err: &io::Error) -> Error {
+    if is_of_no_use(err) {
+        let path = path.display();
+        return Error::config(format!("{doing} {path}: {err}; give it a path that can be one"));
+    }
     let advice = match err.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, then retry",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

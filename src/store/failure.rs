@@ -2,10 +2,12 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::io::ErrorKind::PermissionDenied;
 
 use object_store::Error as Failure;
 
 use super::answer::is_unsendable;
+use super::durable::is_of_no_use;
 use super::retry::GaveUp;
 use crate::error::Error;
 
@@ -16,6 +18,7 @@ use crate::error::Error;
 /// |---|---|---|
 /// | access denied, bad credentials | [`Error::Config`] | does not help |
 /// | no such bucket or container, unusable name | [`Error::Config`] | does not help |
+/// | a path that goes through a file or in a circle | [`Error::Config`] | does not help |
 /// | the object is not there (any more) | [`Error::Unavailable`] | lists the source anew |
 /// | the object changed while it was read | [`Error::Unavailable`] | reads it anew |
 /// | a wrong region or endpoint, an unsendable request | [`Error::Config`] | does not help |
@@ -31,7 +34,12 @@ pub fn store_error(doing: &str, error: &Failure) -> Error {
         Failure::PermissionDenied { .. } | Failure::Unauthenticated { .. } => {
             access_denied(doing, &said)
         }
-        _ if is_denied_by_the_system(error) => access_denied(doing, &said),
+        _ if system_error(error).is_some_and(|system| system.kind() == PermissionDenied) => {
+            access_denied(doing, &said)
+        }
+        _ if system_error(error).is_some_and(is_of_no_use) => {
+            Error::config(format!("{doing}: {said}; give it a path that can be one"))
+        }
         _ if is_unsendable_request(error) => Error::config(format!(
             "{doing}: the request cannot be sent ({said}); check the endpoint's URL in the \
              environment (AWS_ENDPOINT, GOOGLE_BASE_URL, AZURE_STORAGE_ENDPOINT), that its scheme \
@@ -66,15 +74,15 @@ fn access_denied(doing: &str, said: &str) -> Error {
 }
 
 /// Local files' errors keep the system's error inside.
-fn is_denied_by_the_system(error: &Failure) -> bool {
+fn system_error(error: &Failure) -> Option<&io::Error> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(system) = inner.downcast_ref::<io::Error>() {
-            return system.kind() == io::ErrorKind::PermissionDenied;
+            return Some(system);
         }
         cause = inner.source();
     }
-    false
+    None
 }
 
 /// Whether the request could not even be made.
@@ -147,6 +155,8 @@ mod tests {
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(exit_code_of(&Failure::Generic { store: "x", source: denied.into() }), 78);
+        let below_a_file = io::Error::from_raw_os_error(nix::libc::ENOTDIR);
+        assert_eq!(exit_code_of(&Failure::Generic { store: "x", source: below_a_file.into() }), 78);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream, StreamExt, once};
 use futures::{TryStreamExt, future};
+use nix::libc;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -106,16 +107,16 @@ fn unreadable_entry(error: walkdir::Error) -> Result<Option<Listed>> {
     let kind = error.io_error().map(io::Error::kind);
     let code = error.io_error().and_then(io::Error::raw_os_error);
     let is_link = error.path().is_some_and(FilePath::is_symlink);
+    let leads_nowhere = matches!(code, Some(libc::ELOOP | libc::ENAMETOOLONG | libc::ENOTDIR));
     let reason = match (kind, error.loop_ancestor()) {
         (_, Some(_)) => "a symbolic link to a folder that it is in",
         (Some(ErrorKind::NotFound), _) if is_link => "a symbolic link to nothing",
         // It has gone since the folder was read; or the place itself is not there.
         (Some(ErrorKind::NotFound), _) => return Ok(None),
         (Some(ErrorKind::PermissionDenied), _) if error.depth() > 0 => "access is denied",
-        _ if is_link && code == Some(nix::libc::ELOOP) => "symbolic links that lead to each other",
-        _ if is_link && matches!(code, Some(nix::libc::ENAMETOOLONG | nix::libc::ENOTDIR)) => {
-            "a symbolic link to nothing"
-        }
+        _ if leads_nowhere && is_link => "a symbolic link that leads nowhere",
+        // The place would lie below a file.
+        _ if leads_nowhere && error.depth() == 0 => return Ok(None),
         _ => return Err(failed(io::Error::from(error))),
     };
     let path = error.path().map(path_of).unwrap_or_default();
@@ -148,6 +149,16 @@ fn meta_of(location: Path, metadata: &Metadata) -> ObjectMeta {
 fn e_tag_of(metadata: &Metadata, modified: SystemTime) -> String {
     let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}-{:x}", metadata.ino(), since.as_micros(), metadata.len())
+}
+
+/// Refuses what would be waited for when it is opened, as a named pipe without a writer.
+fn require_file(path: &Path) -> Result<()> {
+    match std::fs::metadata(file_of(path)) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => Err(Error::NotSupported {
+            source: format!("/{path} is neither a file nor a folder").into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a file under an odd name.
@@ -202,10 +213,14 @@ impl ObjectStore for LocalFiles {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if !is_odd_path(location) {
-            return self.0.get_opts(location, options).await;
-        }
         let location = location.clone();
+        let is_odd = is_odd_path(&location);
+        let looked = tokio::task::spawn_blocking(move || (require_file(&location), location)).await;
+        let (is_file, location) = looked.map_err(|source| Error::JoinError { source })?;
+        is_file?;
+        if !is_odd {
+            return self.0.get_opts(&location, options).await;
+        }
         let read = tokio::task::spawn_blocking(move || get_odd(&location, &options));
         read.await.map_err(|source| Error::JoinError { source })?
     }
