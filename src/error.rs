@@ -62,8 +62,10 @@ impl Error {
     pub fn advice(&self) -> &'static str {
         match self {
             Error::Usage(_) => "fix the command line; a retry will not help",
-            Error::Config(_) => "fix the pipeline's files; a retry will not help",
-            Error::Data(_) => "look at the quarantine; a retry will not help",
+            Error::Config(_) => "fix the files that are named; a retry will not help",
+            Error::Data(_) => {
+                "a retry will not help; rejects are in the quarantine, if there are any"
+            }
             Error::Unavailable(_) => "a retry may help",
             Error::Bug(_) => "this is a bug in ashiato; please report it with this message",
             Error::Stopped(_) => "nothing was published; a retry starts afresh",

@@ -31,6 +31,9 @@ fn each_is_taken(queries: &[&str]) {
 #[test]
 fn clauses_of_a_query_that_would_have_no_effect_are_refused() {
     each_is_refused(&[
+        ("SELECT id FROM logs WHERE id > ANY (SELECT id FROM logs)", "1:32", "`ANY`"),
+        ("SELECT id FROM logs WHERE id <= SOME (SELECT id FROM logs)", "1:33", "`SOME`"),
+        ("SELECT id FROM logs WHERE id <> ALL (SELECT id FROM logs)", "1:33", "`ALL`"),
         ("SELECT id FROM logs PREWHERE id > 5", "1:21", "`PREWHERE` is not supported; write"),
         ("SELECT id\nFROM logs\nWHERE id IN (SELECT id FROM logs\nPREWHERE id > 2)", "4:1", "PREW"),
         ("SELECT id, count(*) AS c FROM logs GROUP BY id WITH ROLLUP", "1:48", "BY ROLLUP (a, b)"),

@@ -153,8 +153,4 @@ fn a_wrong_regular_expression_is_told_whole() {
         78,
         &["a.sql:1:15: the regular expression is wrong", "unclosed group", "b.sql:1:26", "too big"],
     );
-    let project = Project::new().logs("a.ndjson", "{\"id\":1,\"name\":\"x\"}\n");
-    let query = "SELECT name ~ concat('(', name) AS m, _source, _line FROM logs\n";
-    project.write("shop/rows.sql", query);
-    project.run().fails_with(78, &["(x", "unclosed group"]);
 }

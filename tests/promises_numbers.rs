@@ -120,6 +120,16 @@ fn a_text_that_is_no_number_and_a_time_without_a_place_are_rejects() {
 }
 
 #[test]
+fn a_regular_expression_that_a_row_brings_fails_on_that_row_alone() {
+    for call in ["regexp_like('abc', name)", "'abc' ~ name", "regexp_replace('abc', name, '')"] {
+        let view = format!("SELECT id, {call} AS x FROM logs");
+        let lines = ["b", "(", "^a"].map(|text| json!({"id": 1, "name": text}));
+        let reject = rejected(&view, lines);
+        assert!(reject["message"].as_str().unwrap().contains("gular expression"), "{reject}");
+    }
+}
+
+#[test]
 fn an_expression_is_shown_as_its_reader_knows_it() {
     let lines = [1, 7, 3].map(|n| json!({"id": 1, "amount": n}));
     for (view, shown) in [

@@ -1,5 +1,7 @@
 //! A source that has nothing any more for an interval that was published.
 
+use std::collections::BTreeMap;
+
 use super::execute::RunSupplies;
 use super::hold::wait_for;
 use super::layout::Places;
@@ -38,8 +40,10 @@ pub(super) async fn look_at_past(
     });
     let manifests = manifests.await?;
     let on_empty = plan.pipeline.source.on_empty;
-    let files = manifests.iter().flat_map(|manifest| &manifest.tables).flat_map(|t| &t.files);
-    let (files, rows) = files.fold((0, 0), |(files, rows), file| (files + 1, rows + file.rows));
+    let (files, rows) = manifests.iter().map(files_and_rows).fold((0, 0), |all, these| {
+        let (files, rows): (u64, u64) = these;
+        (all.0 + files, all.1 + rows)
+    });
     let (Some(last), true) = (manifests.last(), files > 0) else { return Ok(Past::Nothing) };
     let emptied = EmptiedResult {
         on_empty: on_empty.name().to_owned(),
@@ -70,6 +74,17 @@ pub(super) async fn look_at_past(
             "{found}: its rows stay; bring the logs back, or set `on_empty` to `replace` or `keep`"
         ))),
     }
+}
+
+/// Files of all tables, and rows of all outputs: each format of an output has the same ones.
+fn files_and_rows(manifest: &Manifest) -> (u64, u64) {
+    let mut rows_by_output: BTreeMap<&str, u64> = BTreeMap::new();
+    for table in &manifest.tables {
+        let rows = table.files.iter().map(|file| file.rows).sum();
+        rows_by_output.insert(&table.output, rows);
+    }
+    let files = manifest.tables.iter().map(|table| table.files.len() as u64).sum();
+    (files, rows_by_output.into_values().sum())
 }
 
 /// The manifests of the interval and of those within it, the interval's own last.

@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::ast::{
 use super::Walk;
 
 const JSON_HELP: &str = "name the field in contract.toml as a column's `path`, which types it";
+const QUANTIFIED_HELP: &str = "write `x IN (SELECT …)`, `x NOT IN (SELECT …)`, or compare with \
+                              `(SELECT max(…) FROM …)` or `min`";
 const PATTERN_HELP: &str = "write `LIKE 'a%'`, or a regular expression: `a ~ '^(x|y)$'`";
 
 impl Walk<'_> {
@@ -37,10 +39,11 @@ impl Walk<'_> {
                 self.expression(right);
             }
             Expr::UnaryOp { op, expr } => self.unary(*op, expr),
-            Expr::AnyOp { left, compare_op, right, is_some: _ }
-            | Expr::AllOp { left, compare_op, right } => {
-                self.operator(compare_op, left);
-                self.expressions([left.as_ref(), right.as_ref()]);
+            Expr::AnyOp { left, compare_op, right, is_some } => {
+                self.quantified(if *is_some { "SOME" } else { "ANY" }, left, compare_op, right);
+            }
+            Expr::AllOp { left, compare_op, right } => {
+                self.quantified("ALL", left, compare_op, right);
             }
             Expr::Value(value) => self.value(value),
             Expr::Function(function) => self.function(function),
@@ -250,6 +253,16 @@ impl Walk<'_> {
         if escape.is_some_and(|escape| !is_backslash(escape)) {
             self.refuse("ESCAPE", "escape with a backslash: `LIKE '10\\%'`");
         }
+    }
+
+    /// A comparison with all that a list or a query gives.
+    fn quantified(&mut self, word: &str, left: &Expr, operator: &BinaryOperator, right: &Expr) {
+        // The engine takes a query's columns for those of the same name around it.
+        if matches!(right, Expr::Subquery(_)) {
+            self.refuse(word, QUANTIFIED_HELP);
+        }
+        self.operator(operator, left);
+        self.expressions([left, right]);
     }
 
     fn unary(&mut self, operator: UnaryOperator, operand: &Expr) {
