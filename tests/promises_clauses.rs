@@ -354,3 +354,62 @@ fn a_reader_that_has_gone_ends_a_command_silently() {
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     assert_eq!(ended.status.code(), Some(0));
 }
+
+/// A day's logs and a view of them.
+fn compared(logs: &str, view: &str) -> Project {
+    let project = Project::new().logs("a.ndjson", logs);
+    project.write("shop/rows.sql", format!("{view}\n"));
+    project.pipeline(&OUTPUT.replace("exclude = [\"_source\", \"_line\"]", ""))
+}
+
+#[test]
+fn a_number_is_compared_with_a_text_only_after_a_cast_says_what_is_meant() {
+    let logs = "{\"id\":12,\"name\":\"0012\"}\n";
+    for (view, place) in [
+        ("SELECT a.id FROM logs a JOIN logs b ON a.id = b.name", (1, 40)),
+        ("SELECT a.id FROM logs a JOIN (SELECT name AS id FROM logs) b USING (id)", (1, 1)),
+        ("SELECT id FROM logs WHERE id = '0012'", (1, 27)),
+        ("SELECT id FROM logs WHERE name <> 12", (1, 27)),
+        ("SELECT id FROM logs WHERE id IN (1, '12')", (1, 27)),
+        ("SELECT id FROM logs WHERE id BETWEEN 1 AND '12'", (1, 27)),
+        ("SELECT id FROM logs WHERE id IN (SELECT name FROM logs)", (1, 27)),
+        ("SELECT CASE id WHEN '12' THEN 1 END AS x FROM logs", (1, 13)),
+        ("SELECT nullif(name, 12) AS x FROM logs", (1, 15)),
+        ("SELECT id FROM logs INTERSECT SELECT name FROM logs", (1, 1)),
+    ] {
+        let project = compared(logs, view);
+        let at = format!("rows.sql:{}:{}: a number, ", place.0, place.1);
+        project.run().fails_with(78, &[&at, "is compared with a text"]);
+    }
+    let sound = "SELECT id FROM logs WHERE id = 12.0 AND name = '0012' AND id IN (12, 13) \
+                 AND CAST(id AS VARCHAR) <> name AND CAST(name AS BIGINT) = id AND name <> ''";
+    let project = compared(logs, sound);
+    project.run().published();
+    assert_eq!(project.rows(), ["12"]);
+}
+
+#[test]
+fn four_hundred_branches_of_logs_end() {
+    let project = compared("{\"id\":1}\n", &vec!["SELECT id FROM logs"; 400].join(" UNION ALL "));
+    project.run().published();
+    assert_eq!(project.rows().len(), 400);
+}
+
+#[test]
+fn a_join_with_nothing_ends() {
+    let logs: String =
+        (0..30_000).map(|id| format!("{{\"id\":{id},\"name\":\"{id}\"}}\n")).collect();
+    for view in [
+        "SELECT a.id FROM logs a JOIN logs b ON a.id = b.id + 0 WHERE a.name = 'none'",
+        "SELECT a.id FROM logs a JOIN nothing b ON a.id + 0 = CAST(b.id AS BIGINT)",
+        "SELECT a.id FROM nothing b JOIN logs a ON a.name = b.id",
+    ] {
+        let project = compared(&logs, view);
+        project.write("shop/nothing.csv", "id\n");
+        let nothing = "[[reference]]\nname = \"nothing\"\nlocation = \"${PIPELINE_DIR}/nothing.csv\"\n\
+                       format = \"csv\"\n";
+        let output = OUTPUT.replace("exclude = [\"_source\", \"_line\"]", "");
+        let result = project.pipeline(&format!("{output}{nothing}")).run().published();
+        assert_eq!(result["outputs"]["rows"]["rows"], 0, "{view}");
+    }
+}

@@ -435,3 +435,44 @@ fn check_against_python(case: &Value, view: &str, seed: &str) {
     }
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[test]
+fn a_value_that_no_file_can_hold_is_a_reject_and_the_other_rows_go_on() {
+    let lines = [1, 2, 3].map(|n| json!({"id": n, "at": "2026-11-21T00:00:00Z"}));
+    let seconds = |number: u64| format!("arrow_cast({number}, 'Timestamp(Second, None)')");
+    let unsigned = |number: u64| format!("arrow_cast({number}, 'UInt64')");
+    for (odd, sound, shown) in [
+        (unsigned(1 << 63), unsigned(1), "9223372036854775808"),
+        (seconds(9_000_000_000_000_000), seconds(1), "9000000000000000"),
+    ] {
+        let view =
+            format!("SELECT id, CASE WHEN id = 2 THEN {odd} ELSE {sound} END AS t FROM logs");
+        let record = rejected(&view, lines.clone());
+        assert!(record["message"].as_str().unwrap().contains(shown), "{record}");
+    }
+    let year = "CASE WHEN id = 2 THEN at + INTERVAL '9000 years' ELSE at END AS t";
+    let project = project(&format!("SELECT id, {year}, _source, _line FROM logs"), &lines);
+    assert_eq!(project.run().published()["outputs"]["rows"]["evaluation_error"], 1);
+    let record = project.quarantine().remove(0);
+    assert_eq!((&record["line"], &record["row"]["id"]), (&json!(2), &json!(2)), "{record}");
+    assert!(record["message"].as_str().unwrap().contains("a year from 0001 to 9999"), "{record}");
+}
+
+#[test]
+fn a_shift_loses_no_bit() {
+    let lines = [1, 3, 1].map(|n| json!({"id": n, "amount": n, "small": n}));
+    for (expression, shown) in [
+        ("amount << 62", "(amount << 62)"),
+        ("small << CAST(30 AS INT)", "(small << 30)"),
+        ("1 << (amount * 32)", "(1 << (amount * 32))"),
+        ("1 >> (amount * 32)", "(1 >> (amount * 32))"),
+        ("amount << (2 - amount)", "(amount << (2 - amount))"),
+    ] {
+        let record = rejected(&format!("SELECT id, {expression} AS x FROM logs"), lines.clone());
+        assert_eq!(record["expression"], shown);
+    }
+    let view = "SELECT amount << 3 AS a, -amount << 3 AS b, -amount >> 1 AS c FROM logs";
+    let project = project(view, &lines);
+    project.run().published();
+    assert_eq!(project.rows()[0], "24\t-24\t-2");
+}

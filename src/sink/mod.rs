@@ -3,7 +3,7 @@
 //! ```text
 //! a row of the view      dt: 2026-11-21, service: "a/b", at: 13:05:00+09:00, yen: 120.50
 //! checked                service "a/b" can name a directory, 300 letters could not: the caller
-//! (partition_check.rs)   takes such rows out
+//! (partition_check.rs)   takes such rows out, and those that stored_check.rs finds
 //! stored (stored.rs)     every layout of a type becomes one: at → 04:05:00Z in µs, service → Utf8
 //! gathered (block.rs)     with some 30,000 other rows, so that what follows is done by column
 //! routed (route.rs)      hive path "dt=2026-11-21/service=a%2Fb" (hive_path.rs), at and yen stay
@@ -33,6 +33,7 @@ mod partition_check;
 mod route;
 mod staging;
 mod stored;
+mod stored_check;
 mod text;
 mod tsv;
 mod upload;
@@ -47,5 +48,6 @@ pub use partition_check::PartitionCheck;
 pub use route::UnusableRows;
 pub use staging::{SpillFolder, StagingFolders, UploadStaging, remove_dead_spills};
 pub use stored::{stored_schema, stored_type};
+pub use stored_check::{StoredCheck, UnfitRow, may_not_fit};
 pub use upload::{BegunUpload, FileUploads, UploadRoom};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

@@ -149,7 +149,7 @@ fn bytes_of_scalars(values: &ArrayRef) -> Option<usize> {
     all_have_years.then_some(SCALAR_BYTES_MAX)
 }
 
-fn all_valid<T: ArrowPrimitiveType>(
+pub(super) fn all_valid<T: ArrowPrimitiveType>(
     array: &PrimitiveArray<T>,
     is_sound: impl Fn(T::Native) -> bool,
 ) -> bool {

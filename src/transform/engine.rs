@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -156,7 +157,10 @@ impl Engine {
             .with_runtime(runtime);
         let plan = displayable(output.sink.as_ref()).indent(false);
         tracing::debug!(output = output.output.name, %plan, "output starts");
-        let batches = collect(Arc::clone(&output.sink), Arc::new(context)).await;
+        // Nodes keep what they did not need, such as the other side of a join with nothing. It
+        // must go with this run of them: the scan of logs and the quarantine wait for it.
+        let sink = reset_plan_states(Arc::clone(&output.sink)).map_err(engine_error)?;
+        let batches = collect(sink, Arc::new(context)).await;
         let batches =
             batches.map_err(|error| with_spill_folder(engine_error(error), &self.spill))?;
         let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;

@@ -18,6 +18,7 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
+use super::comparisons::mixed_in_expression;
 use super::parameters::{ParameterValues, bind_parameters};
 use super::rejected_rows::{describe_origin, reject_rows};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_expression};
@@ -64,6 +65,9 @@ pub(super) fn plan_expectation(
     if found != DataType::Boolean {
         let message = format!("expected a predicate (true or false), found {found}");
         return Err(DataFusionError::Plan(message));
+    }
+    if let Some(mixed) = mixed_in_expression(&predicate, schema).into_iter().next() {
+        return plan_error(&mixed.message, &mixed.help);
     }
     Ok(predicate.is_true().alias(format!("{COLUMN_PREFIX}{number}")))
 }

@@ -10,11 +10,13 @@
 //! 5. [`sink_exec`] runs that plan, rejects rows that must not be written and writes the others.
 
 mod bounded_functions;
+mod comparisons;
 mod engine;
 mod engine_errors;
 mod evaluation;
 mod expect;
 mod logs_table;
+mod long_tasks;
 mod memory;
 mod origin;
 mod outputs;
@@ -30,6 +32,7 @@ mod slices;
 mod split;
 mod sql_clauses;
 mod sql_error;
+mod unfit_rows;
 mod views;
 
 pub use engine::{Engine, EngineSettings};

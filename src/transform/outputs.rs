@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Expr, SortExpr, col};
+use datafusion::logical_expr::{Expr, SortExpr, cast, col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 
@@ -18,7 +18,7 @@ use super::sink_exec::{SinkExec, SinkPlace};
 use super::slices::{self, cut_before_unnest};
 use crate::error::Diagnostic;
 use crate::pipeline::{OnFail, Output, Pipeline};
-use crate::sink::check_output;
+use crate::sink::{check_output, may_not_fit, stored_type};
 
 /// An output that is ready to run.
 #[derive(Debug, Clone)]
@@ -150,14 +150,32 @@ fn plan_expectations(
     (predicates, found)
 }
 
+/// The view's columns. Those whose values may not fit what they are stored as are cast here, where a
+/// row that fails still knows where it comes from.
+fn columns_to_store(view: &DataFrame, output: &Output) -> Vec<Expr> {
+    let schema = view.schema();
+    let columns = schema.columns().into_iter().zip(schema.fields());
+    let stored = columns.map(|(column, field)| {
+        let name = column.name.clone();
+        let is_cast = may_not_fit(field.data_type()) && !field.data_type().is_nested();
+        match stored_type(field.data_type()) {
+            Ok(stored) if is_cast && !output.exclude.contains(&name) => {
+                cast(Expr::Column(column), stored).alias(name)
+            }
+            _ => Expr::Column(column),
+        }
+    });
+    stored.collect()
+}
+
 /// The view's rows with the predicates behind them, ordered if the output wants an order.
 fn add_predicates_and_order(
     view: DataFrame,
     output: &Output,
     predicates: Vec<Expr>,
 ) -> datafusion::common::Result<DataFrame> {
-    let columns = view.schema().columns().into_iter().map(Expr::Column);
-    let view = view.clone().select(columns.chain(predicates))?;
+    let columns = columns_to_store(&view, output);
+    let view = view.clone().select(columns.into_iter().chain(predicates))?;
     if output.sort_by.is_empty() {
         return Ok(view);
     }

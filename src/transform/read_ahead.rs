@@ -8,6 +8,7 @@ use futures::stream::{self, Stream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::long_tasks::spawn_long;
 use super::origin::OriginColumns;
 use super::scan::{LogScan, UnreadableObject};
 use crate::decode::{Decoded, Decoder, Lines, Reject, RejectReason};
@@ -117,7 +118,7 @@ impl Reading {
     /// Frames one object on a thread of its own. The last part is `End`, `Unreadable` or `Failed`.
     fn start(self, object: usize) -> mpsc::Receiver<Part> {
         let (sender, parts) = mpsc::channel(BLOCKS_AHEAD);
-        self.runtime.clone().spawn_blocking(move || {
+        spawn_long(&self.runtime.clone(), move || {
             if let Err(error) = frame_object(&self, object, &sender) {
                 // Without a receiver nobody is left to hear of the error.
                 let _ = sender.blocking_send(Part::Step(Step::Failed(error)));

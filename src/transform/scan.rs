@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::long_tasks::spawn_long;
 use super::read_ahead::{Step, read_ahead};
 use crate::contract::Contract;
 use crate::decode::{Decoded, DroppedItem, Mended, Reject, count_unknown_field};
@@ -156,7 +157,7 @@ impl LogScan {
     ) -> mpsc::Receiver<Result<RecordBatch>> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let (scan, runtime) = (Arc::clone(self), Handle::current());
-        tokio::task::spawn_blocking(move || {
+        spawn_long(&Handle::current(), move || {
             let steps = match read_ahead(Arc::clone(&scan), runtime.clone()) {
                 Ok(steps) => steps,
                 Err(error) => {

@@ -38,6 +38,7 @@ use super::engine_errors::{engine_error, task_error};
 use super::evaluation::{EvaluationCounts, output_error};
 use super::expect::ExpectationCounts;
 use super::split::RowSplit;
+use super::unfit_rows::UnfitRows;
 use crate::error::{Error, Result};
 use crate::pipeline::Output;
 use crate::quarantine::QuarantineSender;
@@ -229,12 +230,13 @@ async fn write_output(
     let supplies = supplies.ok_or_else(|| Error::Bug("a sink has no supplies".to_owned()))?;
     let mut split = RowSplit::new(&output, &input.schema())?;
     let schema = split.written_schema(&input.schema())?;
+    let mut unfit = UnfitRows::new(&output, &input.schema(), &context)?;
     let mut tasks = JoinSet::new();
     let mut batches = merge_in_turn(&input, &context, &output.name, &mut tasks)?;
     let writer = start_writer(&output, schema, place, &supplies, &context, &mut tasks)?;
     let (mut rows_seen, mut rows) = (0, 0);
     while let Some(batch) = batches.recv().await {
-        let batch = batch?;
+        let batch = unfit.reject(batch?).await?;
         let (written, rejects) = split.split(&batch)?;
         rows_seen += batch.num_rows() as u64;
         rows += written.num_rows() as u64;
@@ -245,6 +247,7 @@ async fn write_output(
             break; // the writer has failed; its result below says why
         }
     }
+    unfit.finish();
     let files = writer.finish().await?;
     // A task that panicked has ended its rows early: they must not pass for all of them.
     while let Some(ended) = tasks.join_next().await {

@@ -8,6 +8,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
+use super::comparisons::{MixedComparison, mixed_in_plan};
 use super::parameters::{ParameterValues, UnknownParameter, bind_parameters};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_query};
 use super::sql_error;
@@ -116,6 +117,12 @@ fn refusal_in(file: &ConfigFile, refusal: Refusal) -> Diagnostic {
     Diagnostic::new(message).in_file(&file.path).at(line, column).help(help)
 }
 
+fn mixed_in(file: &ConfigFile, mixed: MixedComparison) -> Diagnostic {
+    let MixedComparison { message, help, place } = mixed;
+    let (line, column) = place.unwrap_or((1, 1));
+    Diagnostic::new(message).in_file(&file.path).at(line, column).help(help)
+}
+
 fn too_large(file: &ConfigFile, too_deep: TooDeep) -> Vec<Diagnostic> {
     let diagnostic = Diagnostic::new(too_deep.message).in_file(&file.path).at(1, 1);
     vec![diagnostic.help(too_deep.help)]
@@ -137,6 +144,10 @@ async fn register_view(
         .statement_to_plan(parsed.statement)
         .await
         .map_err(|error| sql_error::diagnostics(file, &error))?;
+    let mixed = mixed_in_plan(&plan);
+    if !mixed.is_empty() {
+        return Err(mixed.into_iter().map(|mixed| mixed_in(file, mixed)).collect());
+    }
     // Types are checked by the analyzer, which runs with the optimizer.
     state.optimize(&plan).map_err(|error| sql_error::diagnostics(file, &error))?;
     check_column_names(&plan, parsed.view)?;

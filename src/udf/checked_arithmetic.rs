@@ -1,4 +1,4 @@
-//! Checked arithmetic: `+`, `-`, `*` and `/` never give another number.
+//! Checked arithmetic: `+`, `-`, `*`, `/`, `<<` and `>>` never give another number.
 //!
 //! The engine's own operators wrap around when integers overflow, and do not look at the digits of
 //! decimals. So a rule of the analyzer puts functions in their place, after types were coerced and
@@ -14,6 +14,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use super::checked_shift::{shift_left, shift_right};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::kernels::numeric::{add, div, mul, neg, sub};
 use datafusion::arrow::datatypes::{
@@ -79,6 +80,10 @@ static ADD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arithmetic::udf(Operator
 static SUBTRACT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arithmetic::udf(Operator::Minus));
 static MULTIPLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arithmetic::udf(Operator::Multiply));
 static DIVIDE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arithmetic::udf(Operator::Divide));
+static SHIFT_LEFT: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Arithmetic::udf(Operator::BitwiseShiftLeft));
+static SHIFT_RIGHT: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Arithmetic::udf(Operator::BitwiseShiftRight));
 static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     let signature = Signature::any(1, Volatility::Immutable);
     Arc::new(ScalarUDF::from(Negation { signature }))
@@ -90,6 +95,8 @@ fn checked_operator(op: Operator) -> Option<Arc<ScalarUDF>> {
         Operator::Minus => Some(Arc::clone(&SUBTRACT)),
         Operator::Multiply => Some(Arc::clone(&MULTIPLY)),
         Operator::Divide => Some(Arc::clone(&DIVIDE)),
+        Operator::BitwiseShiftLeft => Some(Arc::clone(&SHIFT_LEFT)),
+        Operator::BitwiseShiftRight => Some(Arc::clone(&SHIFT_RIGHT)),
         _ => None,
     }
 }
@@ -110,11 +117,13 @@ fn symbol(op: Operator) -> &'static str {
         Operator::Plus => "+",
         Operator::Minus => "-",
         Operator::Multiply => "*",
+        Operator::BitwiseShiftLeft => "<<",
+        Operator::BitwiseShiftRight => ">>",
         _ => "/",
     }
 }
 
-/// One of `+`, `-`, `*`, `/`.
+/// One of `+`, `-`, `*`, `/`, `<<`, `>>`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Arithmetic {
     op: Operator,
@@ -173,6 +182,8 @@ fn kernel(op: Operator) -> Option<Kernel> {
         Operator::Minus => Some(sub),
         Operator::Multiply => Some(mul),
         Operator::Divide => Some(div),
+        Operator::BitwiseShiftLeft => Some(shift_left),
+        Operator::BitwiseShiftRight => Some(shift_right),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@
 mod adapter;
 mod arguments;
 mod checked_arithmetic;
+mod checked_shift;
 mod checked_sum;
 mod consumption_tax;
 mod docs;

@@ -86,13 +86,13 @@ impl EvaluationRejects {
     }
 
     /// Notes how many rows one place of the query has seen, and how many of them have failed.
-    pub(super) fn note_evaluated(&self, rows: u64, failed: u64) {
+    pub(in crate::transform) fn note_evaluated(&self, rows: u64, failed: u64) {
         let mut largest = self.largest();
         *largest = (*largest).max((rows, failed));
     }
 
     /// Hands a row over to the quarantine.
-    pub(super) async fn reject(
+    pub(in crate::transform) async fn reject(
         &self,
         row: &RecordBatch,
         expression: &str,
