@@ -150,8 +150,8 @@ fn plan_expectations(
     (predicates, found)
 }
 
-/// The view's columns. Those whose values may not fit what they are stored as are cast here, where a
-/// row that fails still knows where it comes from.
+/// The view's columns. Those whose values may not fit what they are stored as are cast here, where
+/// a row that fails still knows where it comes from.
 fn columns_to_store(view: &DataFrame, output: &Output) -> Vec<Expr> {
     let schema = view.schema();
     let columns = schema.columns().into_iter().zip(schema.fields());
