@@ -29,7 +29,7 @@ use futures::stream::{self, BoxStream};
 
 use super::carry::is_origin;
 use super::fallible::physical_may_fail;
-use super::isolate::{Expressions, FailedRow, Isolation, Piece, is_fault_of_row};
+use super::isolate::{Expressions, FailedRow, Isolation, Piece, fault_message, is_fault_of_row};
 use super::rejects::EvaluationRejects;
 use crate::udf::operator_of;
 
@@ -304,9 +304,8 @@ impl Evaluation {
     async fn reject(&self, failed: &FailedRow) -> Result<()> {
         self.note(0, 1);
         let expression = describe(&self.exprs.exprs[failed.expr], &self.input);
-        let message = failed.error.find_root().message();
-        let message = message.lines().next().unwrap_or_default();
-        let rejected = self.rejects.reject(&failed.row, &expression, message).await;
+        let message = fault_message(&failed.error);
+        let rejected = self.rejects.reject(&failed.row, &expression, &message).await;
         rejected.map_err(|error| DataFusionError::External(Box::new(error)))
     }
 }

@@ -9,6 +9,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 
+use super::super::sql_error::whole_message;
+
 /// Expressions that are evaluated together, and the columns that they make.
 #[derive(Debug, Clone)]
 pub(super) struct Expressions {
@@ -130,6 +132,18 @@ fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRe
     expr.evaluate(batch)?.into_array(batch.num_rows())
 }
 
+/// What an error says of a row, on one line.
+pub(super) fn fault_message(error: &DataFusionError) -> String {
+    let root = error.find_root();
+    match root {
+        DataFusionError::External(inner) if inner.is::<regex::Error>() => {
+            let shown = whole_message(&inner.to_string());
+            format!("the regular expression is wrong: {shown}")
+        }
+        other => other.message().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
 /// Whether an error tells of values: not of memory or stores, and not our own refusal to go on.
 /// Patterns that are constants were compiled before, so that a wrong one comes from a row.
 pub(super) fn is_fault_of_row(error: &DataFusionError) -> bool {
@@ -150,6 +164,7 @@ pub(super) fn is_fault_of_row(error: &DataFusionError) -> bool {
             is_fault_of_row(inner)
         }
         DataFusionError::Shared(inner) => is_fault_of_row(inner),
+        DataFusionError::External(inner) => inner.is::<regex::Error>(),
         _ => false,
     }
 }
