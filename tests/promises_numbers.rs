@@ -459,6 +459,17 @@ fn a_value_that_no_file_can_hold_is_a_reject_and_the_other_rows_go_on() {
 }
 
 #[test]
+fn a_list_that_no_file_can_hold_is_a_reject_and_its_neighbours_are_not() {
+    let lines = [1, 2, 3].map(|n| json!({"id": n}));
+    let list = "make_array(CASE WHEN id = 2 THEN arrow_cast(9223372036854775808, 'UInt64') \
+                ELSE arrow_cast(id, 'UInt64') END)";
+    let project = project(&format!("SELECT id, {list} AS t, _source, _line FROM logs"), &lines);
+    let result = project.pipeline(&OUTPUT.replace("tsv", "parquet")).run().published();
+    assert_eq!(result["outputs"]["rows"]["rows"], 2);
+    assert_eq!(result["outputs"]["rows"]["evaluation_error"], 1);
+}
+
+#[test]
 fn a_shift_loses_no_bit() {
     let lines = [1, 3, 1].map(|n| json!({"id": n, "amount": n, "small": n}));
     for (expression, shown) in [

@@ -8,7 +8,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Field, FieldRef, Schema, TimeUnit, TimestampMicrosecondType,
 };
@@ -64,16 +65,23 @@ impl StoredCheck {
         Ok(StoredCheck { columns })
     }
 
-    /// The rows that cannot be stored, each once, in their order; most often none.
-    pub fn unfit_rows(&self, batch: &RecordBatch) -> Vec<UnfitRow> {
+    /// The rows that cannot be stored, each once, in their order; nothing if all can be as they
+    /// lie.
+    ///
+    /// A slice of lists brings its neighbours' elements along, which a cast looks at, too. So each
+    /// row is looked at in a copy of its own, and the others must be copied, even if none is found.
+    pub fn unfit_rows(&self, batch: &RecordBatch) -> Option<Vec<UnfitRow>> {
         let mut unfit: Vec<UnfitRow> = Vec::new();
+        let mut is_sound = true;
         for column in &self.columns {
             let values = batch.column(column.index);
             if column.problem(values).is_none() {
                 continue;
             }
+            is_sound = false;
             let problem = |row: usize| {
-                let message = column.problem(&values.slice(row, 1))?;
+                let index = UInt32Array::from(vec![u32::try_from(row).ok()?]);
+                let message = column.problem(&take(values, &index, None).ok()?)?;
                 Some(UnfitRow { row, column: column.stored.name().clone(), message })
             };
             unfit.extend((0..batch.num_rows()).filter_map(problem));
@@ -81,7 +89,7 @@ impl StoredCheck {
         // Of the columns of one row the first one stays the first.
         unfit.sort_by_key(|unfit| unfit.row);
         unfit.dedup_by_key(|unfit| unfit.row);
-        unfit
+        (!is_sound).then_some(unfit)
     }
 }
 

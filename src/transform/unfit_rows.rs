@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{BooleanArray, RecordBatch};
-use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
 
@@ -37,10 +37,7 @@ impl UnfitRows {
     /// The rows that can be stored; the others go to the quarantine.
     pub async fn reject(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         self.seen += batch.num_rows() as u64;
-        let unfit = self.check.unfit_rows(&batch);
-        if unfit.is_empty() {
-            return Ok(batch);
-        }
+        let Some(unfit) = self.check.unfit_rows(&batch) else { return Ok(batch) };
         let mut fits = vec![true; batch.num_rows()];
         let view = batch.project(&self.view).map_err(|error| bug(&error))?;
         for UnfitRow { row, column, message } in unfit {
@@ -48,7 +45,8 @@ impl UnfitRows {
             fits[row] = false;
             self.failed += 1;
         }
-        filter_record_batch(&batch, &BooleanArray::from(fits)).map_err(|error| bug(&error))
+        let kept = (0_u32..).zip(fits).filter_map(|(row, fits)| fits.then_some(row));
+        take_record_batch(&batch, &UInt32Array::from_iter_values(kept)).map_err(|error| bug(&error))
     }
 
     /// Notes of how many rows there were rejects, when all have been seen.
