@@ -115,6 +115,11 @@ fn clauses_of_functions_that_do_not_take_them_are_refused() {
             "`DISTINCT` is not supported with `abs`",
         ),
         ("SELECT abs(id) FILTER (WHERE id > 1) AS a FROM logs", "1:16", "`FILTER`"),
+        (
+            "SELECT to_timestamp_millis(name, '%Y') AS a FROM logs",
+            "1:8",
+            "`to_timestamp_millis` takes no pattern; write `to_timestamp(text, pattern)`",
+        ),
         ("SELECT abs(id) OVER () AS a FROM logs", "1:16", "`OVER`"),
         ("SELECT upper(name ORDER BY id) AS a FROM logs", "1:19", "`ORDER BY`"),
         ("SELECT coalesce(name) IGNORE NULLS AS a FROM logs", "1:23", "`IGNORE NULLS`"),

@@ -452,6 +452,9 @@ fn a_location_with_an_empty_part_is_refused_and_reads_nothing_else() {
     for place in ["/raw", "/", "raw//x", "raw//"] {
         let run = run_from(&server, &project, place);
         run.fails_with(78, &[&format!("gs://lake/{place}"), "empty part (`//`)"]);
+        let source = format!("{}/{place}", server.bucket);
+        let check = finish(project.command("check", &[]).env("SOURCE", source));
+        check.fails_with(78, &["pipeline.toml", "empty part (`//`)"]);
     }
 }
 

@@ -112,7 +112,11 @@ fn check_spill(pipeline: &Pipeline) -> Vec<Diagnostic> {
 
 /// What is written must not lie in the source's directory, nor the source in what is written.
 fn check_source(pipeline: &Pipeline, places: &Places) -> Vec<Diagnostic> {
-    let Ok(source) = StoreLocation::parse(&pipeline.source.location) else { return Vec::new() };
+    let source = match StoreLocation::parse(&pipeline.source.location) {
+        Ok(source) => source,
+        Err(Error::Config(found)) => return found,
+        Err(error) => return vec![Diagnostic::new(error.to_string())],
+    };
     let tables = places.roots.iter().map(|table| (table.label.as_str(), &table.root));
     let others = [("the state", &places.state), ("the quarantine", &places.quarantine)];
     let found = tables.chain(others).filter(|(_, place)| place.overlaps(&source));

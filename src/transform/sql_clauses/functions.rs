@@ -92,6 +92,7 @@ impl Walk<'_> {
         };
         if let Some(list) = list {
             self.pattern_argument(&called, list);
+            self.time_pattern_argument(&called, list);
         }
         if let Some(filter) = filter {
             self.expression(filter);

@@ -16,6 +16,9 @@ const TAKES_PATTERN: [&str; 6] = [
     "regexp_replace",
     "regexp_split_to_array",
 ];
+/// Functions that make times of a unit of their own.
+const TIMES_OF_ONE_UNIT: [&str; 4] =
+    ["to_timestamp_seconds", "to_timestamp_millis", "to_timestamp_micros", "to_timestamp_nanos"];
 
 impl Walk<'_> {
     /// The pattern on the right of `~` and its kin.
@@ -38,6 +41,14 @@ impl Walk<'_> {
             && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(pattern))) = list.args.get(1)
         {
             self.check_pattern(pattern);
+        }
+    }
+
+    /// The engine promises a zone for `to_timestamp_millis(text, pattern)` and gives none.
+    pub(super) fn time_pattern_argument(&mut self, called: &str, list: &FunctionArgumentList) {
+        if TIMES_OF_ONE_UNIT.contains(&called) && list.args.len() > 1 {
+            let message = format!("`{called}` takes no pattern");
+            self.refuse_as("", message, "write `to_timestamp(text, pattern)`");
         }
     }
 
