@@ -6,8 +6,8 @@ use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray,
 };
 use datafusion::arrow::datatypes::{
-    DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    ArrowNativeType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use datafusion::arrow::error::ArrowError;
 use std::sync::Arc;
@@ -36,7 +36,6 @@ macro_rules! for_type {
 /// `left << right`.
 pub(super) fn shift_left(left: &dyn Datum, right: &dyn Datum) -> Shifted {
     for_type!(left, right, "<<", |value, by| {
-        let by = u32::try_from(by).ok()?;
         let shifted = value.checked_shl(by)?;
         (shifted >> by == value).then_some(shifted)
     })
@@ -44,14 +43,14 @@ pub(super) fn shift_left(left: &dyn Datum, right: &dyn Datum) -> Shifted {
 
 /// `left >> right`.
 pub(super) fn shift_right(left: &dyn Datum, right: &dyn Datum) -> Shifted {
-    for_type!(left, right, ">>", |value, by| value.checked_shr(u32::try_from(by).ok()?))
+    for_type!(left, right, ">>", |value, by| value.checked_shr(by))
 }
 
 fn shift<T: ArrowPrimitiveType>(
     left: &dyn Datum,
     right: &dyn Datum,
     symbol: &str,
-    shift: impl Fn(T::Native, T::Native) -> Option<T::Native>,
+    shift: impl Fn(T::Native, u32) -> Option<T::Native>,
 ) -> Shifted {
     let ((left, one_left), (right, one_right)) = (left.get(), right.get());
     let rows = if one_left { right.len() } else { left.len() };
@@ -63,7 +62,8 @@ fn shift<T: ArrowPrimitiveType>(
             return Ok(None);
         }
         let (value, by) = (left.value(l), right.value(r));
-        shift(value, by).map(Some).ok_or_else(|| {
+        let bits = by.to_usize().and_then(|by| u32::try_from(by).ok());
+        bits.and_then(|bits| shift(value, bits)).map(Some).ok_or_else(|| {
             let message = format!("Overflow happened on: {value:?} {symbol} {by:?}");
             ArrowError::ArithmeticOverflow(message)
         })
