@@ -80,7 +80,10 @@ impl Error {
             Error::Data(m) => Error::Data(format!("{doing}: {m}")),
             Error::Unavailable(m) => Error::Unavailable(format!("{doing}: {m}")),
             Error::Bug(m) => Error::Bug(format!("{doing}: {m}")),
-            other => other,
+            Error::Config(found) => {
+                Error::Config(found.into_iter().map(|one| one.while_(&doing)).collect())
+            }
+            Error::Stopped(signal) => Error::Stopped(signal),
         }
     }
 }
@@ -117,6 +120,14 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A finding that names a file tells by itself what is wrong there.
+    fn while_(mut self, doing: &impl fmt::Display) -> Self {
+        if self.file.is_none() {
+            self.message = format!("{doing}: {}", self.message);
+        }
+        self
+    }
+
     /// A finding without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Diagnostic { file: None, place: None, message: message.into(), help: None }

@@ -5,7 +5,7 @@ fn parse(text: &str) -> Result<CollectorConfig> {
     let file = ConfigFile { path: "collector.toml".into(), text: text.to_owned() };
     parse_collector_config(&file, &|name| match name {
         "PORT" => Some("9999".to_owned()),
-        "SHOP_COOKIE_KEY" => Some("0123456789abcdef".to_owned()),
+        "SHOP_COOKIE_KEY" | "SHOP_COOKIE_KEY_OLD" => Some("0123456789abcdef".to_owned()),
         _ => None,
     })
 }

@@ -393,7 +393,7 @@ fn a_publish_that_a_disk_stops_in_the_middle_is_completed_once_its_cause_is_gone
     let (attempt, _) = house.begin(DAY, "a2").unwrap();
     let request = house.write(&attempt, &["dt=2", "dt=3/s=x"]);
     let error = publish_run(&attempt, &request).unwrap_err();
-    assert_eq!(error.exit_code(), 75);
+    assert_eq!(error.exit_code(), 78);
     assert!(error.to_string().contains("dt=3"), "{error}");
     assert!(!house.has_success("events"));
     drop(attempt);

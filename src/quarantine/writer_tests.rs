@@ -152,7 +152,7 @@ async fn senders_wait_while_too_many_bytes_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quarantine_whose_store_fails_is_unavailable_and_says_so_to_senders() {
+async fn a_quarantine_whose_place_is_a_file_fails_and_says_so_to_senders() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "a file is no folder").unwrap();
@@ -164,7 +164,7 @@ async fn a_quarantine_whose_store_fails_is_unavailable_and_says_so_to_senders() 
         (0..100_000).find_map(|line| sender.blocking_send(record(line, noise(line, 100_000))).err())
     });
     let error = error.await.unwrap().expect("senders are told");
-    assert_eq!(error.exit_code(), 75);
+    assert_eq!(error.exit_code(), 78);
     let message = error.to_string();
     assert_eq!(quarantine.finish().await.unwrap_err().to_string(), message);
     let file = format!("writing rejects to {}/x/rejects-00000.ndjson.zst: ", file.display());
