@@ -159,7 +159,7 @@ pub(super) fn is_of_no_use(err: &io::Error) -> bool {
     matches!(err.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG))
 }
 
-/// A failure of the disk: worth a retry once its cause is gone.
+/// A failure of the disk: worth a retry once its cause is gone, but for a path that cannot be one.
 pub(crate) fn disk_error(doing: &str, path: &Path, err: &io::Error) -> Error {
     if is_of_no_use(err) {
         let path = path.display();

@@ -2,9 +2,10 @@
 //!
 //! `repeat('x', 1000000000)` is ten words and a gigabyte, and a column of text of more than 2 GiB
 //! ends the process with a panic in the middle of a kernel. These functions say how large their
-//! result would be from their arguments; beyond the bound they are an error with their name. The
-//! same bound, and a smaller one for constants, holds while a query is planned, where constant
-//! calls are computed.
+//! result would be from their arguments; beyond the bound they are an error with their name. For
+//! several rows the bound is small, so that [`super::evaluation`] halves their batch until the
+//! parts are small enough; for constants, which are computed while a query is planned, it is
+//! smaller still.
 //!
 //! ```text
 //! repeat(name, 100000)        2,048 rows of 5 letters → 976 MiB → evaluated in 64 parts
