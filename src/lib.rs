@@ -39,25 +39,20 @@
 //! trials, [`load`] plays the browsers.
 #![warn(missing_docs)]
 
+pub mod base;
 pub mod cli;
 pub mod collector;
 pub mod commit;
-pub mod config;
 pub mod contract;
 pub mod decode;
 pub mod enrich;
-pub mod error;
-pub mod interval;
 pub mod json;
-pub mod load;
 pub mod pipeline;
 pub mod quarantine;
+pub mod query;
 pub mod run;
+pub mod scan;
 pub mod sink;
-pub mod source;
-pub mod spool;
 pub mod store;
-pub mod telemetry;
-pub mod transform;
+pub mod tools;
 pub mod udf;
-pub mod visits;

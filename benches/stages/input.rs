@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ashiato::cli::generate::{CompressionChoice, GenerateArgs, generate};
-use ashiato::config::ConfigFile;
+use ashiato::base::config::ConfigFile;
 use ashiato::contract::{Contract, parse_contract};
 use ashiato::decode::{Decoder, Lines};
+use ashiato::tools::generate::{CompressionChoice, GenerateArgs, generate};
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use serde_json::Value;

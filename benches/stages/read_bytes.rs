@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use ashiato::cli::generate::CompressionChoice;
-use ashiato::source::{FrameOptions, SourceObject, open_object};
+use ashiato::scan::{FrameOptions, SourceObject, open_object};
+use ashiato::tools::generate::CompressionChoice;
 use criterion::{Criterion, Throughput};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;

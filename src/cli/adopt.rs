@@ -5,8 +5,8 @@ use serde_json::json;
 use super::args::AdoptArgs;
 use super::output;
 use super::supplies::OpenedState;
+use crate::base::error::{Error, Result};
 use crate::commit::{AdoptRequest, adopt as adopt_tables};
-use crate::error::{Error, Result};
 use crate::run::own_tables;
 use crate::store::{Environment, StoreLocation};
 

@@ -4,10 +4,10 @@
 use chrono::{DateTime, Duration, Utc};
 use globset::Glob;
 
+use crate::base::error::{Diagnostic, Result};
+use crate::base::interval::Interval;
 use crate::collector::CollectorConfig;
 use crate::contract::{DuplicateKeys, UnknownFields};
-use crate::error::{Diagnostic, Result};
-use crate::interval::Interval;
 use crate::pipeline::Pipeline;
 
 /// The hours of which folders are compared: enough days for all rules of summer time.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::generate::GenerateArgs;
-use crate::config::parse_duration;
-use crate::source::Shard;
-use crate::telemetry::LogFormat;
-use crate::visits::Phase;
+use crate::base::config::parse_duration;
+use crate::base::telemetry::LogFormat;
+use crate::collector::visits::Phase;
+use crate::scan::Shard;
+use crate::tools::generate::GenerateArgs;
 
 /// Turns behaviour logs into tables.
 ///

@@ -8,7 +8,7 @@ use super::agreement::{Agreement, compare};
 use super::args::CheckArgs;
 use super::collect::read_config;
 use super::output;
-use crate::error::{Diagnostic, Error, Result};
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
 use crate::run::{check_pipeline, warnings_of};
 use crate::store::Environment;

@@ -16,15 +16,16 @@ use super::new_stores;
 use super::output::print_json;
 use super::run::{LOG_VARIABLE, start_logging};
 use super::supplies::new_answering_runtime;
+use crate::base::clock::SystemWallClock;
+use crate::base::config::ConfigFile;
+use crate::base::error::{Error, Result};
+use crate::base::ids::RandomIds;
+use crate::base::telemetry::set_log_filter;
 use crate::collector::{
     CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, collect,
     parse_collector_config,
 };
-use crate::config::ConfigFile;
-use crate::error::{Error, Result};
-use crate::store::{Environment, SystemWallClock};
-use crate::telemetry::set_log_filter;
-use crate::visits::RandomIds;
+use crate::store::Environment;
 
 /// Files that are kept for the spool, the visit store and the object store.
 const FILES_RESERVED: u64 = 256;

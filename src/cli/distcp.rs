@@ -12,8 +12,8 @@ use super::output;
 use super::run::start_logging;
 use super::signals::Stop;
 use super::supplies::OpenedState;
+use crate::base::error::{Error, Result};
 use crate::commit::{copy_interval, hand_off};
-use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 use crate::store::{CopyTarget, Environment, Hadoop};
 

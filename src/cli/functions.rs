@@ -2,7 +2,7 @@
 
 use super::args::FunctionsArgs;
 use super::output;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::udf;
 
 /// Prints the functions' documentation as text or JSON.
@@ -15,7 +15,7 @@ pub(super) fn functions(args: &FunctionsArgs) -> Result<()> {
     let found: Vec<_> = all.iter().filter(|doc| doc.name.contains(wanted)).collect();
     if found.is_empty() {
         let names = all.iter().map(|doc| doc.name);
-        let help = crate::config::suggestion(wanted, names);
+        let help = crate::base::config::suggestion(wanted, names);
         return Err(Error::Usage(format!("no function `{wanted}`; {help}")));
     }
     if args.json {

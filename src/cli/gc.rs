@@ -5,8 +5,8 @@ use chrono::{Duration, Utc};
 use super::args::GcArgs;
 use super::output;
 use super::supplies::{OpenedState, temporary_folder};
+use crate::base::error::Result;
 use crate::commit::{GcRequest, collect_garbage};
-use crate::error::Result;
 use crate::sink::remove_dead_spills;
 use crate::store::{Environment, StoreLocation};
 

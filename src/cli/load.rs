@@ -9,9 +9,9 @@ use super::args::LoadArgs;
 use super::collect::raise_file_limit;
 use super::output;
 use super::supplies::new_runtime;
-use crate::error::{Error, Result};
-use crate::load::{LoadSettings, load};
-use crate::store::{SystemWallClock, WallClock};
+use crate::base::clock::{SystemWallClock, WallClock};
+use crate::base::error::{Error, Result};
+use crate::tools::loadgen::{LoadSettings, load};
 
 /// Connections that are opened at most, unless it is said how many.
 const CONNECTIONS_MAX: usize = 10_000;

@@ -10,7 +10,7 @@ mod collect;
 mod distcp;
 mod functions;
 mod gc;
-pub mod generate;
+mod generate;
 mod load;
 mod output;
 mod run;
@@ -27,9 +27,10 @@ use std::sync::Arc;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::error::{Error, Result};
-use crate::store::{Environment, Stores, SystemClock};
-use crate::telemetry::flush_logs;
+use crate::base::clock::SystemClock;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::flush_logs;
+use crate::store::{Environment, Stores};
 
 use args::{Cli, Command};
 
@@ -79,7 +80,7 @@ fn do_command(command: Command) -> Result<u8> {
         Command::Collect(args) => collect::run(&args, &environment).map(|()| 0),
         Command::Load(args) => load::run(&args).map(|()| 0),
         Command::Visits(args) => visits::visits(&args, &environment),
-        Command::Generate(args) => print_generated(&args).map(|()| 0),
+        Command::Generate(args) => generate::run(&args).map(|()| 0),
     }
 }
 
@@ -102,8 +103,4 @@ fn print_usage(error: &clap::Error, is_script: bool) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-fn print_generated(args: &generate::GenerateArgs) -> Result<()> {
-    output::print_json(&generate::generate(args)?)
 }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::telemetry::print_to_stderr;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::print_to_stderr;
 
 /// Prints an error and what to do about it.
 pub(super) fn print_error(error: &Error) {

@@ -15,14 +15,14 @@ use super::args::{LogArgs, PublishArgs, RunArgs};
 use super::output;
 use super::signals::Stop;
 use super::supplies::{new_commit_supplies, new_runtime, resolve_interval, temporary_folder};
-use crate::error::{EXIT_NOTHING_TO_DO, Error, Result};
+use crate::base::error::{EXIT_NOTHING_TO_DO, Error, Result};
+use crate::base::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 use crate::run::{
     RunPlan, RunRequest, RunResult, RunSupplies, Status, ThresholdsResult, execute, load_pipeline,
     plan_run, publish_shards,
 };
-use crate::source::Shard;
+use crate::scan::Shard;
 use crate::store::{Environment, Stores};
-use crate::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 
 /// The variable that says what is logged.
 pub(super) const LOG_VARIABLE: &str = "ASHIATO_LOG";

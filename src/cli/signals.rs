@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, Result, Signal};
+use crate::base::error::{Error, Result, Signal};
 
 /// The first signal that came, if any.
 #[derive(Debug, Clone, Default)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::args::IntervalArgs;
+use crate::base::error::{Error, Result};
+use crate::base::interval::Interval;
 use crate::commit::{BeforeAct, CommitSupplies, State};
-use crate::error::{Error, Result};
-use crate::interval::Interval;
 use crate::pipeline::Pipeline;
 use crate::run::load_pipeline;
 use crate::store::paths::RunPaths;

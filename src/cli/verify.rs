@@ -5,8 +5,8 @@ use serde_json::json;
 use super::args::VerifyArgs;
 use super::output;
 use super::supplies::OpenedState;
+use crate::base::error::{Error, Result};
 use crate::commit::{TableVerdict, verify_tables};
-use crate::error::{Error, Result};
 use crate::store::{CopyTarget, Environment};
 
 /// Prints what was found as one line of JSON and gives the exit code: 0, or 65 if something is not

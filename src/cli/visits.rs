@@ -11,8 +11,8 @@ use super::args::{VisitsArgs, VisitsCommand};
 use super::collect::read_config;
 use super::output;
 use super::supplies::new_runtime;
+use crate::base::error::Result;
 use crate::collector::{ControlRequest, ask_control};
-use crate::error::Result;
 use crate::store::Environment;
 
 /// How often progress is written to a log.
@@ -41,7 +41,7 @@ pub(super) fn visits(args: &VisitsArgs, environment: &Environment) -> Result<u8>
     shown.bar.finish_and_clear();
     output::print_json(&answer)?;
     let unsafe_report = request == ControlRequest::Report && answer["safe"] != true;
-    Ok(if unsafe_report { crate::error::Error::Data(String::new()).exit_code() } else { 0 })
+    Ok(if unsafe_report { crate::base::error::Error::Data(String::new()).exit_code() } else { 0 })
 }
 
 /// Progress on a terminal, or now and then a line.

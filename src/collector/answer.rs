@@ -26,7 +26,7 @@ use super::config::{CollectorConfig, CookieSettings, SameSite};
 use super::cookies::{CookieKeys, LongCookie, TAG_CHARACTERS, signed_short};
 use super::intake::VisitReceipt;
 use super::origins::Origins;
-use crate::visits::ShortCookie;
+use super::visits::ShortCookie;
 
 /// Bytes of a cookie's value: an id, a time, a number and a tag.
 const VALUE_BYTES: usize = 72 + TAG_CHARACTERS;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::config::{CollectorConfig, Consent};
 use super::cookies::{Brought, CookieReader, LongCookie};
 use super::envelope::Sender;
-use crate::visits::ShortCookie;
+use super::visits::ShortCookie;
 
 /// The visitor's id, in answers; of requests it is that of clients that keep no cookies.
 pub(super) const LONG_HEADER: &str = "ashiato-visit-long";

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::store::WallClock;
+use crate::base::clock::WallClock;
 
 /// What may lie between two readings beyond the time that has passed.
 const STEP_MS_MAX: u64 = 5 * 60_000;
@@ -68,7 +68,7 @@ impl WallClock for SteadyClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::TestWallClock;
+    use crate::base::clock::TestWallClock;
 
     #[test]
     fn a_jump_is_followed_once_it_has_stood_for_a_minute_and_not_before() {

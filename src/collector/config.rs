@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 
 use super::cookies::CookieKeys;
-use crate::visits::{AttributionRules, Touching, VisitRules};
+use super::visits::{AttributionRules, Touching, VisitRules};
 
 /// What a collector does. The default is good for a trial on one machine.
 #[derive(Debug, Clone)]

@@ -11,13 +11,13 @@ use super::config::{
 };
 use super::config_store::read_store;
 use super::cookies::{CookieKeys, KEY_BYTES_MIN};
-use crate::config::section::{Findings, Section};
-use crate::config::variables::{Lookup, substitute_variables};
-use crate::config::{ConfigFile, parse_byte_size, parse_duration};
-use crate::error::{Diagnostic, Error, Result};
+use super::visits::{AttributionRules, Touching, VisitRules};
+use crate::base::config::section::{Findings, Section};
+use crate::base::config::variables::{Lookup, substitute_variables};
+use crate::base::config::{ConfigFile, parse_byte_size, parse_duration};
+use crate::base::error::{Diagnostic, Error, Result};
+use crate::base::telemetry::is_log_filter;
 use crate::store::StoreLocation;
-use crate::telemetry::is_log_filter;
-use crate::visits::{AttributionRules, Touching, VisitRules};
 
 /// Bytes of a body that may be allowed at most: all that are here at a time have four times that.
 const BODY_BYTES_LIMIT: usize = 64 << 20;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use toml_span::Spanned;
 
 use super::config::VisitStoreConfig;
-use crate::config::section::{Findings, Section};
-use crate::visits::REDIS_PREFIX_DEFAULT;
+use super::visits::REDIS_PREFIX_DEFAULT;
+use crate::base::config::section::{Findings, Section};
 
 /// Bytes that the embedded store must be allowed at least: its journal alone takes some 128 MiB.
 const STORE_BYTES_LEAST: u64 = 512 << 20;

@@ -21,9 +21,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{CollectorConfig, VisitStoreConfig};
-use crate::error::{Error, Result};
-use crate::store::durable::{disk_error, read_file, remove_file, write_atomically};
-use crate::visits::{Backfill, BackfillProgress, MigratingVisitStore, Phase};
+use super::visits::{Backfill, BackfillProgress, MigratingVisitStore, Phase};
+use crate::base::error::{Error, Result};
+use crate::base::fs::{disk_error, read_file, remove_file, write_atomically};
 
 /// What a command asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

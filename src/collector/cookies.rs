@@ -19,7 +19,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::visits::ShortCookie;
+use super::visits::ShortCookie;
 
 /// Bytes of a key at least.
 pub(super) const KEY_BYTES_MIN: usize = 16;

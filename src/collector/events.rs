@@ -16,9 +16,9 @@ use std::ops::Range;
 use super::claims::Claims;
 use super::config::Limits;
 use super::members::{EventName, ItemName, name_of_item, plain_text, quantity_of, via_of};
-use crate::decode::{Cpu, SKIM_PADDING, Span, skim};
+use super::visits::{EventFacts, EventKind, ItemFacts};
+use crate::json::scan::{Cpu, SKIM_PADDING, Span, skim};
 use crate::json::{JsonFault, JsonFaultKind, read_json};
-use crate::visits::{EventFacts, EventKind, ItemFacts};
 
 /// Items of an event that are looked at.
 pub(super) const ITEMS_MAX: usize = 200;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
-use crate::spool::{Backlog, probe_disk};
-use crate::visits::VisitStore;
+use super::spool::{Backlog, probe_disk};
+use super::visits::VisitStore;
+use crate::base::error::{Error, Result};
 
 /// How often it is looked whether an event could be taken, while none is.
 const PROBE_EVERY: Duration = Duration::from_secs(1);

@@ -28,11 +28,11 @@ use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
 use super::events::{Body, Event, EventText};
 use super::members::DIGEST_VERSION;
 use super::metrics::Metrics;
+use super::spool::{Append, Entry, Spool, begin_line};
 use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
-use crate::error::{Error, Result};
-use crate::spool::{Append, Entry, Spool, begin_line};
-use crate::store::WallClock;
-use crate::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
+use super::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
+use crate::base::clock::WallClock;
+use crate::base::error::{Error, Result};
 
 /// Requests of a batch at most.
 const BATCH_REQUESTS_MAX: usize = 4096;

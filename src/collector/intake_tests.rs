@@ -3,12 +3,13 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 
 use super::*;
+use crate::base::clock::TestWallClock;
+use crate::base::ids::RandomIds;
 use crate::collector::config::CollectorConfig;
 use crate::collector::events::EventReader;
-use crate::decode::Cpu;
-use crate::spool::SpoolSettings;
-use crate::store::TestWallClock;
-use crate::visits::{EmbeddedSettings, EmbeddedVisitStore, RandomIds};
+use crate::collector::spool::SpoolSettings;
+use crate::collector::visits::{EmbeddedSettings, EmbeddedVisitStore};
+use crate::json::scan::Cpu;
 
 const NOW_MS: i64 = 1_795_233_900_000;
 const MINUTE_MS: i64 = 60_000;
@@ -133,12 +134,14 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
         let head = Letterhead::new("web-1", NOW_MS, limits.line_bytes_max);
         let mut lines = Vec::new();
         for (facts, text) in delivery.facts.iter().zip(&delivery.texts) {
-            let items = facts.items.iter().map(|item| crate::visits::ItemVia {
+            let items = facts.items.iter().map(|item| crate::collector::visits::ItemVia {
                 sku: item.sku.clone(),
                 via: Some(via.clone()),
             });
-            let attribution =
-                crate::visits::Attribution { via: Some(via.clone()), items: items.collect() };
+            let attribution = crate::collector::visits::Attribution {
+                via: Some(via.clone()),
+                items: items.collect(),
+            };
             let visit = VisitOutcome { long: id, short: id, seq: 1, seen_ms: 0, attribution };
             let EventText::InBody(range) = text else { panic!("it is plain") };
             let body = &delivery.body.text()[range.clone()];

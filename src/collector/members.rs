@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::visits::Via;
 use crate::json::{Json, JsonKind, read_json};
-use crate::visits::Via;
 
 /// Bytes of an id that is written as it is; of a longer one, what stands for it is.
 const ID_BYTES_MAX: usize = 128;

@@ -13,10 +13,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::ProcessMetrics;
-use crate::spool::{Backlog, Landed};
+use super::spool::{Backlog, Landed};
+use super::visits::{MigratingVisitStore, Phase};
+use crate::base::telemetry::dropped_log_lines;
 use crate::store::{Operation, StoreMeter};
-use crate::telemetry::dropped_log_lines;
-use crate::visits::{MigratingVisitStore, Phase};
 
 /// Upper bounds of the histograms of times, in seconds.
 const SECONDS: [f64; 13] =

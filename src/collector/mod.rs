@@ -42,7 +42,9 @@ mod serve;
 mod server;
 mod service;
 mod socket;
+pub mod spool;
 mod spooler;
+pub mod visits;
 
 pub use claims::Claims;
 pub use config::*;

@@ -18,13 +18,15 @@ use super::intake::Intake;
 use super::metrics::Metrics;
 use super::server::{self, StopTokens};
 use super::service::{Service, ServiceParts};
-use crate::error::Result;
-use crate::spool::{Landed, Landing, LandingSettings, Spool, SpoolSettings};
-use crate::store::{Store, StoreLocation, Stores, WallClock};
-use crate::visits::{
-    EmbeddedSettings, EmbeddedVisitStore, Ids, MigratingVisitStore, RedisVisitStore, VisitDesk,
+use super::spool::{Landed, Landing, LandingSettings, Spool, SpoolSettings};
+use super::visits::{
+    EmbeddedSettings, EmbeddedVisitStore, MigratingVisitStore, RedisVisitStore, VisitDesk,
     VisitStore,
 };
+use crate::base::clock::WallClock;
+use crate::base::error::Result;
+use crate::base::ids::Ids;
+use crate::store::{Store, StoreLocation, Stores};
 
 /// How often the rates of clients that are gone are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
@@ -62,8 +64,8 @@ pub struct CollectorSignals {
 /// `ready` is told the address when requests are served.
 ///
 /// # Errors
-/// [`crate::error::Error::Config`] if the address, the store or the folder cannot be used;
-/// [`crate::error::Error::Unavailable`] if another process uses the folder.
+/// [`crate::base::error::Error::Config`] if the address, the store or the folder cannot be used;
+/// [`crate::base::error::Error::Unavailable`] if another process uses the folder.
 pub async fn collect(
     config: CollectorConfig,
     mut supplies: CollectorSupplies,
@@ -262,7 +264,7 @@ fn open_store(
         VisitStoreConfig::Redis { url, prefix, timeout } => {
             Ok(Arc::new(RedisVisitStore::open(url, prefix, *timeout)?))
         }
-        VisitStoreConfig::Migrating { .. } => Err(crate::error::Error::config(
+        VisitStoreConfig::Migrating { .. } => Err(crate::base::error::Error::config(
             "`[visit_store]`: a store that moves cannot be moved itself",
         )),
     }

@@ -21,7 +21,7 @@ use super::client::{client_key, is_trusted};
 use super::config::Limits;
 use super::service::Service;
 use super::socket::{Heads, Socket, Use};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Requests of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 256;

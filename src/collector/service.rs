@@ -21,11 +21,11 @@ use super::intake::{Delivery, IntakeQueue, Receipt};
 use super::limiter::{Bill, ClientLimiter};
 use super::metrics::{Metrics, to_prometheus_text};
 use super::pixel::{PIXEL, event_of_query};
-use crate::config::line_and_column;
-use crate::decode::Cpu;
-use crate::error::Error;
-use crate::spool::Backlog;
-use crate::visits::MigratingVisitStore;
+use super::spool::Backlog;
+use super::visits::MigratingVisitStore;
+use crate::base::config::line_and_column;
+use crate::base::error::Error;
+use crate::json::scan::Cpu;
 
 /// Answers requests; shared by all connections. Another one takes its place when the configuration
 /// is read again.

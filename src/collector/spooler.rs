@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::intake::Receipt;
 use super::metrics::Metrics;
-use crate::error::{Error, Result};
-use crate::spool::{Append, Spool};
+use super::spool::{Append, Spool};
+use crate::base::error::{Error, Result};
 
 /// Where a request's answer goes, and what the request holds until then.
 #[derive(Debug)]

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::error::Result;
+use crate::base::fs::{names_in, remove_empty_folder, remove_folder};
 use crate::commit::lock::{PublishLock, TaskLock, live_attempts};
 use crate::commit::manifest::read_manifest;
 use crate::commit::pending::{PendingFile, PendingRecord, pending_names};
@@ -14,8 +16,6 @@ use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::State;
 use crate::commit::steps::restore_markers;
 use crate::commit::supplies::CommitSupplies;
-use crate::error::Result;
-use crate::store::durable::{names_in, remove_empty_folder, remove_folder};
 use crate::store::paths::RunPaths;
 
 /// An attempt's hold on its interval. What it wrote must be published, handed over or discarded:

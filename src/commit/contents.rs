@@ -8,7 +8,7 @@ use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

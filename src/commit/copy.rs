@@ -21,6 +21,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::base::error::{Error, Result};
 use crate::commit::distcp::DistCpForm;
 use crate::commit::hand_off::{PlannedCopy, PlannedTable, plan_tables};
 use crate::commit::head::ReadHead;
@@ -28,7 +29,6 @@ use crate::commit::history::{Standing, list_publishes};
 use crate::commit::lock::CopyLock;
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
-use crate::error::{Error, Result};
 use crate::store::paths::{RunPaths, SUCCESS, attempt_of_file};
 use crate::store::{CopyTarget, Hadoop, Listing, StoreLocation};
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pipeline::Format;
 use crate::sink::{DEFAULT_PARTITION, parse_hive_path, stored_type};
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::commit::table::{Before, PlannedFile, TablePlace};
-use crate::error::{Error, Result};
-use crate::store::durable::{
+use crate::base::error::{Error, Result};
+use crate::base::fs::{
     create_folders, create_unsynced, file_bytes, move_file, read_file, remove_empty_folder,
     remove_file, sync_folder, sync_paths, write_atomically,
 };
+use crate::commit::table::{Before, PlannedFile, TablePlace};
 use crate::store::paths::{SUCCESS, attempt_of_file};
 
 /// A table on disk.

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 
+use crate::base::error::Result;
 use crate::commit::attempt::{lock_publish, remove_dead_stagings};
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
@@ -22,7 +23,6 @@ use crate::commit::pending::{PendingRecord, pending_names};
 use crate::commit::recover::Recovered;
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
-use crate::error::Result;
 use crate::store::paths::{RunPaths, attempt_of_file};
 use crate::store::{StoreLocation, Upload};
 

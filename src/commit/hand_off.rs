@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::base::error::{Error, Result};
 use crate::commit::copy_script::{commands, script};
 use crate::commit::ddl::relocated;
 use crate::commit::distcp::{DistCpForm, plan_copy};
@@ -28,7 +29,6 @@ use crate::commit::history::publishes_of;
 use crate::commit::manifest::{Manifest, ManifestTable, read_manifest};
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
-use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 use crate::store::{CopyTarget, StoreLocation};
 

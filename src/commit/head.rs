@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::base::error::Result;
 use crate::commit::intent::Intent;
 use crate::commit::layout::{are_nested, is_same_place};
 use crate::commit::manifest::ManifestColumn;
 use crate::commit::state::{State, VERSION, Version, to_json};
-use crate::error::Result;
 use crate::store::StoreLocation;
 use crate::store::paths::RunPaths;
 

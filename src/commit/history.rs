@@ -7,9 +7,9 @@
 
 use serde::Serialize;
 
+use crate::base::error::Result;
 use crate::commit::manifest::{Manifest, known_intervals, read_manifest};
 use crate::commit::state::State;
-use crate::error::Result;
 use crate::store::paths::RunPaths;
 
 /// Whether a publish is what readers see.

@@ -12,16 +12,17 @@ use object_store::path::Path as Object;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
+use crate::base::clock::TestClock;
+use crate::base::error::{Error, Result, Signal};
+use crate::base::fs::names_in;
 use crate::commit::{
     Attempt, CommitSupplies, Manifest, PendingFile, Provenance, PublishOutcome, PublishRequest,
     Recovered, StagedTable, State, publish_run, read_manifest,
 };
-use crate::error::{Error, Result, Signal};
 use crate::sink::WrittenFile;
-use crate::store::durable::names_in;
 use crate::store::faults::{FaultRates, FaultyStore};
 use crate::store::paths::RunPaths;
-use crate::store::{Environment, StoreLocation, Stores, TestClock, Upload};
+use crate::store::{Environment, StoreLocation, Stores, Upload};
 
 pub(super) const DAY: &str = "20261121T000000Z-20261122T000000Z";
 pub(super) const NEXT_DAY: &str = "20261122T000000Z-20261123T000000Z";

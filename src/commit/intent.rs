@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::base::error::Result;
 use crate::commit::distcp::plan_copy;
 use crate::commit::head::{LastPublish, Layout};
 use crate::commit::layout::is_same_place;
@@ -15,7 +16,6 @@ use crate::commit::publish::{PublishRequest, StagedTable};
 use crate::commit::state::{Document, State, VERSION, to_json};
 use crate::commit::supplies::CommitSupplies;
 use crate::commit::table::{PlannedFile, check_path};
-use crate::error::Result;
 use crate::sink::WrittenFile;
 use crate::store::paths::RunPaths;
 use crate::store::{StoreLocation, Upload};

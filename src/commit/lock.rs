@@ -8,8 +8,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-use crate::store::durable::{create_folders, disk_error, names_in};
+use crate::base::error::{Error, Result};
+use crate::base::fs::{create_folders, disk_error, names_in};
 use crate::store::paths::RunPaths;
 
 /// How long, in steps of [`PUBLISH_WAIT_STEP`], another publish of the pipeline is waited for.

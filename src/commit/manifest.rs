@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use datafusion::arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::base::error::Result;
 use crate::commit::distcp::DistCp;
 use crate::commit::state::State;
-use crate::error::Result;
 use crate::store::StoreLocation;
 use crate::store::paths::RunPaths;
 

@@ -10,9 +10,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::error::{Error, Result};
 use crate::commit::manifest::{ManifestInput, bounds, known_intervals, read_manifest};
 use crate::commit::state::State;
-use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 
 /// The intervals that a publish of `paths.interval` replaces, because they lie inside of it.

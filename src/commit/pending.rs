@@ -13,8 +13,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base::error::Result;
 use crate::commit::state::{State, VERSION, to_json};
-use crate::error::Result;
 use crate::sink::WrittenFile;
 use crate::store::paths::RunPaths;
 

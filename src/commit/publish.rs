@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::base::error::{Error, Result};
+use crate::base::fs::file_bytes;
 use crate::commit::attempt::{Attempt, lock_publish};
 use crate::commit::head::ReadHead;
 use crate::commit::intent::{Intent, plan_publish};
@@ -13,10 +15,8 @@ use crate::commit::pending::pending_names;
 use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::to_json;
 use crate::commit::steps::{Carried, Publish};
-use crate::error::{Error, Result};
 use crate::sink::WrittenFile;
 use crate::store::StoreLocation;
-use crate::store::durable::file_bytes;
 use crate::store::paths::{RunPaths, attempt_of_file};
 
 /// How often a turn is asked for while others are faster.

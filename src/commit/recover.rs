@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::base::error::{Error, Result};
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
 use crate::commit::state::State;
 use crate::commit::steps::{Carried, Publish};
 use crate::commit::supplies::CommitSupplies;
-use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 
 /// How often the head is looked at while another attempt publishes.

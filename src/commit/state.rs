@@ -17,10 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
-use crate::store::durable::{
-    names_in, read_file, remove_empty_folder, remove_file, write_atomically,
-};
+use crate::base::error::{Error, Result};
+use crate::base::fs::{names_in, read_file, remove_empty_folder, remove_file, write_atomically};
 use crate::store::{BlockingStore, Found};
 
 /// The form of all documents that this program writes, and the only one that it reads.

@@ -1,5 +1,6 @@
 //! What a publish does behind its intent, in its order. Each step can be taken twice, by anybody.
 
+use crate::base::error::Result;
 use crate::commit::attempt::remove_staging;
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
@@ -8,7 +9,6 @@ use crate::commit::pending::PendingRecord;
 use crate::commit::state::{State, to_json};
 use crate::commit::supplies::CommitSupplies;
 use crate::commit::table::TablePlace;
-use crate::error::Result;
 use crate::store::Upload;
 use crate::store::paths::RunPaths;
 

@@ -3,8 +3,8 @@
 //! Also small files are uploads, since any process can complete one: bytes that wait on the disk of
 //! a machine that died would be lost to the next attempt.
 
+use crate::base::error::{Error, Result};
 use crate::commit::table::{Before, PlannedFile, TablePlace};
-use crate::error::{Error, Result};
 use crate::store::paths::SUCCESS;
 use crate::store::{BlockingStore, PlannedObject, Upload};
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::base::error::{Error, Result};
 use crate::commit::disk_table::DiskTable;
 use crate::commit::manifest::ManifestTable;
 use crate::commit::pending::PendingFile;
 use crate::commit::state::State;
 use crate::commit::store_table::StoreTable;
 use crate::commit::table::TablePlace;
-use crate::error::{Error, Result};
 use crate::store::paths::RunPaths;
 use crate::store::{BlockingStore, StoreLocation, Stores, Upload};
 

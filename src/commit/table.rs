@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::store::Upload;
 
 /// Asked before each act with its name; an error ends the publish there.

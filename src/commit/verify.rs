@@ -11,6 +11,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use crate::base::error::{Error, Result};
 use crate::commit::contents::{Contents, measure};
 use crate::commit::hand_off::{folder_at, handed_tables, not_published, past_files};
 use crate::commit::head::{Head, LastPublish, ReadHead};
@@ -19,7 +20,6 @@ use crate::commit::layout::is_same_place;
 use crate::commit::manifest::{Manifest, ManifestFile, ManifestTable, read_manifest};
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
-use crate::error::{Error, Result};
 use crate::store::paths::{RunPaths, SUCCESS};
 use crate::store::{BlockingStore, CopyTarget, Hdfs, StoreLocation};
 

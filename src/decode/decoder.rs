@@ -5,10 +5,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
-use super::fast::{Cpu, Outcome, Table};
-use super::obvious::ObviousDecoder;
+use super::fast::{Outcome, Table};
+use super::reference::ObviousDecoder;
 use super::{Decoded, Lines};
 use crate::contract::Contract;
+use crate::json::scan::Cpu;
 
 /// Decodes lines by one contract; each task has its own, for it remembers the orders of keys.
 #[derive(Debug)]

@@ -69,9 +69,8 @@ mod decoder;
 mod fast;
 mod line;
 mod model;
-mod obvious;
+mod reference;
 
 pub use decoder::Decoder;
-pub use fast::{Cpu, SKIM_PADDING, Span, skim};
 pub use model::*;
-pub use obvious::{OTHER_UNKNOWN_FIELDS, ObviousDecoder, count_unknown_field};
+pub use reference::{OTHER_UNKNOWN_FIELDS, ObviousDecoder, count_unknown_field};

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::config::ConfigFile;
+use crate::base::config::ConfigFile;
 use crate::contract::parse_contract;
 use crate::decode::line::split_lines;
 

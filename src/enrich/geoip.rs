@@ -25,7 +25,7 @@ use super::country::country_name;
 use super::geoip_kept::KeptLocation;
 use super::geoip_record::Record;
 use super::read_regular_file;
-use crate::error::{Diagnostic, Error, Result};
+use crate::base::error::{Diagnostic, Error, Result};
 
 /// Records that are kept decoded: all of a database of countries or autonomous systems, and some
 /// 20 MB at most. What a database has beyond them is decoded at each look-up.

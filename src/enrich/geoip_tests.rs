@@ -2,8 +2,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::super::mmdb_writer::write_database;
 use super::*;
+use crate::enrich::mmdb_writer::write_database;
 
 /// 2026-11-20T00:00:00Z.
 const BUILT: u64 = 1_795_132_800;

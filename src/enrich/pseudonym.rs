@@ -15,7 +15,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Secret keys by name. Names may be shown and logged; the secrets leave this type in no way.
 #[derive(Clone, Default)]

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
-use crate::error::{Diagnostic, Error, Result};
+use crate::base::error::{Diagnostic, Error, Result};
 
 const BUNDLED: &str = include_str!("tax_rates.csv");
 const COLUMNS: [&str; 3] = ["category", "from", "rate"];

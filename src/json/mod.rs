@@ -12,6 +12,7 @@
 //! [`DEPTH_LIMIT`], so no text can overflow the stack.
 
 mod read;
+pub mod scan;
 
 use std::borrow::Cow;
 use std::ops::Range;

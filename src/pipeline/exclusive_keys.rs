@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toml_span::Spanned;
 
 use super::{Expectation, Format};
-use crate::config::section::Findings;
+use crate::base::config::section::Findings;
 
 /// A list of columns in which one stands twice.
 pub(super) fn refuse_repeated(key: &str, columns: &[Spanned<String>], found: &mut Findings<'_>) {
@@ -45,7 +45,7 @@ pub(super) fn refuse_expectations_of_one_name(
         if !seen.insert(expectation.name.as_str()) {
             let (line, column) = expectation.place;
             let message = format!("expectation `{}` is defined twice", expectation.name);
-            let diagnostic = crate::error::Diagnostic::new(message);
+            let diagnostic = crate::base::error::Diagnostic::new(message);
             found.diagnostics.push(diagnostic.in_file(&found.file.path).at(line, column));
         }
     }

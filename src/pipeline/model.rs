@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Output, Parameter};
-use crate::config::ConfigFile;
+use crate::base::config::ConfigFile;
+use crate::base::interval::PathTemplate;
 use crate::contract::{ColumnType, Contract};
 use crate::enrich::TaxUnknown;
-use crate::interval::PathTemplate;
 
 /// A definition of work: where logs lie, what they look like, what becomes of them.
 #[derive(Debug, Clone)]

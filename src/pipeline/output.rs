@@ -1,6 +1,6 @@
 //! What an output is: a view that is written.
 
-use crate::interval::Grain;
+use crate::base::interval::Grain;
 
 /// A view that is written.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,15 +11,15 @@ use super::{
     EnrichmentSettings, Framing, NamedFile, OnEmpty, Output, Parameter, ParameterType, Pipeline,
     Quarantine, Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
 };
-use crate::config::paths::{PIPELINE_DIR, anchor_paths, tidy_paths};
-use crate::config::section::{Findings, Section};
-use crate::config::time_zone::parse_time_zone;
-use crate::config::variables::{Lookup, substitute_variables};
-use crate::config::{ConfigFile, line_and_column};
+use crate::base::config::paths::{PIPELINE_DIR, anchor_paths, tidy_paths};
+use crate::base::config::section::{Findings, Section};
+use crate::base::config::time_zone::parse_time_zone;
+use crate::base::config::variables::{Lookup, substitute_variables};
+use crate::base::config::{ConfigFile, line_and_column};
+use crate::base::error::Diagnostic;
+use crate::base::interval::PathTemplate;
 use crate::contract::{Column, ColumnType, Contract, parse_contract};
 use crate::enrich::TaxUnknown;
-use crate::error::Diagnostic;
-use crate::interval::PathTemplate;
 
 /// The texts that define a pipeline.
 #[derive(Debug, Clone)]
@@ -401,7 +401,7 @@ fn check_names(
         }
         if !views.iter().any(|view| view.name == output.view) {
             let known = views.iter().map(|view| view.name.as_str());
-            let help = crate::config::suggestion(&output.view, known);
+            let help = crate::base::config::suggestion(&output.view, known);
             let message = format!("output `{}`: no view `{}`", output.name, output.view);
             let diagnostic = in_pipeline(found.file, output.place, message);
             found.diagnostics.push(diagnostic.help(help));

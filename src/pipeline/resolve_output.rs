@@ -10,9 +10,9 @@ use super::{
     Expectation, Format, OnFail, OnSchemaChange, Output, ParquetCompression, ParquetOptions,
     ParquetTarget, Table, TsvCompression, TsvOptions,
 };
-use crate::config::line_and_column;
-use crate::config::section::{Findings, Section};
-use crate::interval::Grain;
+use crate::base::config::line_and_column;
+use crate::base::config::section::{Findings, Section};
+use crate::base::interval::Grain;
 
 /// Reads one `[[output]]`.
 pub(super) fn resolve_output(

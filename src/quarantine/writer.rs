@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::QuarantineRecord;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::store::paths::quarantine_file;
 use crate::store::{Store, store_error};
 

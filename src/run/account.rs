@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan::RunPlan;
 use super::report::{OutputResult, QuarantineResult, RunResult};
 use super::witness::RunWitness;
+use crate::base::error::{Error, Result};
 use crate::commit::{ColumnChanges, Manifest};
-use crate::error::{Error, Result};
 use crate::quarantine::{Breach, QuarantineFile};
-use crate::source::Skipped;
-use crate::transform::SinkRecord;
+use crate::scan::Skipped;
+use crate::sink::SinkRecord;
 
 /// What the scan met.
 pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {

@@ -11,12 +11,13 @@ use super::load::read_pipeline;
 use super::lookups::{load_lookups, open_lookups};
 use super::plan::{RunPlan, example_parameters, resource_shares};
 use super::stages::{list_source, plan_queries};
-use crate::error::{Diagnostic, Error, Result};
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
+use crate::query::{Engine, PlannedOutput};
+use crate::scan::logs_schema;
 use crate::sink::StagingFolders;
 use crate::store::Stores;
 use crate::store::paths::RunPaths;
-use crate::transform::{Engine, PlannedOutput, logs_schema};
 
 /// Reads, resolves and plans a pipeline: configuration, contract, SQL, outputs, expectations.
 ///
@@ -136,7 +137,7 @@ fn describe_output(planned: &PlannedOutput, logs: &Schema) -> Value {
         "columns": columns,
         "partition_by": output.partition_by,
         "sort_by": output.sort_by,
-        "grain": output.grain.map(crate::interval::Grain::name),
+        "grain": output.grain.map(crate::base::interval::Grain::name),
         "expectations": output.expectations.iter().map(|e| &e.name).collect::<Vec<_>>(),
         "reads": reads,
         "shares_scan": planned.logs_scans == 1,

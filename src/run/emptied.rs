@@ -7,8 +7,8 @@ use super::hold::wait_for;
 use super::layout::Places;
 use super::plan::RunPlan;
 use super::report::{EmptiedResult, RunResult};
+use crate::base::error::{Error, Result};
 use crate::commit::{self, Manifest, State};
-use crate::error::{Error, Result};
 use crate::pipeline::OnEmpty;
 use crate::store::paths::RunPaths;
 

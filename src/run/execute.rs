@@ -20,13 +20,13 @@ use super::stages::{
     ListedSource, list_source, new_scan, plan_queries, read_and_write, start_quarantine,
 };
 use super::witness::RunWitness;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::Progress;
 use crate::commit::CommitSupplies;
 use crate::enrich::Enrichment;
-use crate::error::{Error, Result};
+use crate::query::{Engine, PlannedOutput};
 use crate::sink::SpillFolder;
 use crate::store::Stores;
-use crate::telemetry::Progress;
-use crate::transform::{Engine, PlannedOutput};
 
 /// What a run needs from the world.
 #[derive(Debug, Clone)]

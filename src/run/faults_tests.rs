@@ -14,13 +14,14 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::base::clock::TestClock;
+use crate::base::error::{Error, Result};
+use crate::base::interval::Interval;
+use crate::base::telemetry::Progress;
 use crate::commit::{CommitSupplies, GcRequest, collect_garbage};
-use crate::error::{Error, Result};
-use crate::interval::Interval;
-use crate::source::Shard;
+use crate::scan::Shard;
 use crate::store::faults::{FaultRates, FaultyStore};
-use crate::store::{Environment, StoreLocation, Stores, TestClock};
-use crate::telemetry::Progress;
+use crate::store::{Environment, StoreLocation, Stores};
 
 const SEEDS: u64 = 1000;
 

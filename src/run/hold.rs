@@ -9,13 +9,13 @@ use super::plan::RunPlan;
 use super::provenance::is_made_already;
 use super::shape::check_shapes;
 use super::stages::ListedSource;
+use crate::base::error::{Error, Result};
 use crate::commit::{
     self, Attempt, ColumnChanges, Manifest, ManifestInput, PendingFile, Provenance,
 };
-use crate::error::{Error, Result};
+use crate::query::PlannedOutput;
+use crate::scan::SourceObject;
 use crate::sink::{BegunUpload, UploadRoom, UploadStaging};
-use crate::source::SourceObject;
-use crate::transform::PlannedOutput;
 
 /// The right to work on an interval, and what is known of it.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::commit::{self, OwnTable, TableRoot};
-use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Output, Pipeline, Table};
-use crate::source::WILDCARDS;
+use crate::query::check_spill_folder;
+use crate::scan::WILDCARDS;
 use crate::store::StoreLocation;
-use crate::transform::check_spill_folder;
 
 /// The places that a run writes to.
 #[derive(Debug, Clone)]

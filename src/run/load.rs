@@ -4,9 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::config::ConfigFile;
-use crate::config::paths::PIPELINE_DIR;
-use crate::error::{Diagnostic, Error, Result};
+use crate::base::config::ConfigFile;
+use crate::base::config::paths::PIPELINE_DIR;
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Pipeline, PipelineFiles, resolve_pipeline};
 use crate::store::Environment;
 

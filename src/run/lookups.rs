@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::report::{EnrichmentResult, GeoDatabase};
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::enrich::{Enrichment, GeoDatabases, Keys, TaxTable, read_regular_file};
-use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{NamedFile, Pipeline};
 
 /// Opens databases and tables.

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::suggestion;
-use crate::error::{Error, Result};
-use crate::interval::{Grain, Interval};
+use crate::base::config::suggestion;
+use crate::base::error::{Error, Result};
+use crate::base::interval::{Grain, Interval};
 use crate::pipeline::{BUILT_IN_PARAMETERS, Output, ParameterValue, Pipeline};
 use crate::quarantine::{RejectShare, Thresholds};
+use crate::query::{EngineSettings, ParameterValues};
+use crate::scan::Shard;
 use crate::sink::WriterOptions;
-use crate::source::Shard;
 use crate::store::paths::RunPaths;
-use crate::transform::{EngineSettings, ParameterValues};
 
 /// What a run will do, computed without touching data.
 #[derive(Debug, Clone)]

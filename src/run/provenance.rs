@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::lookups::describe_lookups;
 use super::plan::RunPlan;
+use crate::base::error::{Error, Result};
 use crate::commit::{Manifest, ManifestInput, Provenance};
 use crate::enrich::Enrichment;
-use crate::error::{Error, Result};
 use crate::pipeline::{ParameterValue, Reference};
 use crate::store::{Store, StoreLocation, Stores, store_error};
 

@@ -12,15 +12,16 @@ use super::hold::{HeldInterval, wait_for};
 use super::plan::RunPlan;
 use super::report::RunResult;
 use super::shape::{columns_of, shapes_of, timestamps_of};
+use crate::base::error::{Error, Result};
 use crate::commit::{
     self, Attempt, ManifestInput, PendingFile, PendingRecord, Provenance, PublishOutcome,
     PublishRequest, StagedTable, TableDefinition,
 };
-use crate::error::{Error, Result};
+use crate::query::PlannedOutput;
+use crate::sink::SinkRecord;
 use crate::sink::WrittenFile;
 use crate::store::paths::RunPaths;
 use crate::store::{Environment, StoreLocation};
-use crate::transform::{PlannedOutput, SinkRecord};
 
 /// What a task leaves beside its files, for the publish and the run's result.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::plan::RunPlan;
+use crate::base::error::{Error, Result};
 use crate::commit::ColumnChanges;
 use crate::decode::count_unknown_field;
-use crate::error::{Error, Result};
 use crate::quarantine::{REJECT_RATIO_DEFAULT, REJECTS_DEFAULT};
+use crate::scan::ObjectTally;
+use crate::sink::SinkRecord;
 use crate::store::{Operation, OperationCounts};
-use crate::transform::{ObjectTally, SinkRecord};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

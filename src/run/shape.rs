@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::layout::own_tables;
 use super::plan::RunPlan;
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::commit::{Attempt, ColumnChanges, ManifestColumn, OwnTable, TableShape};
-use crate::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Format, OnSchemaChange, Output, ParquetTarget};
+use crate::query::PlannedOutput;
 use crate::sink::stored_type;
 use crate::store::StoreLocation;
-use crate::transform::PlannedOutput;
 
 /// What changed in the columns of outputs since the last publish.
 ///

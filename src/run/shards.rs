@@ -13,9 +13,9 @@ use super::provenance::{is_made_already, provenance_of};
 use super::publish::{TaskRecord, publish_tables};
 use super::report::{RunResult, Status};
 use super::stages::{list_source, plan_queries};
+use crate::base::error::{Error, Result};
 use crate::commit::{self, Attempt, Manifest, ManifestInput, PendingRecord, Provenance};
-use crate::error::{Error, Result};
-use crate::source::Shard;
+use crate::scan::Shard;
 
 /// The task under which shards are published: one publish of an interval at a time.
 const TASK: &str = "publish";

@@ -10,18 +10,18 @@ use tokio::sync::mpsc;
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
 use super::witness::RunWitness;
+use crate::base::error::{Error, Result};
+use crate::base::interval::Interval;
 use crate::enrich::Enrichment;
-use crate::error::{Error, Result};
-use crate::interval::Interval;
 use crate::quarantine::{Quarantine, QuarantineSender};
-use crate::sink::{EncoderPool, StagingFolders, UploadRoom, UploadStaging};
-use crate::source::{
+use crate::query::{Engine, LogsFeed, PlannedOutput};
+use crate::scan::{
     Listing, Skipped, SourceObject, SourceSpec, is_listed_by_time, list_objects, nearest_to,
 };
+use crate::scan::{LogScan, ScanWitness};
+use crate::sink::{EncoderPool, StagingFolders, UploadRoom, UploadStaging};
+use crate::sink::{SinkRecord, SinkSupplies};
 use crate::store::{Store, StoreLocation};
-use crate::transform::{
-    Engine, LogScan, LogsFeed, PlannedOutput, ScanWitness, SinkRecord, SinkSupplies,
-};
 
 /// Batches of logs that may wait for a query.
 const BATCHES_AHEAD: usize = 2;

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::execute::RunSupplies;
 use super::plan::RunPlan;
 use super::report::{UNREADABLE_NAMED_MAX, UnreadableSource};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::Progress;
 use crate::decode::{DroppedItem, Mended, Reject, RejectReason, count_mended, count_unknown_field};
-use crate::error::{Error, Result};
 use crate::quarantine::{QuarantineRecord, QuarantineSender, Thresholds};
-use crate::source::{SourceObject, Unreadable};
-use crate::telemetry::Progress;
-use crate::transform::{ObjectTally, ScanWitness, UnreadableObject};
+use crate::scan::{ObjectTally, ScanWitness, UnreadableObject};
+use crate::scan::{SourceObject, Unreadable};
 
 /// Keeps account of one run's scan.
 #[derive(Debug)]

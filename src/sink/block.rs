@@ -16,7 +16,7 @@ use datafusion::arrow::compute::{concat, take};
 use datafusion::arrow::datatypes::{ByteViewType, DataType, Field, SchemaRef, UInt32Type};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::sink::route::take_rows;
 use crate::sink::stored::{cast_column, stored_in_block};
 
@@ -24,7 +24,7 @@ use crate::sink::stored::{cast_column, stored_in_block};
 const ROWS_MAX: usize = 32 << 10;
 
 /// Rows that wait to be routed and encoded together.
-pub(super) struct Block {
+pub(crate) struct Block {
     stored: SchemaRef,
     batches: Vec<Arrived>,
     rows: usize,
@@ -33,7 +33,7 @@ pub(super) struct Block {
 }
 
 /// A batch, or what is left of it, in two forms that mostly share their arrays.
-pub(super) struct Arrived {
+pub(crate) struct Arrived {
     /// As it came.
     batch: RecordBatch,
     /// In types that [`bytes_of_rows`] knows.
@@ -42,32 +42,32 @@ pub(super) struct Arrived {
 
 impl Block {
     /// A block for rows that are stored as `stored`; it holds `bytes_max` bytes, or one row.
-    pub(super) fn new(stored: SchemaRef, bytes_max: u64) -> Self {
+    pub(crate) fn new(stored: SchemaRef, bytes_max: u64) -> Self {
         Block { stored, batches: Vec::new(), rows: 0, bytes: 0, bytes_max }
     }
 
     /// Bytes that the rows take, and take once more while they are laid together.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         self.bytes * 2
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Makes a batch ready to be added.
-    pub(super) fn arrive(&self, batch: &RecordBatch) -> Result<Arrived> {
+    pub(crate) fn arrive(&self, batch: &RecordBatch) -> Result<Arrived> {
         let fields = batch.columns().iter().zip(self.stored.fields());
         let columns = fields.map(|(array, field)| stored_in_block(array, field));
         Ok(Arrived { batch: batch.clone(), columns: columns.collect::<Result<_>>()? })
     }
 
     /// Adds the rows that have room; returns the others, for which the block must be emptied.
-    pub(super) fn add(&mut self, arrived: Arrived) -> Option<Arrived> {
+    pub(crate) fn add(&mut self, arrived: Arrived) -> Option<Arrived> {
         let rows = arrived.batch.num_rows();
         let fits = |rows: usize| self.bytes + arrived.bytes_of(rows) <= self.bytes_max;
         let room = rows.min(ROWS_MAX - self.rows);
@@ -95,13 +95,13 @@ impl Block {
     }
 
     /// One column of all rows, as it is stored.
-    pub(super) fn column(&self, index: usize) -> Result<ArrayRef> {
+    pub(crate) fn column(&self, index: usize) -> Result<ArrayRef> {
         let pieces = self.batches.iter().map(|arrived| arrived.columns[index].clone()).collect();
         lay_together(pieces, self.stored.field(index))
     }
 
     /// Takes the pieces of some columns out; [`lay_together`] makes one of each.
-    pub(super) fn pieces(&self, columns: &[usize]) -> Vec<Vec<ArrayRef>> {
+    pub(crate) fn pieces(&self, columns: &[usize]) -> Vec<Vec<ArrayRef>> {
         let pieces_of = |index: &usize| {
             self.batches.iter().map(|arrived| arrived.columns[*index].clone()).collect()
         };
@@ -109,7 +109,7 @@ impl Block {
     }
 
     /// The given rows (ascending) as they came, in batches no larger than those were.
-    pub(super) fn as_they_came(&self, rows: &[u32]) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn as_they_came(&self, rows: &[u32]) -> Result<Vec<RecordBatch>> {
         let mut found = Vec::new();
         let (mut rest, mut start) = (rows, 0);
         for Arrived { batch, .. } in &self.batches {
@@ -127,7 +127,7 @@ impl Block {
     }
 
     /// Empties the block.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.batches.clear();
         (self.rows, self.bytes) = (0, 0);
     }
@@ -145,7 +145,7 @@ impl Arrived {
 }
 
 /// The pieces of a column as one array of the stored type.
-pub(super) fn lay_together(pieces: Vec<ArrayRef>, field: &Field) -> Result<ArrayRef> {
+pub(crate) fn lay_together(pieces: Vec<ArrayRef>, field: &Field) -> Result<ArrayRef> {
     let whole = match &pieces[..] {
         [one] => Arc::clone(one),
         many => {
@@ -166,7 +166,7 @@ const BORROWED_BYTES_MAX: u64 = 1 << 20;
 /// The given rows of a stored column; all of them without `rows`.
 ///
 /// Texts are not copied but numbered: a dictionary whose keys are the rows.
-pub(super) fn gather(column: &ArrayRef, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
+pub(crate) fn gather(column: &ArrayRef, rows: Option<&UInt32Array>) -> Result<ArrayRef> {
     let Some(rows) = rows else { return Ok(Arc::clone(column)) };
     let is_text = matches!(column.data_type(), DataType::Utf8 | DataType::Binary);
     let gathered = if is_text && bytes_of_rows(column, 0, column.len()) <= BORROWED_BYTES_MAX * 8 {
@@ -179,7 +179,7 @@ pub(super) fn gather(column: &ArrayRef, rows: Option<&UInt32Array>) -> Result<Ar
 }
 
 /// Bytes of the values of rows `from..to`, the same however the rows are cut into arrays.
-pub(super) fn bytes_of_rows(array: &dyn Array, from: usize, to: usize) -> u64 {
+pub(crate) fn bytes_of_rows(array: &dyn Array, from: usize, to: usize) -> u64 {
     let rows = (to - from) as u64;
     let span = |offsets: &[i32]| (offsets[from] as usize, offsets[to] as usize);
     match array.data_type() {

@@ -2,7 +2,7 @@
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 
-use crate::config::suggestion;
+use crate::base::config::suggestion;
 use crate::pipeline::{Format, Output};
 use crate::sink::hive_names::check_hive_names;
 use crate::sink::hive_path::{can_partition, escaped_bytes};

@@ -31,17 +31,17 @@ const PRUNING_TEXT_BYTES_MAX: usize = 32;
 
 /// How a column is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ColumnChoice {
-    pub(super) dictionary: bool,
+pub(crate) struct ColumnChoice {
+    pub(crate) dictionary: bool,
     /// Whether statistics say the least and the greatest value; they always say how many are NULL.
-    pub(super) min_max: bool,
+    pub(crate) min_max: bool,
 }
 
 /// What is taken without knowing values.
 const UNKNOWN: ColumnChoice = ColumnChoice { dictionary: true, min_max: true };
 
 /// Chooses from the first values of `array`, a column of a stored type.
-pub(super) fn choose(array: &ArrayRef, is_sort_column: bool) -> ColumnChoice {
+pub(crate) fn choose(array: &ArrayRef, is_sort_column: bool) -> ColumnChoice {
     let (distinct, values, bytes) = match array.data_type() {
         DataType::Utf8 => {
             let array = array.as_string::<i32>();

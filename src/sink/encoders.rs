@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Threads that encode; clones share them.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl EncoderPool {
     }
 
     /// Runs `work` on these threads, its parallel iterators too, and waits for it.
-    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.pool.install(work)
     }
 }

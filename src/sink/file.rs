@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// A file that knows its bytes and their SHA-256.
 #[derive(Debug)]
-pub(super) struct HashedFile {
+pub(crate) struct HashedFile {
     file: File,
     path: PathBuf,
     bytes: u64,
@@ -19,15 +19,15 @@ pub(super) struct HashedFile {
 
 /// What a finished file holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Sealed {
-    pub(super) bytes: u64,
+pub(crate) struct Sealed {
+    pub(crate) bytes: u64,
     /// 64 hexadecimal digits, lower case.
-    pub(super) sha256: String,
+    pub(crate) sha256: String,
 }
 
 impl HashedFile {
     /// Creates the file and the folders above it; one that exists already is a bug.
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|err| write_error(folder, &err))?;
         }
@@ -36,16 +36,16 @@ impl HashedFile {
         Ok(HashedFile { file, path, bytes: 0, sha256: Sha256::new() })
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Tells what was written; the caller syncs it.
-    pub(super) fn seal(&mut self) -> Result<Sealed> {
+    pub(crate) fn seal(&mut self) -> Result<Sealed> {
         Ok(Sealed { bytes: self.bytes, sha256: hex::encode(self.sha256.finalize_reset()) })
     }
 }
@@ -64,7 +64,7 @@ impl Write for HashedFile {
 }
 
 /// A failure to write below the staging folder: the disk is full, gone or closed to us.
-pub(super) fn write_error(path: &Path, err: &io::Error) -> Error {
+pub(crate) fn write_error(path: &Path, err: &io::Error) -> Error {
     let path = path.display();
     let advice = match err.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, then retry",

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 
 /// What stands in the way of reading these columns by Hive, a sentence each.
-pub(super) fn check_hive_names(columns: &[FieldRef]) -> Vec<String> {
+pub(crate) fn check_hive_names(columns: &[FieldRef]) -> Vec<String> {
     let mut problems = Vec::new();
     for column in columns {
         let name = column.name();

@@ -21,20 +21,20 @@ use datafusion::arrow::datatypes::{
     TimestampMicrosecondType,
 };
 
-use crate::error::{Error, Result};
-use crate::sink::text::{self, YearOutOfRange};
+use super::text::{self, YearOutOfRange};
+use crate::base::error::{Error, Result};
 
 /// The directory value of NULL and of the empty string.
 pub const DEFAULT_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Bytes that a file name may have on the file systems in use (ext4, XFS, APFS; HDFS's default).
-pub(super) const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// Bytes that a hive path may have.
 ///
 /// Hive's metastore keeps partition names in a `varchar(767)`. Of the 1,024 bytes that S3 gives a
 /// key, 767 leave 51 to the file's name and more than 200 to the table's place in its bucket.
-pub(super) const HIVE_PATH_BYTES_MAX: usize = 767;
+pub(crate) const HIVE_PATH_BYTES_MAX: usize = 767;
 
 /// Characters of a value that a message shows.
 const SHOWN_CHARS: usize = 40;
@@ -156,7 +156,7 @@ fn push_escaped(out: &mut String, name: &str) {
 }
 
 /// Bytes of [`escape_path_name`]'s result: what is escaped is one byte and becomes three.
-pub(super) fn escaped_bytes(name: &str) -> usize {
+pub(crate) fn escaped_bytes(name: &str) -> usize {
     name.len() + 2 * name.bytes().filter(|byte| IS_ESCAPED[usize::from(*byte)]).count()
 }
 
@@ -178,7 +178,7 @@ const IS_ESCAPED: [bool; 256] = {
 /// Whether a column of this stored type can name directories.
 ///
 /// Floats cannot: one number has many texts, and NaN is equal to nothing.
-pub(super) fn can_partition(stored: &DataType) -> bool {
+pub(crate) fn can_partition(stored: &DataType) -> bool {
     use DataType as T;
     matches!(stored, T::Utf8 | T::Boolean | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Date32)
         || matches!(stored, T::Timestamp(TimeUnit::Microsecond, _) | T::Decimal128(_, _))
@@ -188,7 +188,7 @@ pub(super) fn can_partition(stored: &DataType) -> bool {
 ///
 /// Dates and timestamps read as Hive writes them: `2026-11-21`, `2026-11-21 13:05:00` (in UTC if
 /// they have a zone). One in a year that Hive's text cannot hold is unusable.
-pub(super) fn partition_value(
+pub(crate) fn partition_value(
     column: &str,
     array: &dyn Array,
     row: usize,

@@ -33,7 +33,7 @@ const INT96_BYTES: u64 = 12;
 const PAGE_ROWS_MAX: u64 = 20_000;
 
 /// Encodes the timestamps of one column of one row group.
-pub(super) struct Int96Column {
+pub(crate) struct Int96Column {
     writer: ColumnWriterImpl<'static, Int96Type>,
     pages: Pages,
     rows: u64,
@@ -43,9 +43,9 @@ pub(super) struct Int96Column {
 type Pages = Arc<Mutex<TrackedWrite<Vec<u8>>>>;
 
 /// A finished column: its pages, and what the row group must know of them.
-pub(super) struct Int96Pages {
-    pub(super) pages: Bytes,
-    pub(super) close: ColumnCloseResult,
+pub(crate) struct Int96Pages {
+    pub(crate) pages: Bytes,
+    pub(crate) close: ColumnCloseResult,
 }
 
 /// Hands pages to a buffer that the column can still reach.
@@ -53,14 +53,14 @@ struct SharedPages(Pages);
 
 impl Int96Column {
     /// `column` is optional, not repeated, not nested; `properties` set no dictionary for it.
-    pub(super) fn new(column: ColumnDescPtr, properties: WriterPropertiesPtr) -> Self {
+    pub(crate) fn new(column: ColumnDescPtr, properties: WriterPropertiesPtr) -> Self {
         let pages = Arc::new(Mutex::new(TrackedWrite::new(Vec::new())));
         let page_writer = Box::new(SharedPages(Arc::clone(&pages)));
         let writer = get_column_writer(column, properties, page_writer);
         Int96Column { writer: get_typed_column_writer(writer), pages, rows: 0 }
     }
 
-    pub(super) fn write(&mut self, array: &TimestampMicrosecondArray) -> Result<()> {
+    pub(crate) fn write(&mut self, array: &TimestampMicrosecondArray) -> Result<()> {
         let levels: Vec<i16> = (0..array.len()).map(|row| i16::from(array.is_valid(row))).collect();
         let values: Vec<Int96> = array.iter().flatten().map(int96_of_micros).collect();
         self.writer.write_batch(&values, Some(&levels), None)?;
@@ -69,13 +69,13 @@ impl Int96Column {
     }
 
     /// Bytes that the column holds in memory, at most.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         let open_page = self.rows.min(PAGE_ROWS_MAX) * INT96_BYTES;
         self.writer.get_total_bytes_written() + open_page
     }
 
     /// Ends the column.
-    pub(super) fn close(self) -> Result<Int96Pages> {
+    pub(crate) fn close(self) -> Result<Int96Pages> {
         let close = self.writer.close()?;
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let pages = std::mem::replace(&mut *pages, TrackedWrite::new(Vec::new()));

@@ -31,12 +31,15 @@ mod parquet_columns;
 mod parquet_schema;
 mod partition_check;
 mod route;
+mod split;
 mod staging;
 mod stored;
 mod stored_check;
 mod text;
 mod tsv;
+pub(crate) mod unfit_rows;
 mod upload;
+pub(crate) mod write;
 mod writers;
 
 pub use check::{check_output, check_tsv_schema};
@@ -50,4 +53,5 @@ pub use staging::{SpillFolder, StagingFolders, UploadStaging, remove_dead_spills
 pub use stored::{stored_schema, stored_type};
 pub use stored_check::{StoredCheck, UnfitRow, may_not_fit};
 pub use upload::{BegunUpload, FileUploads, UploadRoom};
+pub use write::{SinkRecord, SinkSupplies};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use datafusion::arrow::datatypes::SchemaRef;
 
-use crate::error::{Error, Result};
+use super::parquet::{self, ParquetBlock, ParquetFile, ParquetLayout};
+use super::tsv::{self, TsvBlock, TsvFile};
+use crate::base::error::{Error, Result};
 use crate::pipeline::{Format, TsvCompression};
 use crate::sink::file::Sealed;
-use crate::sink::parquet::{self, ParquetBlock, ParquetFile, ParquetLayout};
-use crate::sink::tsv::{self, TsvBlock, TsvFile};
 use crate::store::paths::RunPaths;
 
 /// Row groups at which a file is ended, however small: a footer must stay readable.
 const ROW_GROUPS_MAX: usize = 1000;
 
 /// One table of an output.
-pub(super) struct TableWriter {
+pub(crate) struct TableWriter {
     /// The format's name.
-    pub(super) format: &'static str,
+    pub(crate) format: &'static str,
     encoding: Encoding,
     in_files: SchemaRef,
     file_bytes_target: u64,
@@ -33,8 +33,8 @@ enum Encoding {
 }
 
 /// A file that takes rows.
-pub(super) struct OpenFile {
-    pub(super) name: String,
+pub(crate) struct OpenFile {
+    pub(crate) name: String,
     encoder: Encoder,
     file_bytes_target: u64,
 }
@@ -45,14 +45,14 @@ enum Encoder {
 }
 
 /// The columns of a block, ready for the files of one table.
-pub(super) enum TableBlock<'a> {
+pub(crate) enum TableBlock<'a> {
     Parquet(Box<ParquetBlock<'a>>),
     Tsv(TsvBlock<'a>),
 }
 
 impl TableWriter {
     /// `in_files` are the columns of the files, `sort_by` those that order their rows.
-    pub(super) fn new(
+    pub(crate) fn new(
         format: &Format,
         in_files: &SchemaRef,
         sort_by: &[String],
@@ -71,7 +71,7 @@ impl TableWriter {
     }
 
     /// Creates the next file in `folder`.
-    pub(super) fn create_file(&mut self, folder: PathBuf, paths: &RunPaths) -> Result<OpenFile> {
+    pub(crate) fn create_file(&mut self, folder: PathBuf, paths: &RunPaths) -> Result<OpenFile> {
         let name = paths.table_file(self.next_file, self.extension());
         self.next_file += 1;
         let path = folder.join(&name);
@@ -86,7 +86,7 @@ impl TableWriter {
 
     /// The columns of a block of so many rows, as this table's files take them: the first ones, if
     /// other tables of the output have more.
-    pub(super) fn block<'a>(
+    pub(crate) fn block<'a>(
         &'a self,
         columns: &'a [ArrayRef],
         rows: usize,
@@ -99,7 +99,7 @@ impl TableWriter {
     }
 
     /// Bytes that an open file of this table holds in memory, however few rows it has.
-    pub(super) fn state_bytes(&self) -> u64 {
+    pub(crate) fn state_bytes(&self) -> u64 {
         match &self.encoding {
             Encoding::Parquet(layout) => layout.state_bytes(),
             Encoding::Tsv(compression) => tsv::state_bytes(*compression),
@@ -107,7 +107,7 @@ impl TableWriter {
     }
 
     /// The least number of bytes at which something is ended: a file, or a row group.
-    pub(super) fn bytes_target(&self) -> u64 {
+    pub(crate) fn bytes_target(&self) -> u64 {
         match &self.encoding {
             Encoding::Parquet(layout) => {
                 layout.row_group_bytes_target().min(self.file_bytes_target)
@@ -126,7 +126,7 @@ impl TableWriter {
 
 impl OpenFile {
     /// Appends the given rows of a block, or all of them.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         block: &TableBlock<'_>,
         rows: Option<&UInt32Array>,
@@ -140,7 +140,7 @@ impl OpenFile {
         }
     }
 
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         match &self.encoder {
             Encoder::Parquet(file) => file.rows(),
             Encoder::Tsv(file) => file.rows(),
@@ -148,7 +148,7 @@ impl OpenFile {
     }
 
     /// Bytes that can be freed by ending the row group.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         match &self.encoder {
             Encoder::Parquet(file) => file.memory_bytes(),
             Encoder::Tsv(_) => 0,
@@ -156,14 +156,14 @@ impl OpenFile {
     }
 
     /// Frees the memory that can be freed without ending the file.
-    pub(super) fn end_row_group(&mut self) -> Result<()> {
+    pub(crate) fn end_row_group(&mut self) -> Result<()> {
         match &mut self.encoder {
             Encoder::Parquet(file) => file.end_row_group(),
             Encoder::Tsv(_) => Ok(()),
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         match &self.encoder {
             Encoder::Parquet(file) => {
                 file.bytes() >= self.file_bytes_target || file.row_groups() >= ROW_GROUPS_MAX
@@ -173,7 +173,7 @@ impl OpenFile {
     }
 
     /// Ends the file; the caller syncs it.
-    pub(super) fn finish(self) -> Result<Sealed> {
+    pub(crate) fn finish(self) -> Result<Sealed> {
         match self.encoder {
             Encoder::Parquet(file) => file.finish(),
             Encoder::Tsv(file) => file.finish(),

@@ -20,7 +20,7 @@ use datafusion::parquet::file::writer::SerializedFileWriter;
 use datafusion::parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pipeline::{ParquetCompression, ParquetOptions};
 use crate::sink::choice::{ColumnChoice, choose};
 use crate::sink::file::{HashedFile, Sealed, write_error};
@@ -28,7 +28,7 @@ use crate::sink::parquet_columns::{ColumnEncoder, EncodedColumn, RowGroupMaker};
 use crate::sink::parquet_schema::{is_hive, parquet_schema};
 
 /// The end of a file's name.
-pub(super) const EXTENSION: &str = "parquet";
+pub(crate) const EXTENSION: &str = "parquet";
 
 /// The program's name in footers, in the form that parquet-mr's version parser takes.
 const CREATED_BY: &str = concat!("ashiato version ", env!("CARGO_PKG_VERSION"));
@@ -40,7 +40,7 @@ const COLUMN_STATE_BYTES: u64 = 32 << 10;
 const WRITE_BATCH_ROWS: usize = 8192;
 
 /// What all Parquet files of one table have in common.
-pub(super) struct ParquetLayout {
+pub(crate) struct ParquetLayout {
     schema: SchemaRef,
     root: TypePtr,
     properties: WriterPropertiesBuilder,
@@ -53,7 +53,7 @@ pub(super) struct ParquetLayout {
 }
 
 /// A Parquet file that is being written.
-pub(super) struct ParquetFile {
+pub(crate) struct ParquetFile {
     writer: SerializedFileWriter<HashedFile>,
     /// The columns of the row group that is being encoded; none between two.
     row_group: Vec<ColumnEncoder>,
@@ -64,7 +64,7 @@ pub(super) struct ParquetFile {
 
 /// What is written at once: the columns of a block, and what was chosen from them for the row
 /// groups that begin with it.
-pub(super) struct ParquetBlock<'a> {
+pub(crate) struct ParquetBlock<'a> {
     layout: &'a ParquetLayout,
     columns: &'a [ArrayRef],
     rows: usize,
@@ -74,7 +74,7 @@ pub(super) struct ParquetBlock<'a> {
 impl ParquetLayout {
     /// A layout for rows of `schema` (stored types, without partition columns) that are sorted by
     /// `sort_by`, if at all; `metadata` goes into each footer.
-    pub(super) fn new(
+    pub(crate) fn new(
         schema: SchemaRef,
         options: &ParquetOptions,
         sort_by: &[String],
@@ -102,22 +102,22 @@ impl ParquetLayout {
     }
 
     /// Bytes that an open file holds in memory, however few rows it has.
-    pub(super) fn state_bytes(&self) -> u64 {
+    pub(crate) fn state_bytes(&self) -> u64 {
         self.leaves * COLUMN_STATE_BYTES
     }
 
     /// Encoded bytes at which a row group is ended.
-    pub(super) fn row_group_bytes_target(&self) -> u64 {
+    pub(crate) fn row_group_bytes_target(&self) -> u64 {
         self.row_group_bytes_target
     }
 
     /// The columns of a block of so many rows that is about to be written.
-    pub(super) fn block<'a>(&'a self, columns: &'a [ArrayRef], rows: usize) -> ParquetBlock<'a> {
+    pub(crate) fn block<'a>(&'a self, columns: &'a [ArrayRef], rows: usize) -> ParquetBlock<'a> {
         ParquetBlock { layout: self, columns, rows, maker: OnceLock::new() }
     }
 
     /// Creates a file.
-    pub(super) fn create(&self, path: PathBuf) -> Result<ParquetFile> {
+    pub(crate) fn create(&self, path: PathBuf) -> Result<ParquetFile> {
         let file = HashedFile::create(path.clone())?;
         let (root, properties) = (Arc::clone(&self.root), Arc::clone(&self.file_properties));
         let writer = SerializedFileWriter::new(file, root, properties);
@@ -168,7 +168,7 @@ impl ParquetFile {
     /// Appends the given rows of `block`, or all; ends the row group if it has reached its target.
     ///
     /// Columns are encoded beside each other on the threads of the pool that this runs on.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         block: &ParquetBlock<'_>,
         rows: Option<&UInt32Array>,
@@ -189,27 +189,27 @@ impl ParquetFile {
         Ok(())
     }
 
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Bytes that the file would have if its row group were ended now, about.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.writer.bytes_written() as u64 + self.row_group_bytes()
     }
 
     /// Row groups that are written.
-    pub(super) fn row_groups(&self) -> usize {
+    pub(crate) fn row_groups(&self) -> usize {
         self.writer.flushed_row_groups().len()
     }
 
     /// Bytes that the row group holds in memory.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         self.row_group.iter().map(ColumnEncoder::memory_bytes).sum()
     }
 
     /// Writes the row group to the file, if it has rows.
-    pub(super) fn end_row_group(&mut self) -> Result<()> {
+    pub(crate) fn end_row_group(&mut self) -> Result<()> {
         if self.row_group.is_empty() {
             return Ok(());
         }
@@ -228,7 +228,7 @@ impl ParquetFile {
     }
 
     /// Writes the last row group and the footer, and brings all to the disk.
-    pub(super) fn finish(mut self) -> Result<Sealed> {
+    pub(crate) fn finish(mut self) -> Result<Sealed> {
         self.end_row_group()?;
         self.writer.finish().map_err(|err| parquet_error(&self.path, err))?;
         self.writer.inner_mut().seal()

@@ -16,13 +16,13 @@ use datafusion::parquet::file::statistics::{Statistics, ValueStatistics};
 use datafusion::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use datafusion::parquet::schema::types::TypePtr;
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::sink::block::gather;
 use crate::sink::file::HashedFile;
 use crate::sink::int96::{Int96Column, Int96Pages};
 
 /// Makes the encoders of row groups, all with the same choices.
-pub(super) struct RowGroupMaker {
+pub(crate) struct RowGroupMaker {
     writer: SerializedFileWriter<io::Sink>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
@@ -31,7 +31,7 @@ pub(super) struct RowGroupMaker {
 }
 
 /// Encodes one column of one row group.
-pub(super) struct ColumnEncoder {
+pub(crate) struct ColumnEncoder {
     field: FieldRef,
     kind: Kind,
     /// NULLs so far, if the statistics shall say nothing else.
@@ -45,13 +45,13 @@ enum Kind {
 }
 
 /// A column of a row group that is ready to be written.
-pub(super) enum EncodedColumn {
+pub(crate) enum EncodedColumn {
     Arrow(Vec<ArrowColumnChunk>),
     Int96(Box<Int96Pages>),
 }
 
 impl RowGroupMaker {
-    pub(super) fn new(
+    pub(crate) fn new(
         schema: SchemaRef,
         root: TypePtr,
         properties: WriterPropertiesPtr,
@@ -65,7 +65,7 @@ impl RowGroupMaker {
     }
 
     /// The encoders of a new row group, in the order of the schema's fields.
-    pub(super) fn encoders(&self) -> Result<Vec<ColumnEncoder>, ParquetError> {
+    pub(crate) fn encoders(&self) -> Result<Vec<ColumnEncoder>, ParquetError> {
         let descriptors = self.writer.schema_descr();
         let leaves = self.factory.create_column_writers(0)?;
         let mut columns: Vec<ColumnEncoder> = Vec::with_capacity(self.schema.fields().len());
@@ -96,7 +96,7 @@ impl RowGroupMaker {
 
 impl ColumnEncoder {
     /// Appends the given rows of `column`, or all of it.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         column: &ArrayRef,
         rows: Option<&UInt32Array>,
@@ -121,7 +121,7 @@ impl ColumnEncoder {
     }
 
     /// Bytes that the column holds in memory.
-    pub(super) fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         match &self.kind {
             Kind::Arrow(writers) => writers.iter().map(|writer| writer.memory_size() as u64).sum(),
             Kind::Int96(column) => column.memory_bytes(),
@@ -129,7 +129,7 @@ impl ColumnEncoder {
     }
 
     /// Bytes that the column would have in the file if it were ended now, about.
-    pub(super) fn encoded_bytes(&self) -> u64 {
+    pub(crate) fn encoded_bytes(&self) -> u64 {
         match &self.kind {
             Kind::Arrow(writers) => {
                 writers.iter().map(|writer| writer.get_estimated_total_bytes() as u64).sum()
@@ -139,7 +139,7 @@ impl ColumnEncoder {
     }
 
     /// Encodes and compresses what is left.
-    pub(super) fn close(self) -> Result<EncodedColumn, ParquetError> {
+    pub(crate) fn close(self) -> Result<EncodedColumn, ParquetError> {
         match self.kind {
             Kind::Int96(column) => {
                 column.close().map(|pages| EncodedColumn::Int96(Box::new(pages)))
@@ -167,7 +167,7 @@ fn tell_nulls(chunk: &mut ArrowColumnChunk, nulls: u64) -> Result<(), ParquetErr
 
 impl EncodedColumn {
     /// Writes the column as the next one of `row_group`.
-    pub(super) fn append_to(
+    pub(crate) fn append_to(
         self,
         row_group: &mut SerializedRowGroupWriter<'_, HashedFile>,
     ) -> Result<(), ParquetError> {

@@ -18,11 +18,11 @@ use datafusion::parquet::basic::{LogicalType, Type as PhysicalType};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::schema::types::{Type, TypePtr};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pipeline::ParquetTarget;
 
 /// Whether the target's timestamps are INT96 and its decimals fixed-length bytes.
-pub(super) fn is_hive(target: ParquetTarget) -> bool {
+pub(crate) fn is_hive(target: ParquetTarget) -> bool {
     match target {
         ParquetTarget::Spark | ParquetTarget::Trino | ParquetTarget::DuckDb => false,
         ParquetTarget::Hive3 | ParquetTarget::Hive2 => true,
@@ -30,7 +30,7 @@ pub(super) fn is_hive(target: ParquetTarget) -> bool {
 }
 
 /// Whether a value of this stored type holds a timestamp below its top level.
-pub(super) fn has_inner_timestamp(stored: &DataType) -> bool {
+pub(crate) fn has_inner_timestamp(stored: &DataType) -> bool {
     let holds =
         |inner: &DataType| matches!(inner, DataType::Timestamp(_, _)) || has_inner_timestamp(inner);
     match stored {
@@ -41,7 +41,7 @@ pub(super) fn has_inner_timestamp(stored: &DataType) -> bool {
 }
 
 /// The root of the Parquet schema for rows of `stored`.
-pub(super) fn parquet_schema(stored: &Schema, target: ParquetTarget) -> Result<TypePtr> {
+pub(crate) fn parquet_schema(stored: &Schema, target: ParquetTarget) -> Result<TypePtr> {
     let doing = |err: ParquetError| Error::Bug(format!("making a Parquet schema: {err}"));
     // Coercion gives lists and maps the element names of the specification.
     let converter = ArrowSchemaConverter::new().with_coerce_types(true).schema_root("ashiato");

@@ -18,7 +18,7 @@ use datafusion::arrow::datatypes::{
 };
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::sink::hive_path::{
     DEFAULT_PARTITION, HIVE_PATH_BYTES_MAX, NAME_BYTES_MAX, escaped_bytes,
 };
@@ -149,7 +149,7 @@ fn bytes_of_scalars(values: &ArrayRef) -> Option<usize> {
     all_have_years.then_some(SCALAR_BYTES_MAX)
 }
 
-pub(super) fn all_valid<T: ArrowPrimitiveType>(
+pub(crate) fn all_valid<T: ArrowPrimitiveType>(
     array: &PrimitiveArray<T>,
     is_sound: impl Fn(T::Native) -> bool,
 ) -> bool {

@@ -13,11 +13,11 @@ use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::sink::hive_path::{PartitionKey, UnusableKey, partition_value};
 
 /// Splits rows of one stored schema by the partition that they belong to.
-pub(super) struct Router {
+pub(crate) struct Router {
     columns: Vec<(usize, String)>,
     /// Columns that stay in the files.
     data_columns: Vec<usize>,
@@ -27,11 +27,11 @@ pub(super) struct Router {
 
 /// The rows of a block that belong to one partition, ascending.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// `dt=2026-11-21/service=books`; empty if the table has no partitions.
-    pub(super) hive_path: String,
+    pub(crate) hive_path: String,
     /// The row numbers; none means all rows of the block.
-    pub(super) rows: Option<Vec<u32>>,
+    pub(crate) rows: Option<Vec<u32>>,
 }
 
 /// Rows of a batch that share a partition key of no use, ascending.
@@ -45,7 +45,7 @@ pub struct UnusableRows {
 
 impl Router {
     /// A router for rows of `schema`, a stored schema.
-    pub(super) fn new(schema: &Schema, partition_by: &[String]) -> Result<Self> {
+    pub(crate) fn new(schema: &Schema, partition_by: &[String]) -> Result<Self> {
         let index_of = |column: &String| {
             let index = schema.index_of(column);
             let index = index.map_err(|err| Error::Bug(format!("partitioning: {err}")))?;
@@ -68,18 +68,18 @@ impl Router {
     }
 
     /// Numbers of the columns that stay in the files, ascending.
-    pub(super) fn data_columns(&self) -> &[usize] {
+    pub(crate) fn data_columns(&self) -> &[usize] {
         &self.data_columns
     }
 
     /// Numbers of the columns that name partitions, outermost first.
-    pub(super) fn key_columns(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn key_columns(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().map(|(index, _)| *index)
     }
 
     /// The parts of a block of so many rows (at least one), in the order of their first rows;
     /// `keys` are its key columns. A key that cannot be a hive path is an `Error::Bug`.
-    pub(super) fn route(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<Part>> {
+    pub(crate) fn route(&self, keys: &[ArrayRef], rows: usize) -> Result<Vec<Part>> {
         let Some(converter) = &self.converter else {
             return Ok(vec![Part { hive_path: String::new(), rows: None }]);
         };
@@ -93,7 +93,7 @@ impl Router {
     }
 
     /// The rows whose keys cannot be a hive path, by key, in the order of their first rows.
-    pub(super) fn unusable_rows(&self, keys: &[ArrayRef]) -> Result<Vec<UnusableRows>> {
+    pub(crate) fn unusable_rows(&self, keys: &[ArrayRef]) -> Result<Vec<UnusableRows>> {
         let Some(converter) = &self.converter else { return Ok(Vec::new()) };
         let mut unusable = Vec::new();
         for rows in rows_by_key(convert(converter, keys)?.iter()) {
@@ -175,7 +175,7 @@ fn rows_by_key<'a>(keys: impl Iterator<Item = Row<'a>>) -> Vec<Vec<u32>> {
 }
 
 /// The given rows of `batch`, in the given order.
-pub(super) fn take_rows(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
+pub(crate) fn take_rows(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
     take_record_batch(batch, &UInt32Array::from(rows))
         .map_err(|err| Error::Bug(format!("taking rows of a partition: {err}")))
 }

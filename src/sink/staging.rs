@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::pipeline::Output;
 use crate::sink::file::write_error;
 use crate::store::StoreLocation;

@@ -25,7 +25,7 @@ use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit,
 };
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// The type that a value of `data_type` is stored as, or why no table can hold it.
 pub fn stored_type(data_type: &DataType) -> Result<DataType, String> {
@@ -88,7 +88,7 @@ pub fn stored_schema(schema: &Schema) -> Result<SchemaRef, Vec<String>> {
 }
 
 /// `array` in its stored type, or in another one that is cheap to keep until a block is written.
-pub(super) fn stored_in_block(array: &ArrayRef, field: &FieldRef) -> Result<ArrayRef> {
+pub(crate) fn stored_in_block(array: &ArrayRef, field: &FieldRef) -> Result<ArrayRef> {
     match (array.data_type(), field.data_type()) {
         // These are cast once a block, on the threads that encode.
         (DataType::Utf8View, DataType::Utf8) | (DataType::BinaryView, DataType::Binary) => {
@@ -102,7 +102,7 @@ pub(super) fn stored_in_block(array: &ArrayRef, field: &FieldRef) -> Result<Arra
 ///
 /// A value that its stored type cannot hold (an unsigned integer above 2^63 - 1, an instant beyond
 /// the year 292,000) is an `Error::Data` that names the column.
-pub(super) fn cast_column(array: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+pub(crate) fn cast_column(array: &ArrayRef, field: &Field) -> Result<ArrayRef> {
     if array.data_type() == field.data_type() {
         return Ok(Arc::clone(array));
     }

@@ -14,7 +14,7 @@ use datafusion::arrow::datatypes::{
     DataType, Date32Type, Field, FieldRef, Schema, TimeUnit, TimestampMicrosecondType,
 };
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pipeline::{Format, Output};
 use crate::sink::partition_check::all_valid;
 use crate::sink::stored::{cast_column, stored_type};

@@ -22,10 +22,10 @@ const MICROS: RangeInclusive<i64> =
 
 /// A day outside the years 0001 to 9999, which Hive would read back as NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct YearOutOfRange;
+pub(crate) struct YearOutOfRange;
 
 impl YearOutOfRange {
-    pub(super) const EXPECTED: &str =
+    pub(crate) const EXPECTED: &str =
         "a year from 0001 to 9999, which is all that Hive's text form holds";
 }
 
@@ -41,23 +41,23 @@ impl std::fmt::Display for YearOutOfRange {
 }
 
 /// Whether [`push_date`] can write a day.
-pub(super) fn has_year(days: i32) -> bool {
+pub(crate) fn has_year(days: i32) -> bool {
     DAYS.contains(&days)
 }
 
 /// Whether [`push_timestamp`] can write an instant.
-pub(super) fn has_timestamp_year(micros: i64) -> bool {
+pub(crate) fn has_timestamp_year(micros: i64) -> bool {
     MICROS.contains(&micros)
 }
 
 /// Appends `value` in decimal digits.
-pub(super) fn push_integer(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+pub(crate) fn push_integer(out: &mut Vec<u8>, value: impl std::fmt::Display) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{value}");
 }
 
 /// Appends `2026-11-21`; `days` since 1970-01-01.
-pub(super) fn push_date(out: &mut Vec<u8>, days: i32) -> Result<(), YearOutOfRange> {
+pub(crate) fn push_date(out: &mut Vec<u8>, days: i32) -> Result<(), YearOutOfRange> {
     let date = NaiveDate::from_epoch_days(days).ok_or(YearOutOfRange)?;
     if !YEARS.contains(&date.year()) {
         return Err(YearOutOfRange);
@@ -72,7 +72,7 @@ pub(super) fn push_date(out: &mut Vec<u8>, days: i32) -> Result<(), YearOutOfRan
 
 /// Appends `2026-11-21 13:05:00.12345`, trailing zeros and an empty fraction cut;
 /// `micros` since 1970-01-01 00:00:00.
-pub(super) fn push_timestamp(out: &mut Vec<u8>, micros: i64) -> Result<(), YearOutOfRange> {
+pub(crate) fn push_timestamp(out: &mut Vec<u8>, micros: i64) -> Result<(), YearOutOfRange> {
     let days = i32::try_from(micros.div_euclid(MICROS_PER_DAY)).map_err(|_| YearOutOfRange)?;
     push_date(out, days)?;
     let in_day = micros.rem_euclid(MICROS_PER_DAY);
@@ -97,7 +97,7 @@ pub(super) fn push_timestamp(out: &mut Vec<u8>, micros: i64) -> Result<(), YearO
 }
 
 /// Appends a decimal in plain digits with all of its scale: 1250 at scale 2 is `12.50`.
-pub(super) fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
+pub(crate) fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
     let scale = usize::from(scale.unsigned_abs());
     if value < 0 {
         out.push(b'-');
@@ -115,13 +115,13 @@ pub(super) fn push_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
 }
 
 /// Appends a double in the form of Java's `Double.toString`, shortest round trip: `0.1`, `1.0E300`.
-pub(super) fn push_double(out: &mut Vec<u8>, value: f64) {
+pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) {
     let plain = value == 0.0 || (1e-3..1e7).contains(&value.abs());
     push_java_float(out, plain, value.is_nan(), value.is_infinite(), value > 0.0, &value);
 }
 
 /// Appends a float in the form of Java's `Float.toString`, shortest round trip.
-pub(super) fn push_float(out: &mut Vec<u8>, value: f32) {
+pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) {
     let plain = value == 0.0 || (1e-3..1e7).contains(&value.abs());
     push_java_float(out, plain, value.is_nan(), value.is_infinite(), value > 0.0, &value);
 }

@@ -23,7 +23,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use flate2::write::GzEncoder;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pipeline::TsvCompression;
 use crate::sink::file::{HashedFile, Sealed, write_error};
 use crate::sink::text;
@@ -38,7 +38,7 @@ const GZIP_STATE_BYTES: u64 = 384 << 10;
 const BZIP2_STATE_BYTES: u64 = 7_600 << 10;
 
 /// A TSV file that is being written.
-pub(super) struct TsvFile {
+pub(crate) struct TsvFile {
     stream: TextStream,
     rows: u64,
 }
@@ -50,7 +50,7 @@ enum TextStream {
 }
 
 /// The end of a file's name: `tsv.gz`.
-pub(super) fn extension(compression: TsvCompression) -> &'static str {
+pub(crate) fn extension(compression: TsvCompression) -> &'static str {
     match compression {
         TsvCompression::Uncompressed => "tsv",
         TsvCompression::Gzip => "tsv.gz",
@@ -59,7 +59,7 @@ pub(super) fn extension(compression: TsvCompression) -> &'static str {
 }
 
 /// Bytes that an open file holds in memory, however few rows it has.
-pub(super) fn state_bytes(compression: TsvCompression) -> u64 {
+pub(crate) fn state_bytes(compression: TsvCompression) -> u64 {
     match compression {
         TsvCompression::Uncompressed => 0,
         TsvCompression::Gzip => GZIP_STATE_BYTES,
@@ -69,7 +69,7 @@ pub(super) fn state_bytes(compression: TsvCompression) -> u64 {
 
 impl TsvFile {
     /// Creates the file.
-    pub(super) fn create(path: PathBuf, compression: TsvCompression) -> Result<Self> {
+    pub(crate) fn create(path: PathBuf, compression: TsvCompression) -> Result<Self> {
         let file = HashedFile::create(path)?;
         let stream = match compression {
             TsvCompression::Uncompressed => TextStream::Plain(file),
@@ -84,7 +84,7 @@ impl TsvFile {
     }
 
     /// Appends the given rows of a block's columns, which have stored types; all without `rows`.
-    pub(super) fn write(&mut self, block: &TsvBlock<'_>, rows: Option<&[u32]>) -> Result<()> {
+    pub(crate) fn write(&mut self, block: &TsvBlock<'_>, rows: Option<&[u32]>) -> Result<()> {
         // Row numbers fit 32 bits: a block is small.
         let all = 0..block.rows as u32;
         match rows {
@@ -110,17 +110,17 @@ impl TsvFile {
         Ok(())
     }
 
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Bytes on disk so far; the compressor holds back some.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.stream.file().bytes()
     }
 
     /// Writes what the compressor holds and brings all to the disk.
-    pub(super) fn finish(mut self) -> Result<Sealed> {
+    pub(crate) fn finish(mut self) -> Result<Sealed> {
         let ended = match &mut self.stream {
             TextStream::Plain(_) => Ok(()),
             TextStream::Gzip(encoder) => encoder.try_finish(),
@@ -173,12 +173,12 @@ enum Cells<'a> {
 }
 
 /// Whether a value of this stored type has a form in TSV.
-pub(super) fn can_encode(stored: &DataType) -> bool {
+pub(crate) fn can_encode(stored: &DataType) -> bool {
     !stored.is_nested() && !matches!(stored, DataType::Binary)
 }
 
 /// What is written at once: the columns of a block.
-pub(super) struct TsvBlock<'a> {
+pub(crate) struct TsvBlock<'a> {
     schema: &'a Schema,
     cells: Vec<Cells<'a>>,
     rows: usize,
@@ -186,7 +186,7 @@ pub(super) struct TsvBlock<'a> {
 
 impl<'a> TsvBlock<'a> {
     /// The columns of a block of so many rows, of the stored types in `schema`.
-    pub(super) fn new(schema: &'a Schema, columns: &'a [ArrayRef], rows: usize) -> Result<Self> {
+    pub(crate) fn new(schema: &'a Schema, columns: &'a [ArrayRef], rows: usize) -> Result<Self> {
         let cells = columns.iter().zip(schema.fields()).map(|(array, field)| {
             cells_of(array).ok_or_else(|| {
                 let (column, data_type) = (field.name(), array.data_type());

@@ -18,7 +18,7 @@ use tokio::fs::{File, remove_file};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::pipeline::Output;
 use crate::sink::WrittenFile;
 use crate::sink::file::write_error;

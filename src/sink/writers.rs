@@ -19,7 +19,8 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Diagnostic, Error, Result};
+use crate::base::error::{Diagnostic, Error, Result};
+use crate::base::fs::{SYNCED_ONE_BY_ONE, sync_paths};
 use crate::pipeline::{Format, Output};
 use crate::sink::block::{Block, lay_together};
 use crate::sink::encoders::EncoderPool;
@@ -28,7 +29,6 @@ use crate::sink::open_file::{OpenFile, TableBlock, TableWriter};
 use crate::sink::route::{Part, Router};
 use crate::sink::stored::stored_schema;
 use crate::store::Upload;
-use crate::store::durable::{SYNCED_ONE_BY_ONE, sync_paths};
 use crate::store::paths::RunPaths;
 
 /// Bytes of a block: beyond them nothing gets faster.

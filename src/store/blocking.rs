@@ -14,13 +14,13 @@ use object_store::{
 };
 use tokio::runtime::Handle;
 
-use super::clock::Clock;
 use super::failure::store_error;
 use super::layer::UploadStore;
 use super::open::{Store, StoreLocation};
 use super::stores::Stores;
 use super::upload::Upload;
-use crate::error::{Error, Result};
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
 
 /// Requests of one call that are under way at once; [`Stores`](super::Stores) bounds all of them.
 const REQUESTS_AT_ONCE: usize = 32;

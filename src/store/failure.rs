@@ -7,9 +7,9 @@ use std::io::ErrorKind::PermissionDenied;
 use object_store::Error as Failure;
 
 use super::answer::is_unsendable;
-use super::durable::is_of_no_use;
 use super::retry::GaveUp;
-use crate::error::Error;
+use crate::base::error::Error;
+use crate::base::fs::is_of_no_use;
 
 /// Turns a store's error into one of ours; `doing` says what was being done to which object, such
 /// as `reading s3://logs/a.gz`.

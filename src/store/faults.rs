@@ -28,7 +28,7 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
 use super::answer::Answer;
-use super::clock::Clock;
+use crate::base::clock::Clock;
 
 /// What a store or the line says instead of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

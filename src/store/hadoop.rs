@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
 use super::target::path_of_url;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// How often a command is looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::process::{Command, Stdio};
 
 use super::hadoop::{Hadoop, failure, not_started};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// A folder in HDFS, or wherever else only Hadoop can read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,8 +26,8 @@ use object_store::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::clock::Clock;
 use super::layer::Layer;
+use crate::base::clock::Clock;
 
 /// One in so many places is kept from requests that wait for their taker.
 const KEPT_SHARE: usize = 8;

@@ -3,8 +3,8 @@ use futures::{FutureExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 
-use super::super::clock::TestClock;
 use super::*;
+use crate::base::clock::TestClock;
 
 async fn limited(requests_max: usize, bandwidth_max: Option<u64>) -> (LimitedStore, TestClock) {
     let memory = InMemory::new();

@@ -9,10 +9,7 @@
 //! Behaviours are decorators, a file each: [`Stores`] says how they are stacked.
 
 mod answer;
-pub(crate) mod background;
 mod blocking;
-mod clock;
-pub(crate) mod durable;
 mod endpoint;
 mod failure;
 #[cfg(test)]
@@ -35,9 +32,6 @@ mod target;
 mod upload;
 
 pub use blocking::{BlockingStore, Found, PlannedObject};
-pub use clock::{Clock, SystemClock, SystemWallClock, WallClock};
-#[cfg(test)]
-pub(crate) use clock::{TestClock, TestWallClock};
 pub use failure::store_error;
 pub use hadoop::{Hadoop, Listing};
 pub use hdfs::Hdfs;

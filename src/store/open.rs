@@ -47,7 +47,7 @@ use super::odd_names::text_of_path;
 use super::odd_objects::OddObjects;
 use super::open_uploads::{Bucket, BucketUploads, ListUploads};
 use super::stores::Stores;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// The environment's variables, taken once at the program's start. Never printed.
 #[derive(Clone, Default)]

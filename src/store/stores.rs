@@ -18,14 +18,14 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::Clock;
 use super::layer::Layer;
 use super::limit::{LimitedStore, Limits, REQUESTS_MAX_LEAST};
 use super::meter::{MeteredStore, StoreMeter};
 use super::open::Environment;
 use super::retry::{Retries, RetryPolicy, RetryStore};
-use crate::config::parse_byte_size;
-use crate::error::{Error, Result};
+use crate::base::clock::Clock;
+use crate::base::config::parse_byte_size;
+use crate::base::error::{Error, Result};
 
 const RETRY_SECONDS: &str = "ASHIATO_RETRY_SECONDS";
 const REQUESTS_MAX: &str = "ASHIATO_REQUESTS_MAX";
@@ -166,7 +166,8 @@ impl Stores {
 
     /// For tests that care for nothing of it.
     pub(crate) fn of_tests(environment: &Environment) -> Self {
-        Stores::new(environment.clone(), Arc::new(super::clock::TestClock::default()), 0).unwrap()
+        Stores::new(environment.clone(), Arc::new(crate::base::clock::TestClock::default()), 0)
+            .unwrap()
     }
 }
 

@@ -12,11 +12,11 @@ use object_store::{
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
-use super::super::clock::TestClock;
 use super::super::faults::{FaultRates, FaultyStore};
-use super::super::layer::UploadStore;
-use super::super::meter::Operation;
 use super::*;
+use crate::base::clock::TestClock;
+use crate::store::layer::UploadStore;
+use crate::store::meter::Operation;
 
 /// A store in memory with all behaviours of a cloud's, and what goes wrong in it.
 fn stacked(seed: u64, rates: FaultRates) -> (Layer, FaultyStore, Stores) {

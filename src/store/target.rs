@@ -10,7 +10,7 @@
 
 use super::hdfs::Hdfs;
 use super::open::{Environment, StoreLocation, split_scheme};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// URL schemes that only Hadoop knows.
 const HADOOP_SCHEMES: [&str; 11] =

@@ -23,7 +23,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::arguments::Texts;
 use super::refusing_rows;
-use crate::error::Error;
+use crate::base::error::Error;
 
 /// The column that names a row's object.
 const SOURCE: &str = "_source";

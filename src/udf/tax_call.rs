@@ -10,7 +10,7 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_e
 use super::arguments::{Amounts, Days, Texts, amount_type, amounts_to_array, day_type, text_type};
 use super::docs::ArgumentDoc;
 use super::row_source::{self, RowSources};
-use crate::config::suggestion;
+use crate::base::config::suggestion;
 use crate::enrich::{Enrichment, Rate, RateLookup, Rounding, TaxUnknown};
 
 /// Characters of a category that stand in warnings and errors.

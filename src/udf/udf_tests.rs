@@ -14,8 +14,8 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::*;
+use crate::base::error::Error;
 use crate::enrich::{GeoDatabases, TaxTable, TaxUnknown};
-use crate::error::Error;
 
 /// 2026-11-20T15:00:00Z, the beginning of 2026-11-21 in Tokyo.
 const AT_MICROSECONDS: i64 = 1_795_186_800_000_000;

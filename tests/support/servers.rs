@@ -11,7 +11,8 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use ashiato::store::{Environment, StoreLocation, Stores, SystemClock};
+use ashiato::base::clock::SystemClock;
+use ashiato::store::{Environment, StoreLocation, Stores};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::ConfigFile;
+use crate::base::config::ConfigFile;
 use crate::contract::parse_contract;
 
 /// The reader of the one column of a contract.

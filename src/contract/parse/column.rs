@@ -10,7 +10,7 @@ use toml_span::value::{Value, ValueInner};
 use super::findings::{Findings, optional, wanted};
 use super::mending::MendingKeys;
 use super::timestamp::{TimestampKeys, read_date, read_timestamp};
-use crate::config::suggestion;
+use crate::base::config::suggestion;
 use crate::contract::{Column, ColumnReader, ColumnType, JsonPath, OnMismatch, TimestampForm};
 
 /// The types as a contract names them.

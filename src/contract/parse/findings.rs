@@ -5,8 +5,8 @@ use toml_span::span::Spanned;
 use toml_span::value::{Value, ValueInner};
 use toml_span::{DeserError, Deserialize, Span};
 
-use crate::config::{ConfigFile, suggestion};
-use crate::error::Diagnostic;
+use crate::base::config::{ConfigFile, suggestion};
+use crate::base::error::Diagnostic;
 
 /// The findings about one file.
 pub(super) struct Findings<'f> {

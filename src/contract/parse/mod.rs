@@ -18,8 +18,8 @@ use super::{
     Contract, DuplicateKeys, LINE_COLUMN, OFFSET_COLUMN, OnInvalidText, SOURCE_COLUMN,
     UnknownFields,
 };
-use crate::config::{ConfigFile, parse_byte_size};
-use crate::error::Diagnostic;
+use crate::base::config::{ConfigFile, parse_byte_size};
+use crate::base::error::Diagnostic;
 use crate::json::DEPTH_LIMIT;
 
 /// Levels of nesting that a line may have if the contract says nothing.

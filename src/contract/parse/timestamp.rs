@@ -6,8 +6,8 @@ use toml_span::de_helpers::TableHelper;
 use toml_span::span::Spanned;
 
 use super::findings::{Findings, optional};
-use crate::config::suggestion;
-use crate::config::time_zone::parse_time_zone;
+use crate::base::config::suggestion;
+use crate::base::config::time_zone::parse_time_zone;
 use crate::contract::coerce::{Pattern, Wanted};
 use crate::contract::{ColumnType, EpochUnit, TimestampForm};
 

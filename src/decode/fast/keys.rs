@@ -15,10 +15,10 @@
 
 use std::collections::HashMap;
 
-use super::cpu::Kernel;
-use super::input::{Odd, behind_space, block, byte, eight, sixteen};
-use super::text::check_text;
 use super::unknown::{Step, UnknownPaths};
+use crate::json::scan::cpu::Kernel;
+use crate::json::scan::input::{Odd, behind_space, block, byte, eight, sixteen};
+use crate::json::scan::text::check_text;
 use crate::json::{JsonKind, read_json};
 
 /// Keys that are learnt at most.
@@ -402,7 +402,7 @@ impl Keys {
             return Err(Odd);
         }
         self.learnt += 1;
-        let behind = check_text(super::cpu::Portable, bytes, at + 1, false)?;
+        let behind = check_text(crate::json::scan::cpu::Portable, bytes, at + 1, false)?;
         let quoted = bytes.get(at..behind).ok_or(Odd)?;
         let quoted = std::str::from_utf8(quoted).map_err(|_| Odd)?;
         let json = read_json(quoted, 1).map_err(|_| Odd)?;

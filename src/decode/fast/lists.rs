@@ -1,11 +1,11 @@
 //! Lists of records, element by element.
 
 use super::columns::Group;
-use super::cpu::{Kernel, Task};
-use super::input::{Odd, behind_space, byte};
 use super::keys::Action;
 use super::record::Reader;
 use super::scalars::is_null;
+use crate::json::scan::cpu::{Kernel, Task};
+use crate::json::scan::input::{Odd, behind_space, byte};
 
 /// Reads a list's elements, from behind its `[`.
 pub(super) struct ReadList<'l, 'r, K> {

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::columns::{Group, Place, bit};
-use super::cpu::{Kernel, Task};
-use super::input::{Odd, behind_space, byte};
 use super::keys::{Action, Found, Keys, Kind};
 use super::lists::ReadList;
 use super::plan::NOT_COUNTED;
 use super::scalars::{boolean, decimal, double, integer, is_null, timestamp};
 use super::short::{Ahead, ShortTexts};
-use super::skip::{SkipRules, skip_value};
-use super::text::{check_text, copy_text};
 use super::time::{LastDate, quoted_date};
 use super::unknown::UnknownPaths;
 use crate::contract::{Mends, Value};
+use crate::json::scan::cpu::{Kernel, Task};
+use crate::json::scan::input::{Odd, behind_space, byte};
+use crate::json::scan::skip::{SkipRules, skip_value};
+use crate::json::scan::text::{check_text, copy_text};
 use crate::json::{DEPTH_LIMIT, read_json};
 
 /// What reading records needs besides the columns.

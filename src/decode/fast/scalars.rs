@@ -1,9 +1,9 @@
 //! Values of a fixed size, by the forms that the contract accepts, and the places behind them.
 
-use super::input::{Odd, byte, eight};
-use super::number::{plain_integer, plain_number};
 use super::plan::Forms;
 use super::time::{LastDate, epoch, quoted_rfc3339};
+use crate::json::scan::input::{Odd, byte, eight};
+use crate::json::scan::number::{plain_integer, plain_number};
 
 #[inline(always)]
 pub(super) fn is_null(bytes: &[u8], at: usize) -> bool {

@@ -12,8 +12,8 @@
 //! a function of its own: what it needs fits into registers.
 
 use super::columns::{Group, bit};
-use super::cpu::{BLOCK, Kernel, Task};
 use super::keys::{Kind, ShortKeys};
+use crate::json::scan::cpu::{BLOCK, Kernel, Task};
 
 /// Bytes that a short key and a short string lie within.
 pub(super) const SHORT: usize = 2 * BLOCK;

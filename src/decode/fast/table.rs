@@ -9,15 +9,15 @@ use memchr::{memchr, memrchr};
 
 use super::arrays::text_array;
 use super::columns::TextColumn;
-use super::cpu::{Cpu, Kernel, Task};
-use super::input::{Odd, behind_space, byte};
 use super::plan::Plan;
 use super::record::{Reader, Rules};
 use super::short::SHORT;
 use super::time::LastDate;
 use crate::contract::{Contract, DuplicateKeys, MendKind, UnknownFields};
-use crate::decode::obvious::{Findings, LinePlace, ObviousDecoder, Row};
+use crate::decode::reference::{Findings, LinePlace, ObviousDecoder, Row};
 use crate::decode::{Lines, Mended, Reject, count_mended};
+use crate::json::scan::cpu::{Cpu, Kernel, Task};
+use crate::json::scan::input::{Odd, behind_space, byte};
 
 /// Bytes whose UTF-8 is validated in one go: few enough to be in the cache when they are decoded.
 const WINDOW: usize = 256 << 10;

@@ -9,9 +9,9 @@
 //! offset                         +09:00  minus nine hours → 1795233900123000
 //! ```
 
-use super::input::{Odd, byte, eight};
-use super::number::{leading_digits, some_digits};
 use crate::contract::EpochUnit;
+use crate::json::scan::input::{Odd, byte, eight};
+use crate::json::scan::number::{leading_digits, some_digits};
 
 /// 0001-01-01T00:00:00Z, the earliest timestamp, in microseconds.
 const TIMESTAMP_MIN: i64 = -62_135_596_800_000_000;

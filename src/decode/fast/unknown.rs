@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::contract::{MendKind, PathKey};
-use crate::decode::obvious::count_unknown_field;
+use crate::decode::reference::count_unknown_field;
 use crate::json::excerpt;
 
 /// A step on the way to a field.

@@ -4,8 +4,8 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt, iter};
 use object_store::path::Path;
 use object_store::{Error, Result};
 
-use super::super::answer::passing;
 use super::{Operation, RetryStore};
+use crate::store::answer::passing;
 
 /// Objects that are deleted by one call: what S3 takes in one request.
 const NAMES_PER_CALL: usize = 1000;

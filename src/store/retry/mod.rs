@@ -55,9 +55,9 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
 use super::answer::{Passing, passing};
-use super::clock::Clock;
 use super::layer::Layer;
 use super::meter::{Operation, StoreMeter};
+use crate::base::clock::Clock;
 
 /// How long and how often something is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{GetOptions, ObjectStoreExt, PutMode, UpdateVersion};
 
-use super::super::clock::TestClock;
 use super::super::faults::{Failure, Fault, FaultRates, FaultyStore};
-use super::super::meter::MeteredStore;
 use super::*;
+use crate::base::clock::TestClock;
+use crate::store::meter::MeteredStore;
 
 /// A faulty store, and the one that tries it again.
 struct Tried {

@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 use chrono_tz::Tz;
 
-use super::super::super::TimestampForm;
-use super::super::MisfitReason;
-use super::super::time::TimestampReader;
 use super::*;
+use crate::contract::TimestampForm;
+use crate::contract::coerce::MisfitReason;
+use crate::contract::coerce::time::TimestampReader;
 use crate::json::read_json;
 
 const NOON: i64 = 1_795_233_900_000_000; // 2026-11-21T04:05:00Z, 13:05 in Tokyo

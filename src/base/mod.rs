@@ -1,0 +1,11 @@
+//! What all other folders use: errors, configuration files, intervals, clocks, ids, files, logs.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod fs;
+pub mod ids;
+pub mod interval;
+pub mod long_tasks;
+pub mod low_priority;
+pub mod telemetry;

@@ -1,0 +1,322 @@
+//! The writing end: lines become durable, segments begin and end.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+use uuid::Uuid;
+
+use super::backlog::Backlog;
+use super::frame::Frames;
+use super::recent::RecentIds;
+use super::segment::{
+    OpenSegment, SealedSegment, SegmentName, keys_of, list_segments, put_aside, read_segment,
+    remove_landed,
+};
+use crate::base::error::{Error, Result};
+use crate::base::fs::{create_folders, disk_error, sync_folder};
+use crate::base::ids::Ids;
+
+/// Bytes by which it is seen whether there is space.
+const PROBE_BYTES: usize = 64 << 10;
+
+/// How the spool is written.
+#[derive(Debug, Clone)]
+pub struct SpoolSettings {
+    /// The collector's name, with which objects' names begin.
+    pub collector: String,
+    /// The folder, which holds nothing else.
+    pub folder: PathBuf,
+    /// The object's folder by arrival time, in `strftime`'s terms: `dt=%Y-%m-%d/hr=%H`.
+    pub path: String,
+    /// The zone of that time.
+    pub time_zone: Tz,
+    /// Bytes after which a segment ends.
+    pub segment_bytes_max: u64,
+    /// Time after its first line when a segment ends.
+    pub segment_age_max: Duration,
+    /// Ids of events that are known at least, to take none twice.
+    pub recent_ids_min: usize,
+}
+
+/// One event of an [`Append`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The event's key: two that are equal are the same event of the same client.
+    pub id: Uuid,
+    /// Another key under which the same event may come again.
+    pub also: Option<Uuid>,
+    /// Where its line ends among the lines.
+    pub end: usize,
+}
+
+/// Lines that become durable together.
+#[derive(Debug, Default)]
+pub struct Append {
+    /// Whole lines; each begins with its keys ([`super::begin_line`]).
+    pub lines: Vec<u8>,
+    /// The lines' keys and ends, in their order.
+    pub entries: Vec<Entry>,
+}
+
+/// Makes lines durable; one process has a spool open at a time.
+#[derive(Debug)]
+pub struct Spool {
+    settings: SpoolSettings,
+    open: Option<OpenSegment>,
+    backlog: Backlog,
+    recent: RecentIds,
+    frames: Frames,
+    /// Gives segments their ids.
+    ids: Arc<dyn Ids>,
+    /// Held as long as the spool is open.
+    _lock: fs::File,
+}
+
+impl Spool {
+    /// Opens the spool, which is made if it is not there: whatever an earlier process left is
+    /// sealed, and queued in the backlog.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the folder cannot be used, or another process uses it.
+    pub fn open(settings: SpoolSettings, ids: Arc<dyn Ids>) -> Result<Self> {
+        let folder = &settings.folder;
+        let failed = |error| disk_error("opening the spool", folder, &error);
+        create_folders(folder)?;
+        let lock = lock(folder)?;
+        remove_landed(folder).map_err(failed)?;
+        let mut recent = RecentIds::new(settings.recent_ids_min);
+        read_ids(folder, &mut recent).map_err(failed)?;
+        let backlog = Backlog::default();
+        for segment in list_segments(folder).map_err(failed)? {
+            match recover(segment, &mut recent)? {
+                Recovered::Whole(segment) => backlog.push(segment),
+                Recovered::Nothing => {}
+                Recovered::Damaged => backlog.count_damaged(),
+            }
+        }
+        sync_folder(folder)?;
+        let (open, frames) = (None, Frames::default());
+        Ok(Spool { settings, open, backlog, recent, frames, ids, _lock: lock })
+    }
+
+    /// What waits for the object store.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// Whether an event was taken lately.
+    pub fn knows(&self, id: Uuid) -> bool {
+        self.recent.contains(id.as_u128())
+    }
+
+    /// Makes lines durable that arrived at `now_ms`, but for those whose events were taken already;
+    /// gives how many were not written for that reason.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if they are not durable; then none of them is taken.
+    pub fn append(&mut self, append: &Append, now_ms: i64) -> Result<usize> {
+        self.end_if_due(now_ms);
+        self.frames.clear();
+        let (mut start, mut taken) = (0, 0);
+        let mut own = HashSet::with_capacity(append.entries.len());
+        for entry in &append.entries {
+            let mut keys = [Some(entry.id), entry.also].into_iter().flatten();
+            let is_known = |key: Uuid| {
+                let key = key.as_u128();
+                self.recent.contains(key) || own.contains(&key)
+            };
+            if !keys.clone().any(is_known) {
+                own.extend(keys.by_ref().map(|key| key.as_u128()));
+                self.frames.push(&append.lines[start..entry.end]);
+                taken += 1;
+            }
+            start = entry.end;
+        }
+        if taken > 0 {
+            self.frames.seal();
+            self.write_frames(now_ms)?;
+            own.into_iter().for_each(|id| self.recent.insert(id));
+        }
+        Ok(append.entries.len() - taken)
+    }
+
+    fn write_frames(&mut self, now_ms: i64) -> Result<()> {
+        let folder = &self.settings.folder;
+        let open = match &mut self.open {
+            Some(open) => open,
+            slot => {
+                let name = SegmentName {
+                    collector: self.settings.collector.clone(),
+                    folder: object_folder(&self.settings, now_ms)?,
+                    id: self.ids.next(now_ms),
+                };
+                let created = OpenSegment::create(folder, name, now_ms);
+                let failed = |error| disk_error("beginning a segment in", folder, &error);
+                slot.insert(created.map_err(failed)?)
+            }
+        };
+        let written = open.append(self.frames.bytes());
+        let path = open.path.clone();
+        self.backlog.set_open_bytes(open.bytes);
+        written.map_err(|failed| {
+            if !failed.restored {
+                // Nobody knows what of it is on disk; what was acknowledged is.
+                self.end();
+            }
+            disk_error("writing", &path, &failed.error)
+        })
+    }
+
+    /// Ends the segment if it is large, old, or of another hour.
+    pub fn end_if_due(&mut self, now_ms: i64) {
+        let Some(open) = &self.open else { return };
+        let age_ms = now_ms.saturating_sub(open.begun_ms).unsigned_abs();
+        let is_due = open.bytes >= self.settings.segment_bytes_max
+            || u128::from(age_ms) >= self.settings.segment_age_max.as_millis()
+            || object_folder(&self.settings, now_ms).is_ok_and(|now| now != open.name.folder);
+        if is_due {
+            self.end();
+        }
+    }
+
+    /// Ends the segment, whatever it holds, so that it can land.
+    pub fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.backlog.set_open_bytes(0);
+            let segment = open.seal();
+            if segment.bytes == 0 {
+                // Its first write failed; an empty file harms nobody, the next start removes it.
+                let _ = fs::remove_file(&segment.path);
+            } else {
+                self.backlog.push(segment);
+            }
+        }
+    }
+}
+
+/// The folder of what arrives at a time: `dt=2026-11-21/hr=13`.
+fn object_folder(settings: &SpoolSettings, now_ms: i64) -> Result<String> {
+    let now = DateTime::from_timestamp_millis(now_ms)
+        .ok_or_else(|| Error::Unavailable(format!("the clock says {now_ms} ms since 1970")))?;
+    Ok(now.with_timezone(&settings.time_zone).format(&settings.path).to_string())
+}
+
+/// What became of a segment that an earlier process left.
+enum Recovered {
+    /// It lands, as far as it can be read.
+    Whole(SealedSegment),
+    /// Nothing in it was acknowledged.
+    Nothing,
+    /// Nothing in it can be read; it was put aside.
+    Damaged,
+}
+
+/// Looks at a segment that an earlier process left.
+fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recovered> {
+    let path = &segment.path;
+    let failed = |error| disk_error("recovering", path, &error);
+    let mut frames = 0;
+    let read = read_segment(path, segment.bytes, |lines| {
+        keys_of(lines).for_each(|id| recent.insert(id));
+        frames += 1;
+        Ok(())
+    });
+    let damage = match read {
+        Ok(damage) if frames > 0 || damage.lost_bytes == 0 => damage,
+        read => {
+            // Whatever is wrong with it, it is not to keep others from landing.
+            let aside = put_aside(path).map_err(failed)?;
+            let error = read.err().map(|error| error.to_string());
+            tracing::error!(
+                segment = %aside.display(),
+                error = error.as_deref().unwrap_or("no frame is whole"),
+                "the spool is damaged: a segment of acknowledged events cannot be read and was \
+                 put aside; check this disk"
+            );
+            return Ok(Recovered::Damaged);
+        }
+    };
+    if damage.lost_bytes > 0 {
+        tracing::error!(
+            segment = %path.display(),
+            lost_bytes = damage.lost_bytes,
+            "the spool is damaged: acknowledged events are lost; check this disk"
+        );
+    }
+    if damage.torn_bytes > 0 {
+        let torn_bytes = damage.torn_bytes;
+        tracing::info!(segment = %path.display(), torn_bytes, "cutting off a broken write");
+        segment.bytes -= torn_bytes;
+    }
+    // A frame may be whole that was not synced yet; from now on it is known, and must stay.
+    let file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+    file.set_len(segment.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    if segment.bytes == 0 {
+        fs::remove_file(path).map_err(failed)?;
+        return Ok(Recovered::Nothing);
+    }
+    Ok(Recovered::Whole(segment))
+}
+
+/// Reads the ids of segments that have landed, the oldest first; removes files beyond need.
+fn read_ids(folder: &Path, recent: &mut RecentIds) -> std::io::Result<()> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "ids") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for path in files {
+        let bytes = fs::read(&path).unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %path.display(), "ids of events that have landed");
+            Vec::new()
+        });
+        let (ids, _cut_off) = bytes.as_chunks::<16>();
+        ids.iter().for_each(|id| recent.insert(u128::from_be_bytes(*id)));
+    }
+    Ok(())
+}
+
+/// Looks whether a spool's disk can be written now.
+///
+/// # Errors
+/// [`Error::Unavailable`] if it cannot.
+pub fn probe_disk(folder: &Path) -> Result<()> {
+    let path = folder.join("probe");
+    let probe = || {
+        let mut file = fs::File::create(&path)?;
+        std::io::Write::write_all(&mut file, &[0; PROBE_BYTES])?;
+        file.sync_data()?;
+        fs::remove_file(&path)
+    };
+    probe().map_err(|error| {
+        let _ = fs::remove_file(&path);
+        disk_error("writing", &path, &error)
+    })
+}
+
+/// Takes the spool for this process.
+fn lock(folder: &Path) -> Result<fs::File> {
+    let path = folder.join("lock");
+    let failed = |error| disk_error("opening", &path, &error);
+    let file = fs::File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Unavailable(format!(
+            "opening the spool {}: another process has it open; one collector has one folder",
+            folder.display()
+        ))),
+        Err(fs::TryLockError::Error(error)) => Err(disk_error("locking", &path, &error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+//! Serves the requests of a moment together: one reading of the store, one writing.
+//!
+//! ```text
+//! requests   A: page_view          B (new): page_view      A: cart_add
+//! grouped    A: page_view, cart_add                        B: page_view
+//! loaded     A: revision 7                                 B: nothing to load
+//! swapped    A: 7 → 8 (two events)                         B: none → 1
+//! ```
+//!
+//! All requests of a visitor in a batch become one change of the record, in their order, so that
+//! they never make two visits. A change that meets another process's is done anew on what that one
+//! left.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use uuid::Uuid;
+
+use super::advance::{VisitOutcome, VisitRules, advance};
+use super::attribution::EventFacts;
+use super::record::{ShortCookie, VisitorRecord};
+use super::store::{Record, Swap, Swapped, VisitStore, VisitorId};
+use crate::base::error::{Error, Result};
+use crate::base::ids::Ids;
+
+/// How often changes are tried that meet others'.
+const TRIES_MAX: usize = 16;
+
+/// Events of one visitor that came together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitRequest<'a> {
+    /// Who comes; none if nobody knows yet.
+    pub long: Option<Uuid>,
+    /// What the visitor says of the visit.
+    pub cookie: Option<ShortCookie>,
+    /// What happened.
+    pub events: &'a [EventFacts],
+}
+
+/// Gives visits and attribution to requests.
+#[derive(Debug, Clone)]
+pub struct VisitDesk {
+    /// Where records are kept.
+    pub store: Arc<dyn VisitStore>,
+    /// How visits go.
+    pub rules: VisitRules,
+    /// Where new ids come from.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// The requests of one visitor.
+struct Group {
+    visitor: VisitorId,
+    /// Places in the batch.
+    requests: Vec<usize>,
+}
+
+impl VisitDesk {
+    /// Serves a batch: for each request, an outcome for each of its events. When it returns, the
+    /// records are as durable as the store makes them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store cannot be asked, or other processes kept changing the
+    /// same records: none of the requests is served then.
+    pub async fn serve(
+        &self,
+        requests: &[VisitRequest<'_>],
+        now_ms: i64,
+    ) -> Result<Vec<Vec<VisitOutcome>>> {
+        let mut outcomes: Vec<Vec<VisitOutcome>> = Vec::new();
+        outcomes.resize_with(requests.len(), Vec::new);
+        let (mut groups, newcomers) = self.group(requests, now_ms);
+        let asked: Vec<VisitorId> = groups.iter().map(|group| group.visitor).collect();
+        let mut known = match asked.is_empty() {
+            true => Vec::new(),
+            false => self.store.load(&asked).await?,
+        };
+        // Nobody else can know an id that was only just made.
+        known.resize(groups.len() + newcomers.len(), None);
+        groups.extend(newcomers);
+        for _ in 0..TRIES_MAX {
+            let swaps = self.apply(&groups, known, requests, now_ms, &mut outcomes)?;
+            let swapped = self.store.swap(&swaps).await?;
+            let mut left = swapped.iter();
+            groups.retain(|_| left.next() == Some(&Swapped::Conflict));
+            if groups.is_empty() {
+                return Ok(outcomes);
+            }
+            let asked: Vec<VisitorId> = groups.iter().map(|group| group.visitor).collect();
+            known = self.store.load(&asked).await?;
+        }
+        Err(Error::Unavailable(format!(
+            "changing the records of {} visitors: other processes did so first, {TRIES_MAX} times",
+            groups.len()
+        )))
+    }
+
+    /// Requests by visitor, those who brought an id and those who get one now.
+    fn group(&self, requests: &[VisitRequest<'_>], now_ms: i64) -> (Vec<Group>, Vec<Group>) {
+        let mut places: HashMap<VisitorId, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(requests.len(), RandomState::default());
+        let (mut groups, mut newcomers) = (Vec::<Group>::new(), Vec::new());
+        for (place, request) in requests.iter().enumerate() {
+            let Some(visitor) = request.long else {
+                let visitor = self.ids.next(now_ms);
+                newcomers.push(Group { visitor, requests: vec![place] });
+                continue;
+            };
+            let group = *places.entry(visitor).or_insert_with(|| {
+                groups.push(Group { visitor, requests: Vec::new() });
+                groups.len() - 1
+            });
+            groups[group].requests.push(place);
+        }
+        (groups, newcomers)
+    }
+
+    /// Applies each visitor's events to the record; gives the changes and notes the outcomes.
+    fn apply(
+        &self,
+        groups: &[Group],
+        known: Vec<Option<Record>>,
+        requests: &[VisitRequest<'_>],
+        now_ms: i64,
+        outcomes: &mut [Vec<VisitOutcome>],
+    ) -> Result<Vec<Swap>> {
+        let ttl_ms = u64::try_from(self.rules.record_ttl_ms()).unwrap_or(0);
+        let bytes_max = self.rules.record_bytes_max;
+        let mut swaps = Vec::with_capacity(groups.len());
+        for (group, expected) in groups.iter().zip(known) {
+            let mut record = expected.as_deref().map(VisitorRecord::decode).transpose()?;
+            let revision = record.as_ref().map_or(0, |record| record.revision);
+            for place in &group.requests {
+                let VisitRequest { cookie, events, .. } = &requests[*place];
+                let (advanced, given) = advance(
+                    record,
+                    group.visitor,
+                    *cookie,
+                    events,
+                    now_ms,
+                    &self.rules,
+                    &*self.ids,
+                );
+                record = Some(advanced);
+                outcomes[*place] = given;
+            }
+            let Some(mut record) = record else { continue };
+            record.revision = revision + 1;
+            let (visitor, ttl) = (group.visitor, Duration::from_millis(ttl_ms));
+            let new = record.encode_within(bytes_max)?;
+            swaps.push(Swap { visitor, expected, new, ttl });
+        }
+        Ok(swaps)
+    }
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

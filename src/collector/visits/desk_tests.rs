@@ -1,0 +1,96 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::base::ids::{CountedIds, RandomIds};
+use crate::collector::visits::attribution::AttributionRules;
+use crate::collector::visits::memory::MemoryVisitStore;
+use crate::collector::visits::{EventKind, Touching};
+
+fn rules() -> VisitRules {
+    VisitRules {
+        short_ttl_ms: 1000,
+        long_ttl_ms: 10_000,
+        attribution: AttributionRules {
+            touching: Touching::Last,
+            via_ttl_ms: 1000,
+            cart_ttl_ms: 1000,
+            cart_items_max: 10,
+        },
+        record_bytes_max: 24 << 10,
+    }
+}
+
+const EVENT: EventFacts = EventFacts {
+    id: None,
+    kind: EventKind::Other,
+    renews: true,
+    is_passive: false,
+    via: None,
+    items: Vec::new(),
+};
+static EVENTS: [EventFacts; 4] = [EVENT; 4];
+
+fn request(long: Option<u64>, events: usize) -> VisitRequest<'static> {
+    let long = long.map(|long| Uuid::from_u64_pair(9, long));
+    VisitRequest { long, cookie: None, events: &EVENTS[..events] }
+}
+
+fn desk(store: &MemoryVisitStore) -> VisitDesk {
+    let store = Arc::new(store.clone());
+    VisitDesk { store, rules: rules(), ids: Arc::new(CountedIds::default()) }
+}
+
+#[tokio::test]
+async fn requests_of_one_visitor_in_a_batch_are_one_visit_in_their_order() {
+    let store = MemoryVisitStore::default();
+    let requests = [request(Some(1), 1), request(None, 2), request(Some(1), 2), request(None, 1)];
+    let outcomes = desk(&store).serve(&requests, 0).await.unwrap();
+    let seqs: Vec<Vec<u64>> =
+        outcomes.iter().map(|given| given.iter().map(|one| one.seq).collect()).collect();
+    assert_eq!(seqs, [vec![1], vec![1, 2], vec![2, 3], vec![1]]);
+    assert_eq!(outcomes[0][0].short, outcomes[2][0].short);
+    let longs: HashSet<Uuid> = outcomes.iter().map(|given| given[0].long).collect();
+    assert_eq!(longs.len(), 3, "newcomers are strangers to each other");
+    assert_eq!(store.asked.load(std::sync::atomic::Ordering::SeqCst), 2, "one read, one write");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_serve_one_visitor_at_once_never_make_two_visits() {
+    let store = MemoryVisitStore::default();
+    let tasks = (0..12).map(|_| {
+        let mut desk = desk(&store);
+        desk.ids = Arc::new(RandomIds);
+        tokio::spawn(async move {
+            let mut given = Vec::new();
+            for _ in 0..20 {
+                let served = loop {
+                    if let Ok(served) = desk.serve(&[request(Some(1), 1)], 0).await {
+                        break served;
+                    }
+                };
+                given.push((served[0][0].short, served[0][0].seq));
+            }
+            given
+        })
+    });
+    let mut all = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        all.extend(task.await.unwrap());
+    }
+    let shorts: HashSet<Uuid> = all.iter().map(|(short, _)| *short).collect();
+    assert_eq!(shorts.len(), 1);
+    let mut seqs: Vec<u64> = all.iter().map(|(_, seq)| *seq).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=240).collect::<Vec<u64>>(), "each event has a number of its own");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_serves_nobody_and_changes_nothing() {
+    let store = MemoryVisitStore::default();
+    store.away.store(true, std::sync::atomic::Ordering::SeqCst);
+    let desk = desk(&store);
+    assert!(matches!(desk.serve(&[request(None, 1)], 0).await, Err(Error::Unavailable(_))));
+    store.away.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(store.records.lock().unwrap().is_empty());
+    assert_eq!(desk.serve(&[request(Some(1), 1)], 0).await.unwrap()[0][0].seq, 1);
+}

@@ -1,0 +1,43 @@
+//! Visits: who comes, for how long, and which way an item went into the cart.
+//!
+//! ```text
+//! cookies    ashiato_long=0199…a1, ashiato_short=0199…b7.1795233900123.4
+//! record     {"short":"0199…b7","seq":4,"seen_ms":1795233900123,"touch":{"via":"…ad…",…},…}
+//! event      cart_add of sku 7
+//! outcome    long 0199…a1, short 0199…b7, seq 5, via {"channel":"ad"}
+//! record     {…,"seq":5,…,"cart":[{"sku":"7","quantity":1,"via":{"channel":"ad"},…}]}
+//! ```
+//!
+//! - `record`, `advance`, `attribution` and `counted` are the rules: pure functions of what is
+//!   known of a visitor, an event and the time.
+//! - [`VisitStore`] keeps records: embedded, in Redis, or in two places while they move. It changes
+//!   a record only if that still is what was read, so that processes that serve the same visitor at
+//!   once agree.
+//! - [`VisitDesk`] serves many requests at a time, with one reading and one writing of the store.
+//! - `backfill` copies and compares what lies in two stores.
+
+mod advance;
+mod attribution;
+mod backfill;
+mod counted;
+mod desk;
+mod embedded;
+#[cfg(test)]
+mod memory;
+mod migrating;
+mod record;
+mod redis_store;
+mod store;
+
+pub use advance::{VisitOutcome, VisitRules};
+pub use attribution::{
+    Attribution, AttributionRules, EventFacts, EventKind, ItemFacts, ItemVia, Touching, Via,
+};
+pub use backfill::{Backfill, BackfillProgress, CutOverReport, StoreComparison};
+pub use counted::CountedEvents;
+pub use desk::{VisitDesk, VisitRequest};
+pub use embedded::{EmbeddedSettings, EmbeddedVisitStore};
+pub use migrating::{MigratingVisitStore, MigrationCounts, Phase};
+pub use record::{ShortCookie, VisitorRecord};
+pub use redis_store::{REDIS_PREFIX_DEFAULT, RedisVisitStore};
+pub use store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};

@@ -1,0 +1,230 @@
+//! The engine: a DataFusion context with the tables, views and functions of one pipeline.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{collect, displayable};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::bounded_functions::bound_functions;
+use super::engine_errors::{engine_error, with_spill_folder};
+use super::evaluation::{EvaluationRejects, physical_rules};
+use super::logs_table::{LogsFeed, LogsTable};
+use super::memory::TwoPartPool;
+use super::outputs::{PlannedOutput, plan_output};
+use super::parameters::ParameterValues;
+use super::planning_stack::on_large_stack;
+use super::references::register_references;
+use super::views::register_views;
+use crate::base::error::{Diagnostic, Error, Result};
+use crate::enrich::Enrichment;
+use crate::pipeline::Pipeline;
+use crate::scan::log_scan::logs_schema;
+use crate::sink::write::{SinkPlace, SinkRecord, SinkSupplies, read_records};
+use crate::sink::{SpillFolder, StagingFolders, WriterOptions};
+use crate::store::Stores;
+use crate::store::paths::RunPaths;
+use crate::udf;
+
+/// What an engine may take of the machine.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Threads of queries.
+    pub threads: usize,
+    /// Bytes that sorts, joins and aggregates of one output may hold before they spill.
+    pub pool_bytes: usize,
+    /// Where they spill; the system's temporary directory if absent.
+    pub spill: Option<PathBuf>,
+}
+
+/// A DataFusion context with the tables, views and functions of one pipeline.
+pub struct Engine {
+    context: SessionContext,
+    pool_bytes: usize,
+    /// Where queries spill.
+    spill: PathBuf,
+    /// The folder of this process there.
+    spill_folder: OnceLock<SpillFolder>,
+}
+
+impl Engine {
+    /// Registers functions, `logs`, reference tables and views.
+    ///
+    /// # Errors
+    /// `Error::Config` with everything that is wrong with any SQL file or reference table.
+    pub async fn build(
+        pipeline: &Pipeline,
+        settings: &EngineSettings,
+        enrichment: &Arc<Enrichment>,
+        values: &ParameterValues,
+        stores: &Stores,
+    ) -> Result<Engine> {
+        match Engine::assemble(pipeline, settings, enrichment, values, stores).await? {
+            (engine, found) if found.is_empty() => Ok(engine),
+            (_, found) => Err(Error::Config(found)),
+        }
+    }
+
+    /// The engine with what is right, and all that is wrong.
+    pub async fn assemble(
+        pipeline: &Pipeline,
+        settings: &EngineSettings,
+        enrichment: &Arc<Enrichment>,
+        values: &ParameterValues,
+        stores: &Stores,
+    ) -> Result<(Engine, Vec<Diagnostic>)> {
+        let context = new_context(settings, enrichment)?;
+        let schema = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
+        let logs = Arc::new(LogsTable::new(schema));
+        context.register_table(crate::pipeline::LOGS, logs).map_err(engine_error)?;
+        // All outputs share the tables, so each gives its part of what they hold.
+        let outputs = pipeline.outputs.len().max(1);
+        let most = settings.pool_bytes / 100 * REFERENCES_PERCENT * outputs;
+        let (held, mut found) = register_references(&context, pipeline, stores, most).await?;
+        let views = on_large_stack(register_views(&context, &pipeline.views, values)).await;
+        let references_are_sound = found.is_empty();
+        let is_sequel = |diagnostic: &Diagnostic| is_missing_reference(diagnostic, pipeline);
+        found.extend(views.into_iter().filter(|one| references_are_sound || !is_sequel(one)));
+        let spill = settings.spill.clone().unwrap_or_else(std::env::temp_dir);
+        let (pool_bytes, spill_folder) = (settings.pool_bytes - held / outputs, OnceLock::new());
+        Ok((Engine { context, pool_bytes, spill, spill_folder }, found))
+    }
+
+    /// Plans all outputs down to the sinks. Outputs whose view is broken are left out: the view's
+    /// own error is known already.
+    ///
+    /// # Errors
+    /// `Error::Config` with everything that is wrong with any output.
+    pub async fn plan_outputs(
+        &self,
+        pipeline: &Pipeline,
+        values: &ParameterValues,
+        run: &RunPaths,
+        staging: &StagingFolders,
+        options: &WriterOptions,
+    ) -> Result<Vec<PlannedOutput>> {
+        let mut planned = Vec::new();
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for output in &pipeline.outputs {
+            if !self.context.table_exist(output.view.as_str()).map_err(engine_error)? {
+                continue;
+            }
+            let staging = staging.of(output)?;
+            let place = SinkPlace { run: run.clone(), staging, options: options.clone() };
+            let plan = plan_output(&self.context, pipeline, output, values, place);
+            match on_large_stack(plan).await {
+                Ok(output) => planned.push(output),
+                Err(errors) => found.extend(errors),
+            }
+        }
+        if found.is_empty() { Ok(planned) } else { Err(Error::Config(found)) }
+    }
+
+    /// Lets queries spill into a folder, which goes with the engine.
+    ///
+    /// # Errors
+    /// `Error::Bug` if there is one already.
+    pub fn set_spill_folder(&self, folder: SpillFolder) -> Result<()> {
+        let set = self.spill_folder.set(folder);
+        set.map_err(|_| Error::Bug("an engine with two spill folders".to_owned()))
+    }
+
+    /// Runs one output to its end: its rows go to the staging folder and the quarantine.
+    ///
+    /// # Errors
+    /// What stopped it: data, memory, a store, or the feed of logs.
+    pub async fn run_output(
+        &self,
+        output: &PlannedOutput,
+        feed: Arc<LogsFeed>,
+        supplies: Arc<SinkSupplies>,
+    ) -> Result<Vec<SinkRecord>> {
+        let rejects = EvaluationRejects::new(&output.output.name, supplies.quarantine.clone());
+        let config = self.context.copied_config().with_extension(feed).with_extension(supplies);
+        let config = config.with_extension(Arc::new(rejects));
+        // Each output has a pool of its own, so that none starves another.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
+            .with_memory_pool(Arc::new(TwoPartPool::new(self.pool_bytes)))
+            .with_disk_manager_builder(self.disk_manager())
+            .build_arc()
+            .map_err(engine_error)?;
+        let context = TaskContext::from(&self.context.state())
+            .with_session_config(config)
+            .with_runtime(runtime);
+        let plan = displayable(output.sink.as_ref()).indent(false);
+        tracing::debug!(output = output.output.name, %plan, "output starts");
+        // Nodes keep what they did not need, such as the other side of a join with nothing. It
+        // must go with this run of them: the scan of logs and the quarantine wait for it.
+        let sink = reset_plan_states(Arc::clone(&output.sink)).map_err(engine_error)?;
+        let batches = collect(sink, Arc::new(context)).await;
+        let batches =
+            batches.map_err(|error| with_spill_folder(engine_error(error), &self.spill))?;
+        let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;
+        Ok(records.into_iter().flatten().collect())
+    }
+}
+
+/// Whether a view's error is only that a reference table is not there.
+fn is_missing_reference(diagnostic: &Diagnostic, pipeline: &Pipeline) -> bool {
+    let missing = |name: &str| format!("no table or view `{name}`");
+    pipeline.references.iter().any(|table| diagnostic.message.contains(&missing(&table.name)))
+}
+
+/// Share of the memory for queries that reference tables of text may hold.
+const REFERENCES_PERCENT: usize = 50;
+/// Rows of a batch; log records are wide, some KiB each.
+const BATCH_ROWS: usize = 2048;
+/// What each sort keeps back for its merge.
+const MERGE_BYTES: usize = 4 << 20;
+
+fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Result<SessionContext> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(settings.threads)
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_owned());
+    // It would repeat the function below each field that is taken out of its struct, and the scan
+    // has no use for fields.
+    options.optimizer.enable_leaf_expression_pushdown = false;
+    // The pool is divided among all sorts and aggregates of all outputs. Each must be able to hold
+    // some batches and what it keeps back for its merge, so both are small, and each output has
+    // one sort; reading and writing have threads of their own.
+    options.execution.sort_spill_reservation_bytes = MERGE_BYTES;
+    options.optimizer.enable_round_robin_repartition = false;
+    // Rows must come in the same order whenever the input is the same.
+    options.optimizer.prefer_existing_sort = true;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(new_runtime(settings)?)
+        .with_default_features()
+        .with_physical_optimizer_rules(physical_rules())
+        .build();
+    let context = SessionContext::new_with_state(state);
+    bound_functions(&context);
+    udf::register(&context, enrichment);
+    Ok(context)
+}
+
+impl Engine {
+    fn disk_manager(&self) -> DiskManagerBuilder {
+        let mode = match self.spill_folder.get() {
+            Some(folder) => DiskManagerMode::Directories(vec![folder.path().to_owned()]),
+            None => DiskManagerMode::Disabled,
+        };
+        // What the disk takes is its own limit.
+        DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(u64::MAX)
+    }
+}
+
+fn new_runtime(settings: &EngineSettings) -> Result<Arc<RuntimeEnv>> {
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TwoPartPool::new(settings.pool_bytes)))
+        .build_arc()
+        .map_err(engine_error)
+}

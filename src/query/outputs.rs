@@ -1,0 +1,185 @@
+//! Outputs: a view, its expectations, its order and its sink as one physical plan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, SortExpr, cast, col};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+
+use super::engine_errors::engine_error;
+use super::evaluation::{CheckedProjectionExec, plan_checked};
+use super::expect::plan_expectation;
+use super::logs_table::logs_scans;
+use super::parameters::ParameterValues;
+use super::slices::{self, cut_before_unnest};
+use crate::base::error::Diagnostic;
+use crate::pipeline::{OnFail, Output, Pipeline};
+use crate::sink::write::{SinkExec, SinkPlace};
+use crate::sink::{check_output, may_not_fit, stored_type};
+
+/// An output that is ready to run.
+#[derive(Debug, Clone)]
+pub struct PlannedOutput {
+    /// The output.
+    pub output: Output,
+    /// The columns of its tables, partition columns among them.
+    pub schema: SchemaRef,
+    /// How many times its query reads `logs`.
+    pub logs_scans: usize,
+    /// The columns of `logs` that it reads, by number.
+    pub logs_columns: BTreeSet<usize>,
+    /// What gathers rows from the whole input, if anything does: an aggregate, a join, a limit.
+    pub gathers_rows: Option<String>,
+    pub(crate) sink: Arc<dyn ExecutionPlan>,
+}
+
+/// Plans one output down to its sink.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) async fn plan_output(
+    context: &SessionContext,
+    pipeline: &Pipeline,
+    output: &Output,
+    values: &ParameterValues,
+    place: SinkPlace,
+) -> Result<PlannedOutput, Vec<Diagnostic>> {
+    let at_output = |message: String| {
+        let (line, column) = output.place;
+        let message = format!("output `{}`: {message}", output.name);
+        Diagnostic::new(message).in_file(&pipeline.file.path).at(line, column)
+    };
+    let of_engine = |error| vec![at_output(engine_error(error).to_string())];
+    let view = context.table(output.view.as_str()).await.map_err(of_engine)?;
+    let view_schema = view.schema().clone();
+    let schema = written_schema(output, view_schema.as_arrow());
+    let faults = check_output(output, view_schema.as_arrow());
+    let faults = faults.into_iter().chain(check_origin(output, &view_schema));
+    let mut found: Vec<Diagnostic> = faults.map(&at_output).collect();
+    let (predicates, faults) = plan_expectations(context, pipeline, output, &view_schema, values);
+    found.extend(faults);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let ordered = add_predicates_and_order(view, output, predicates).map_err(of_engine)?;
+    let (state, plan) = ordered.into_parts();
+    let input = plan_checked(&state, &plan).await;
+    let input = input.and_then(cut_before_unnest).map_err(of_engine)?;
+    let logs = logs_scans(&input);
+    let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
+    let gathers_rows = gathers_rows(input.as_ref());
+    let sink = Arc::new(SinkExec::new(input, output.clone(), place));
+    let output = output.clone();
+    Ok(PlannedOutput { output, schema, logs_scans, logs_columns, gathers_rows, sink })
+}
+
+/// Nodes that make of each row what they would make of it alone. A sort only orders the rows of
+/// files, unless it stops early.
+const ROW_WISE: [&str; 11] = [
+    CheckedProjectionExec::NAME,
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "FilterExec",
+    "LogsScanExec",
+    "ProjectionExec",
+    "RepartitionExec",
+    slices::NAME,
+    "SortPreservingMergeExec",
+    "UnnestExec",
+];
+
+/// The first node of a plan that is not known to be row by row.
+fn gathers_rows(plan: &dyn ExecutionPlan) -> Option<String> {
+    let is_sort = plan.name() == "SortExec";
+    if plan.fetch().is_some() || !(is_sort || ROW_WISE.contains(&plan.name())) {
+        return Some(plan.name().to_owned());
+    }
+    plan.children().into_iter().find_map(|child| gathers_rows(child.as_ref()))
+}
+
+fn written_schema(output: &Output, view: &Schema) -> SchemaRef {
+    let fields = view.fields().iter().filter(|field| !output.exclude.contains(field.name()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+/// Rows that are rejected must say where they come from.
+fn check_origin(output: &Output, view: &DFSchema) -> Option<String> {
+    let has = |name: &str| view.fields().iter().any(|field| field.name() == name);
+    let rejects = output.expectations.iter().find(|e| e.on_fail == OnFail::Reject)?;
+    if has("_source") && has("_line") {
+        return None;
+    }
+    Some(format!(
+        "expectation `{}` rejects rows, but view `{}` does not say where they come from; select \
+         `_source` and `_line` there (`exclude` keeps them out of the table), or use `warn` or \
+         `fail`",
+        rejects.name, output.view
+    ))
+}
+
+fn plan_expectations(
+    context: &SessionContext,
+    pipeline: &Pipeline,
+    output: &Output,
+    schema: &DFSchema,
+    values: &ParameterValues,
+) -> (Vec<Expr>, Vec<Diagnostic>) {
+    let (mut predicates, mut found) = (Vec::new(), Vec::new());
+    let state = context.state();
+    for (number, expectation) in output.expectations.iter().enumerate() {
+        match plan_expectation(&state, schema, number, expectation, values) {
+            Ok(predicate) => predicates.push(predicate),
+            Err(error) => {
+                let (line, column) = expectation.place;
+                let what = format!("expectation `{}` of `{}`", expectation.name, output.name);
+                let (message, help) = super::sql_error::message_and_help(&error);
+                let diagnostic = Diagnostic::new(format!("{what}: {message}"))
+                    .in_file(&pipeline.file.path)
+                    .at(line, column);
+                found.push(match help {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                });
+            }
+        }
+    }
+    (predicates, found)
+}
+
+/// The view's columns. Those whose values may not fit what they are stored as are cast here, where
+/// a row that fails still knows where it comes from.
+fn columns_to_store(view: &DataFrame, output: &Output) -> Vec<Expr> {
+    let schema = view.schema();
+    let columns = schema.columns().into_iter().zip(schema.fields());
+    let stored = columns.map(|(column, field)| {
+        let name = column.name.clone();
+        let is_cast = may_not_fit(field.data_type()) && !field.data_type().is_nested();
+        match stored_type(field.data_type()) {
+            Ok(stored) if is_cast && !output.exclude.contains(&name) => {
+                cast(Expr::Column(column), stored).alias(name)
+            }
+            _ => Expr::Column(column),
+        }
+    });
+    stored.collect()
+}
+
+/// The view's rows with the predicates behind them, ordered if the output wants an order.
+fn add_predicates_and_order(
+    view: DataFrame,
+    output: &Output,
+    predicates: Vec<Expr>,
+) -> datafusion::common::Result<DataFrame> {
+    let columns = columns_to_store(&view, output);
+    let view = view.clone().select(columns.into_iter().chain(predicates))?;
+    if output.sort_by.is_empty() {
+        return Ok(view);
+    }
+    let keys = output.partition_by.iter().chain(&output.sort_by);
+    let by = |name: &String| -> SortExpr { col(format!("\"{name}\"")).sort(true, true) };
+    view.sort(keys.map(by).collect())
+}

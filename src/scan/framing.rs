@@ -1,0 +1,193 @@
+//! Frames an object as lines or as values, told by its first value unless the pipeline says which.
+//!
+//! | the object begins with | it is framed as |
+//! |---|---|
+//! | an object on a line of its own, or anything that is none of the following | lines |
+//! | an object with line ends in it, or with another value behind it on its line | values |
+//! | a record separator (RFC 7464) | values |
+//! | `[` and an object, or `[]` | the elements of an array |
+
+use std::io::{self, Cursor, Read};
+
+use super::decompress::{Failing, classify};
+use super::frame::{BYTE_ORDER_MARK, FrameOptions, Framed, Framer};
+use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
+use super::look_ahead::ObjectRoom;
+use super::read::ReadBytes;
+use super::values::ValueFramer;
+use crate::base::error::{Error, Result};
+use crate::pipeline::Framing;
+
+/// Cuts one object into [`Framed`] parts, on a blocking thread.
+pub struct ObjectFramer(State);
+
+enum State {
+    /// Nothing was read yet.
+    Start(Option<Box<Start>>, ReadBytes),
+    Lines(Box<Framer>),
+    Values(Box<ValueFramer>),
+}
+
+/// What a framer is made of.
+struct Start {
+    reader: Box<dyn Read + Send>,
+    options: FrameOptions,
+    room: Option<ObjectRoom>,
+}
+
+impl ObjectFramer {
+    /// Frames what `reader` yields; reads nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] if `options` allow no line or no chunk.
+    pub(crate) fn new(
+        reader: Box<dyn Read + Send>,
+        read_bytes: ReadBytes,
+        options: FrameOptions,
+        room: Option<ObjectRoom>,
+    ) -> Result<Self> {
+        if options.line_bytes_max == 0 || options.chunk_bytes_target == 0 {
+            return Err(Error::Bug(format!(
+                "framing records: expected limits of at least 1 byte, found {options:?}"
+            )));
+        }
+        let start = Box::new(Start { reader, options, room });
+        Ok(ObjectFramer(State::Start(Some(start), read_bytes)))
+    }
+
+    /// The next part; none at the object's end.
+    ///
+    /// A damage is a part too, the last one: a reject of the record that it broke off.
+    ///
+    /// # Errors
+    /// Failures of the store, an object that changed after it was listed, a cancellation; each
+    /// further call fails likewise. The records before are not all handed out.
+    pub fn next_framed(&mut self) -> Result<Option<Framed>> {
+        if let State::Start(start, read_bytes) = &mut self.0
+            && let Some(start) = start.take()
+        {
+            self.0 = open(*start, read_bytes.clone())?;
+        }
+        match &mut self.0 {
+            State::Start(..) => Ok(None),
+            State::Lines(framer) => framer.next_framed(),
+            State::Values(framer) => framer.next_framed(),
+        }
+    }
+
+    /// Records handed out so far: good, blank and rejected ones.
+    pub fn lines(&self) -> u64 {
+        match &self.0 {
+            State::Start(..) => 0,
+            State::Lines(framer) => framer.lines(),
+            State::Values(framer) => framer.lines(),
+        }
+    }
+
+    /// Decompressed bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        match &self.0 {
+            State::Start(..) => 0,
+            State::Lines(framer) => framer.bytes(),
+            State::Values(framer) => framer.bytes(),
+        }
+    }
+
+    /// Bytes of the stored object read so far.
+    pub fn compressed_bytes(&self) -> u64 {
+        match &self.0 {
+            State::Start(_, read_bytes) => read_bytes.get(),
+            State::Lines(framer) => framer.compressed_bytes(),
+            State::Values(framer) => framer.compressed_bytes(),
+        }
+    }
+}
+
+fn open(Start { reader, options, room }: Start, read_bytes: ReadBytes) -> Result<State> {
+    let (framing, reader) = match options.framing {
+        Framing::Auto => tell_framing(reader),
+        framing => (framing, reader),
+    };
+    Ok(match framing {
+        Framing::Auto | Framing::Lines => {
+            let framer = Framer::new(reader, read_bytes, options)?;
+            State::Lines(Box::new(framer.with_room(room)))
+        }
+        Framing::Values | Framing::Array => {
+            let is_array = framing == Framing::Array;
+            let framer = ValueFramer::new(reader, read_bytes, options, is_array);
+            State::Values(Box::new(framer.with_room(room)))
+        }
+    })
+}
+
+/// Bytes that are read at a time to tell the framing.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// An object whose first value is longer is told by what is known so far.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+
+/// Tells the framing by the object's first bytes, which then are read again.
+fn tell_framing(mut reader: Box<dyn Read + Send>) -> (Framing, Box<dyn Read + Send>) {
+    let (mut head, mut filled) = (vec![0; HEAD_BYTES], 0);
+    let failure = loop {
+        if let Some(framing) = framing_of(&head[..filled], false) {
+            head.truncate(filled);
+            return (framing, Box::new(Cursor::new(head).chain(reader)));
+        }
+        if filled == head.len() {
+            head.resize(filled * 2, 0);
+        }
+        match reader.read(&mut head[filled..]) {
+            Ok(0) => break None,
+            Ok(length) => filled += length,
+            Err(error) => break Some(classify(&error)),
+        }
+    };
+    let framing = framing_of(&head[..filled], true).unwrap_or(Framing::Lines);
+    head.truncate(filled);
+    let rest: Box<dyn Read + Send> = match failure {
+        None => Box::new(io::empty()),
+        Some(failure) => Box::new(Failing(failure)),
+    };
+    (framing, Box::new(Cursor::new(head).chain(rest)))
+}
+
+/// The framing of an object that begins with `head`; none if that is too little to tell.
+fn framing_of(head: &[u8], is_all: bool) -> Option<Framing> {
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
+    let undecided = (is_all || head.len() >= HEAD_BYTES_MAX).then_some(Framing::Lines);
+    match text.first() {
+        Some(&RECORD_SEPARATOR) => Some(Framing::Values),
+        Some(b'[') => match text[1..].trim_ascii_start().first() {
+            Some(b'{' | b']') => Some(Framing::Array),
+            Some(_) => Some(Framing::Lines),
+            None => undecided,
+        },
+        Some(b'{') => framing_by_object(text, is_all).or(undecided),
+        Some(_) => Some(Framing::Lines),
+        None => undecided,
+    }
+}
+
+fn framing_by_object(text: &[u8], is_all: bool) -> Option<Framing> {
+    let mut scan = JsonScan::new(0);
+    match scan.scan(text) {
+        Scanned::BreaksAt(_) => Some(Framing::Lines),
+        Scanned::GoesOn if text.len() < HEAD_BYTES_MAX => None,
+        Scanned::GoesOn => scan.has_lines.then_some(Framing::Values),
+        Scanned::EndsAt(_) if scan.has_lines => Some(Framing::Values),
+        Scanned::EndsAt(end) => {
+            let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+            match text[end..].iter().find(|byte| !is_blank(byte)) {
+                Some(b'{' | b'[' | b',' | &RECORD_SEPARATOR) => Some(Framing::Values),
+                Some(_) => Some(Framing::Lines),
+                None => is_all.then_some(Framing::Lines),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "framing_tests.rs"]
+mod tests;
