@@ -8,6 +8,22 @@ use nix::libc;
 
 use super::error::{Error, Result};
 
+/// A failure to write a file that a retry writes anew: the disk is full, gone or closed to us.
+pub(crate) fn write_error(path: &Path, err: &io::Error) -> Error {
+    let path = path.display();
+    let advice = match err.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, then retry",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "let this user write there, then retry"
+        }
+        ErrorKind::AlreadyExists => {
+            return Error::Bug(format!("writing {path}: the file exists already"));
+        }
+        _ => "check the disk, then retry",
+    };
+    Error::Unavailable(format!("writing {path}: {err}; {advice}"))
+}
+
 /// Writes `bytes` under a temporary name, then renames: readers see the old file or the new one.
 ///
 /// `temporary` is on the same file system as `path`; one that a crash left is overwritten.

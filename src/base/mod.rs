@@ -6,6 +6,7 @@ pub mod error;
 pub mod fs;
 pub mod ids;
 pub mod interval;
+pub(crate) mod locked_folder;
 pub mod long_tasks;
 pub mod low_priority;
 pub mod telemetry;

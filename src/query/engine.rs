@@ -6,28 +6,28 @@ use std::sync::{Arc, OnceLock};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::physical_plan::displayable;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::bounded_functions::bound_functions;
-use super::engine_errors::{engine_error, with_spill_folder};
+use super::engine_errors::engine_error;
 use super::evaluation::{EvaluationRejects, physical_rules};
 use super::logs_table::{LogsFeed, LogsTable};
 use super::memory::TwoPartPool;
-use super::outputs::{PlannedOutput, plan_output};
+use super::output_rows::OutputRows;
+use super::outputs::{PlannedOutput, Storage, plan_output};
 use super::parameters::ParameterValues;
 use super::planning_stack::on_large_stack;
 use super::references::register_references;
+use super::spill::SpillFolder;
 use super::views::register_views;
 use crate::base::error::{Diagnostic, Error, Result};
 use crate::enrich::Enrichment;
 use crate::pipeline::Pipeline;
+use crate::quarantine::QuarantineSender;
 use crate::scan::log_scan::logs_schema;
-use crate::sink::write::{SinkPlace, SinkRecord, SinkSupplies, read_records};
-use crate::sink::{SpillFolder, StagingFolders, WriterOptions};
 use crate::store::Stores;
-use crate::store::paths::RunPaths;
 use crate::udf;
 
 /// What an engine may take of the machine.
@@ -94,8 +94,8 @@ impl Engine {
         Ok((Engine { context, pool_bytes, spill, spill_folder }, found))
     }
 
-    /// Plans all outputs down to the sinks. Outputs whose view is broken are left out: the view's
-    /// own error is known already.
+    /// Plans all outputs. Outputs whose view is broken are left out: the view's own error is known
+    /// already.
     ///
     /// # Errors
     /// `Error::Config` with everything that is wrong with any output.
@@ -103,9 +103,7 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         values: &ParameterValues,
-        run: &RunPaths,
-        staging: &StagingFolders,
-        options: &WriterOptions,
+        storage: Storage,
     ) -> Result<Vec<PlannedOutput>> {
         let mut planned = Vec::new();
         let mut found: Vec<Diagnostic> = Vec::new();
@@ -113,9 +111,7 @@ impl Engine {
             if !self.context.table_exist(output.view.as_str()).map_err(engine_error)? {
                 continue;
             }
-            let staging = staging.of(output)?;
-            let place = SinkPlace { run: run.clone(), staging, options: options.clone() };
-            let plan = plan_output(&self.context, pipeline, output, values, place);
+            let plan = plan_output(&self.context, pipeline, output, values, storage);
             match on_large_stack(plan).await {
                 Ok(output) => planned.push(output),
                 Err(errors) => found.extend(errors),
@@ -133,19 +129,21 @@ impl Engine {
         set.map_err(|_| Error::Bug("an engine with two spill folders".to_owned()))
     }
 
-    /// Runs one output to its end: its rows go to the staging folder and the quarantine.
+    /// Starts the query of one output. Rows that it cannot be evaluated on go to the quarantine.
     ///
     /// # Errors
-    /// What stopped it: data, memory, a store, or the feed of logs.
-    pub async fn run_output(
+    /// `Error::Bug` if the plan cannot be started; what stops it later comes with its rows.
+    pub fn query(
         &self,
         output: &PlannedOutput,
-        feed: Arc<LogsFeed>,
-        supplies: Arc<SinkSupplies>,
-    ) -> Result<Vec<SinkRecord>> {
-        let rejects = EvaluationRejects::new(&output.output.name, supplies.quarantine.clone());
-        let config = self.context.copied_config().with_extension(feed).with_extension(supplies);
-        let config = config.with_extension(Arc::new(rejects));
+        logs: LogsFeed,
+        quarantine: QuarantineSender,
+    ) -> Result<OutputRows> {
+        let name = &output.output.name;
+        let rejects = Arc::new(EvaluationRejects::new(name, quarantine));
+        // The nodes of the plan are plain values; these two are how they meet the world.
+        let config = self.context.copied_config().with_extension(Arc::new(logs));
+        let config = config.with_extension(Arc::clone(&rejects));
         // Each output has a pool of its own, so that none starves another.
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
             .with_memory_pool(Arc::new(TwoPartPool::new(self.pool_bytes)))
@@ -155,16 +153,12 @@ impl Engine {
         let context = TaskContext::from(&self.context.state())
             .with_session_config(config)
             .with_runtime(runtime);
-        let plan = displayable(output.sink.as_ref()).indent(false);
-        tracing::debug!(output = output.output.name, %plan, "output starts");
+        let plan = displayable(output.plan.as_ref()).indent(false);
+        tracing::debug!(output = name, %plan, "output starts");
         // Nodes keep what they did not need, such as the other side of a join with nothing. It
         // must go with this run of them: the scan of logs and the quarantine wait for it.
-        let sink = reset_plan_states(Arc::clone(&output.sink)).map_err(engine_error)?;
-        let batches = collect(sink, Arc::new(context)).await;
-        let batches =
-            batches.map_err(|error| with_spill_folder(engine_error(error), &self.spill))?;
-        let records = batches.iter().map(read_records).collect::<Result<Vec<_>>>()?;
-        Ok(records.into_iter().flatten().collect())
+        let plan = reset_plan_states(Arc::clone(&output.plan)).map_err(engine_error)?;
+        OutputRows::start(name, &plan, context, rejects, self.spill.clone())
     }
 }
 

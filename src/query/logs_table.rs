@@ -58,6 +58,25 @@ impl LogsFeed {
     }
 }
 
+/// Gives every batch of a scan to every reader that still wants it. Goes on without readers, so that every
+/// line is accounted for.
+pub async fn share_logs(
+    mut batches: LogBatches,
+    mut readers: Vec<mpsc::Sender<crate::base::error::Result<RecordBatch>>>,
+) -> crate::base::error::Result<()> {
+    while let Some(batch) = batches.recv().await {
+        let batch = batch?;
+        let mut gone = Vec::new();
+        for (index, reader) in readers.iter().enumerate() {
+            if reader.send(Ok(batch.clone())).await.is_err() {
+                gone.push(index);
+            }
+        }
+        gone.into_iter().rev().for_each(|index| drop(readers.remove(index)));
+    }
+    Ok(())
+}
+
 /// The table `logs`.
 #[derive(Debug)]
 pub struct LogsTable {

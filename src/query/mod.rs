@@ -2,12 +2,12 @@
 //!
 //! One value carried through each step, for `sql/clicks.sql` = `SELECT at, url FROM logs`:
 //!
-//! 1. [`scan`] reads objects into batches of the contract's columns and `_source, _line, _offset`;
-//! 2. [`logs_table`] makes them the table `logs`;
-//! 3. `views` plans `clicks.sql` as the view `clicks`, `$name` bound to typed literals;
-//! 4. `outputs` plans the output that writes `clicks`, its expectations as columns behind it, and
-//!    `evaluation` makes rows that it fails on rejects;
-//! 5. [`sink_exec`] runs that plan, rejects rows that must not be written and writes the others.
+//! 1. `logs_table` makes batches of the contract's columns and `_source, _line, _offset` the table
+//!    `logs`;
+//! 2. `views` plans `clicks.sql` as the view `clicks`, `$name` bound to typed literals;
+//! 3. `outputs` plans the output that writes `clicks`, its expectations as columns after its own;
+//! 4. `evaluation` makes rows that this plan fails on rejects;
+//! 5. [`Engine::query`] runs the plan: [`OutputRows`] gives its rows, a batch at a time.
 
 mod bounded_functions;
 mod comparisons;
@@ -17,6 +17,7 @@ pub(crate) mod evaluation;
 pub(crate) mod expect;
 mod logs_table;
 mod memory;
+mod output_rows;
 mod outputs;
 mod parameters;
 mod planning_stack;
@@ -24,6 +25,7 @@ mod reference_rows;
 mod references;
 pub(crate) mod rejected_rows;
 mod slices;
+mod spill;
 mod sql_clauses;
 mod sql_error;
 mod views;
@@ -32,6 +34,8 @@ pub use engine::{Engine, EngineSettings};
 pub use engine_errors::check_spill_folder;
 pub use evaluation::EvaluationCounts;
 pub use expect::ExpectationCounts;
-pub use logs_table::{LogBatches, LogsFeed};
-pub use outputs::PlannedOutput;
+pub use logs_table::{LogBatches, LogsFeed, share_logs};
+pub use output_rows::OutputRows;
+pub use outputs::{PlannedOutput, Storage};
 pub use parameters::ParameterValues;
+pub use spill::SpillFolder;

@@ -1,9 +1,9 @@
-//! Outputs: a view, its expectations, its order and its sink as one physical plan.
+//! Outputs: a view, its expectations and its order as one physical plan.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, SortExpr, cast, col};
 use datafusion::physical_plan::ExecutionPlan;
@@ -17,8 +17,6 @@ use super::parameters::ParameterValues;
 use super::slices::{self, cut_before_unnest};
 use crate::base::error::Diagnostic;
 use crate::pipeline::{OnFail, Output, Pipeline};
-use crate::sink::write::{SinkExec, SinkPlace};
-use crate::sink::{check_output, may_not_fit, stored_type};
 
 /// An output that is ready to run.
 #[derive(Debug, Clone)]
@@ -33,10 +31,20 @@ pub struct PlannedOutput {
     pub logs_columns: BTreeSet<usize>,
     /// What gathers rows from the whole input, if anything does: an aggregate, a join, a limit.
     pub gathers_rows: Option<String>,
-    pub(crate) sink: Arc<dyn ExecutionPlan>,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
 }
 
-/// Plans one output down to its sink.
+/// What planning asks of the files that rows are written to.
+#[derive(Debug, Clone, Copy)]
+pub struct Storage {
+    /// All that stands against writing rows of a view as an output says, a sentence each.
+    pub check_output: fn(&Output, &Schema) -> Vec<String>,
+    /// The type that a column is cast to before its rows leave the query, if its values may not fit
+    /// the one that its files have for it.
+    pub cast_to: fn(&DataType) -> Option<DataType>,
+}
+
+/// Plans one output, down to the rows that are written.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -45,7 +53,7 @@ pub(crate) async fn plan_output(
     pipeline: &Pipeline,
     output: &Output,
     values: &ParameterValues,
-    place: SinkPlace,
+    storage: Storage,
 ) -> Result<PlannedOutput, Vec<Diagnostic>> {
     let at_output = |message: String| {
         let (line, column) = output.place;
@@ -56,7 +64,7 @@ pub(crate) async fn plan_output(
     let view = context.table(output.view.as_str()).await.map_err(of_engine)?;
     let view_schema = view.schema().clone();
     let schema = written_schema(output, view_schema.as_arrow());
-    let faults = check_output(output, view_schema.as_arrow());
+    let faults = (storage.check_output)(output, view_schema.as_arrow());
     let faults = faults.into_iter().chain(check_origin(output, &view_schema));
     let mut found: Vec<Diagnostic> = faults.map(&at_output).collect();
     let (predicates, faults) = plan_expectations(context, pipeline, output, &view_schema, values);
@@ -64,16 +72,15 @@ pub(crate) async fn plan_output(
     if !found.is_empty() {
         return Err(found);
     }
-    let ordered = add_predicates_and_order(view, output, predicates).map_err(of_engine)?;
+    let ordered = add_predicates_and_order(view, output, predicates, storage).map_err(of_engine)?;
     let (state, plan) = ordered.into_parts();
     let input = plan_checked(&state, &plan).await;
     let input = input.and_then(cut_before_unnest).map_err(of_engine)?;
     let logs = logs_scans(&input);
     let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
     let gathers_rows = gathers_rows(input.as_ref());
-    let sink = Arc::new(SinkExec::new(input, output.clone(), place));
     let output = output.clone();
-    Ok(PlannedOutput { output, schema, logs_scans, logs_columns, gathers_rows, sink })
+    Ok(PlannedOutput { output, schema, logs_scans, logs_columns, gathers_rows, plan: input })
 }
 
 /// Nodes that make of each row what they would make of it alone. A sort only orders the rows of
@@ -152,14 +159,13 @@ fn plan_expectations(
 
 /// The view's columns. Those whose values may not fit what they are stored as are cast here, where
 /// a row that fails still knows where it comes from.
-fn columns_to_store(view: &DataFrame, output: &Output) -> Vec<Expr> {
+fn columns_to_store(view: &DataFrame, output: &Output, storage: Storage) -> Vec<Expr> {
     let schema = view.schema();
     let columns = schema.columns().into_iter().zip(schema.fields());
     let stored = columns.map(|(column, field)| {
         let name = column.name.clone();
-        let is_cast = may_not_fit(field.data_type()) && !field.data_type().is_nested();
-        match stored_type(field.data_type()) {
-            Ok(stored) if is_cast && !output.exclude.contains(&name) => {
+        match (storage.cast_to)(field.data_type()) {
+            Some(stored) if !output.exclude.contains(&name) => {
                 cast(Expr::Column(column), stored).alias(name)
             }
             _ => Expr::Column(column),
@@ -173,8 +179,9 @@ fn add_predicates_and_order(
     view: DataFrame,
     output: &Output,
     predicates: Vec<Expr>,
+    storage: Storage,
 ) -> datafusion::common::Result<DataFrame> {
-    let columns = columns_to_store(&view, output);
+    let columns = columns_to_store(&view, output, storage);
     let view = view.clone().select(columns.into_iter().chain(predicates))?;
     if output.sort_by.is_empty() {
         return Ok(view);

@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::commit::{ColumnChanges, Manifest};
 use crate::quarantine::{Breach, QuarantineFile};
 use crate::scan::Skipped;
-use crate::sink::SinkRecord;
+use crate::sink::WrittenOutput;
 
 /// What the scan met.
 pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
@@ -48,7 +48,7 @@ pub(super) fn fill_quarantine(result: &mut RunResult, plan: &RunPlan, files: &[Q
 pub(super) fn fill_outputs(
     result: &mut RunResult,
     plan: &RunPlan,
-    records: &[SinkRecord],
+    records: &[WrittenOutput],
     column_changes: &BTreeMap<String, ColumnChanges>,
 ) {
     for output in &plan.pipeline.outputs {
@@ -106,7 +106,7 @@ fn fill_from_tables(result: &mut RunResult, published: &Manifest) {
 pub(super) fn check_thresholds(
     plan: &RunPlan,
     result: &RunResult,
-    records: &[SinkRecord],
+    records: &[WrittenOutput],
 ) -> Result<()> {
     check_unreadable(plan, result)?;
     let thresholds = plan.thresholds();

@@ -1,6 +1,6 @@
 //! Checks a pipeline without touching data, or says what a run would do.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use datafusion::arrow::datatypes::Schema;
 use serde_json::{Value, json};
@@ -15,9 +15,8 @@ use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
 use crate::query::{Engine, PlannedOutput};
 use crate::scan::logs_schema;
-use crate::sink::StagingFolders;
+use crate::sink::STORAGE;
 use crate::store::Stores;
-use crate::store::paths::RunPaths;
 
 /// Reads, resolves and plans a pipeline: configuration, contract, SQL, outputs, expectations.
 ///
@@ -58,18 +57,12 @@ async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagn
     let (lookups, mut found) = open_lookups(pipeline);
     let lookups_opened = found.is_empty();
     let values = example_parameters(pipeline);
-    let paths = RunPaths {
-        pipeline: pipeline.name.clone(),
-        interval: "check".to_owned(),
-        attempt: "check".to_owned(),
-    };
-    let (mut settings, writer) = resource_shares(pipeline, 1);
+    let (mut settings, _) = resource_shares(pipeline, 1);
     // Nothing spills; whether it could is checked with the other places.
     settings.spill = None;
-    let nowhere = StagingFolders { beside_state: None, for_uploads: PathBuf::new() };
     let (engine, more) = Engine::assemble(pipeline, &settings, &lookups, &values, stores).await?;
     found.extend(more);
-    match engine.plan_outputs(pipeline, &values, &paths, &nowhere, &writer).await {
+    match engine.plan_outputs(pipeline, &values, STORAGE).await {
         Ok(_) => {}
         Err(Error::Config(more)) => found.extend(more),
         Err(error) => return Err(error),

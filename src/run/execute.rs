@@ -17,15 +17,14 @@ use super::provenance::provenance_of;
 use super::publish::{publish_tables, record_work};
 use super::report::{RunResult, Status};
 use super::stages::{
-    ListedSource, list_source, new_scan, plan_queries, read_and_write, start_quarantine,
+    ListedSource, list_source, new_scan, new_sink, plan_queries, read_and_write, start_quarantine,
 };
 use super::witness::RunWitness;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Progress;
 use crate::commit::CommitSupplies;
 use crate::enrich::Enrichment;
-use crate::query::{Engine, PlannedOutput};
-use crate::sink::SpillFolder;
+use crate::query::{Engine, PlannedOutput, SpillFolder};
 use crate::store::Stores;
 
 /// What a run needs from the world.
@@ -98,8 +97,8 @@ async fn write_and_publish(
     let quarantine = start_quarantine(plan, supplies)?;
     let scan = new_scan(plan, supplies, source, outputs);
     let witness = Arc::new(RunWitness::new(plan, supplies, quarantine.sender()));
-    let sinks = (quarantine.sender(), held.uploads.clone());
-    let work = read_and_write(engine, outputs, &scan, &witness, sinks);
+    let sink = new_sink(plan, quarantine.sender(), held.uploads.clone())?;
+    let work = read_and_write(engine, outputs, &scan, &witness, &sink);
     let written = tokio::select! {
         written = work => written,
         () = supplies.cancel.cancelled() => Err(Error::Unavailable("the run was stopped".into())),
@@ -107,7 +106,7 @@ async fn write_and_publish(
 
     scan.cancel.cancel();
     fill_account(result, &witness);
-    drop(witness);
+    drop((witness, sink));
     result.enrichment = describe_lookups(lookups);
     let rejects = quarantine.finish().await;
     fill_quarantine(result, plan, rejects.as_deref().unwrap_or_default());

@@ -18,8 +18,8 @@ use crate::commit::{
     PublishRequest, StagedTable, TableDefinition,
 };
 use crate::query::PlannedOutput;
-use crate::sink::SinkRecord;
 use crate::sink::WrittenFile;
+use crate::sink::WrittenOutput;
 use crate::store::paths::RunPaths;
 use crate::store::{Environment, StoreLocation};
 
@@ -43,7 +43,7 @@ pub(super) type TaskRecord = PendingRecord<TaskWork>;
 pub(super) async fn record_work(
     plan: &RunPlan,
     held: &HeldInterval,
-    records: &[SinkRecord],
+    records: &[WrittenOutput],
     result: &RunResult,
 ) -> Result<TaskRecord> {
     let mut files = Vec::new();

@@ -11,7 +11,7 @@ use crate::commit::ColumnChanges;
 use crate::decode::count_unknown_field;
 use crate::quarantine::{REJECT_RATIO_DEFAULT, REJECTS_DEFAULT};
 use crate::scan::ObjectTally;
-use crate::sink::SinkRecord;
+use crate::sink::WrittenOutput;
 use crate::store::{Operation, OperationCounts};
 
 /// How a run ended.
@@ -275,7 +275,7 @@ impl RunResult {
     }
 
     /// Adds what a sink task left behind.
-    pub fn add_record(&mut self, record: &SinkRecord) {
+    pub fn add_record(&mut self, record: &WrittenOutput) {
         let output = self.outputs.entry(record.output.clone()).or_default();
         output.rows += record.rows;
         output.unusable_partition += record.unusable_partition;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
 use futures::future::try_join_all;
 use tokio::sync::mpsc;
 
@@ -14,13 +13,15 @@ use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;
 use crate::enrich::Enrichment;
 use crate::quarantine::{Quarantine, QuarantineSender};
-use crate::query::{Engine, LogsFeed, PlannedOutput};
+use crate::query::{Engine, LogsFeed, PlannedOutput, share_logs};
 use crate::scan::{
     Listing, Skipped, SourceObject, SourceSpec, is_listed_by_time, list_objects, nearest_to,
 };
 use crate::scan::{LogScan, ScanWitness};
-use crate::sink::{EncoderPool, StagingFolders, UploadRoom, UploadStaging};
-use crate::sink::{SinkRecord, SinkSupplies};
+use crate::sink::{
+    EncoderPool, STORAGE, SinkContext, StagingFolders, UploadRoom, UploadStaging, WrittenOutput,
+    write,
+};
 use crate::store::{Store, StoreLocation};
 
 /// Batches of logs that may wait for a query.
@@ -54,14 +55,7 @@ pub(super) async fn plan_queries(
 ) -> Result<(Engine, Vec<PlannedOutput>)> {
     let (pipeline, parameters, stores) = (&plan.pipeline, &plan.parameters, &supplies.stores);
     let engine = Engine::build(pipeline, &plan.engine, lookups, parameters, stores).await?;
-    let staging = StagingFolders {
-        beside_state: StoreLocation::parse(&pipeline.state)?
-            .local_path()
-            .map(|folder| plan.paths.staging(&folder)),
-        for_uploads: UploadStaging::folder_of(&plan.spill, &plan.paths.attempt),
-    };
-    let (paths, writer) = (&plan.paths, &plan.writer);
-    let outputs = engine.plan_outputs(pipeline, parameters, paths, &staging, writer).await?;
+    let outputs = engine.plan_outputs(pipeline, parameters, STORAGE).await?;
     let gathers = outputs.iter().find(|output| output.gathers_rows.is_some());
     if let Some((output, by)) =
         gathers.and_then(|output| Some((output, output.gathers_rows.as_ref()?)))
@@ -172,7 +166,29 @@ pub(super) fn new_scan(
     })
 }
 
-/// Reads all logs once and runs all outputs at the same time.
+/// What all outputs of the run write with.
+pub(super) fn new_sink(
+    plan: &RunPlan,
+    quarantine: QuarantineSender,
+    uploads: UploadRoom,
+) -> Result<SinkContext> {
+    let state = StoreLocation::parse(&plan.pipeline.state)?;
+    let staging = StagingFolders {
+        beside_state: state.local_path().map(|folder| plan.paths.staging(&folder)),
+        for_uploads: UploadStaging::folder_of(&plan.spill, &plan.paths.attempt),
+    };
+    Ok(SinkContext {
+        paths: plan.paths.clone(),
+        staging,
+        options: plan.writer.clone(),
+        encoders: EncoderPool::new(plan.engine.threads)?,
+        uploads,
+        quarantine,
+    })
+}
+
+/// Scans all logs once, and runs and writes all outputs at the same time: [`LogScan::start`],
+/// [`Engine::query`], [`write`].
 ///
 /// Outputs whose query reads `logs` once share the one scan; the others read for themselves.
 pub(super) async fn read_and_write(
@@ -180,44 +196,22 @@ pub(super) async fn read_and_write(
     outputs: &[PlannedOutput],
     scan: &Arc<LogScan>,
     witness: &Arc<RunWitness>,
-    (quarantine, uploads): (QuarantineSender, UploadRoom),
-) -> Result<Vec<SinkRecord>> {
-    let encoders = EncoderPool::new(scan.threads)?;
+    sink: &SinkContext,
+) -> Result<Vec<WrittenOutput>> {
     let mut readers = Vec::new();
-    let mut runs = Vec::new();
+    let mut writes = Vec::new();
     for output in outputs {
         let shared = (output.logs_scans == 1).then(|| {
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             readers.push(sender);
             receiver
         });
-        let feed = Arc::new(LogsFeed::new(shared, Arc::clone(scan)));
-        let (quarantine, encoders) = (quarantine.clone(), encoders.clone());
-        let uploads = uploads.clone();
-        let supplies = Arc::new(SinkSupplies { quarantine, encoders, uploads });
-        runs.push(engine.run_output(output, feed, supplies));
+        let logs = LogsFeed::new(shared, Arc::clone(scan));
+        let rows = engine.query(output, logs, sink.quarantine.clone())?;
+        writes.push(write(rows, &output.output, sink));
     }
     let witness = Arc::clone(witness) as Arc<dyn ScanWitness>;
     let batches = scan.start(Some(witness));
-    let (records, ()) = tokio::try_join!(try_join_all(runs), share(batches, readers))?;
-    Ok(records.into_iter().flatten().collect())
-}
-
-/// Gives every batch to every reader that still wants it. Goes on without readers, so that every
-/// line is accounted for.
-async fn share(
-    mut batches: mpsc::Receiver<Result<RecordBatch>>,
-    mut readers: Vec<mpsc::Sender<Result<RecordBatch>>>,
-) -> Result<()> {
-    while let Some(batch) = batches.recv().await {
-        let batch = batch?;
-        let mut gone = Vec::new();
-        for (index, reader) in readers.iter().enumerate() {
-            if reader.send(Ok(batch.clone())).await.is_err() {
-                gone.push(index);
-            }
-        }
-        gone.into_iter().rev().for_each(|index| drop(readers.remove(index)));
-    }
-    Ok(())
+    let (written, ()) = tokio::try_join!(try_join_all(writes), share_logs(batches, readers))?;
+    Ok(written)
 }

@@ -1,12 +1,13 @@
 //! One staged file, hashed while it is written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
+use crate::base::fs::write_error;
 
 /// A file that knows its bytes and their SHA-256.
 #[derive(Debug)]
@@ -63,22 +64,6 @@ impl Write for HashedFile {
     }
 }
 
-/// A failure to write below the staging folder: the disk is full, gone or closed to us.
-pub(crate) fn write_error(path: &Path, err: &io::Error) -> Error {
-    let path = path.display();
-    let advice = match err.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, then retry",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "let this user write there, then retry"
-        }
-        ErrorKind::AlreadyExists => {
-            return Error::Bug(format!("writing {path}: the file exists already"));
-        }
-        _ => "check the disk, then retry",
-    };
-    Error::Unavailable(format!("writing {path}: {err}; {advice}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_worth_a_retry_and_says_what_to_do() {
-        let full = io::Error::from(ErrorKind::StorageFull);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
         let error = write_error(Path::new("/x/part-0"), &full);
         assert_eq!(error.exit_code(), 75);
         let message = error.to_string();

@@ -21,9 +21,10 @@ use datafusion::parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 use rayon::prelude::*;
 
 use crate::base::error::{Error, Result};
+use crate::base::fs::write_error;
 use crate::pipeline::{ParquetCompression, ParquetOptions};
 use crate::sink::choice::{ColumnChoice, choose};
-use crate::sink::file::{HashedFile, Sealed, write_error};
+use crate::sink::file::{HashedFile, Sealed};
 use crate::sink::parquet_columns::{ColumnEncoder, EncodedColumn, RowGroupMaker};
 use crate::sink::parquet_schema::{is_hive, parquet_schema};
 

@@ -24,8 +24,9 @@ use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use flate2::write::GzEncoder;
 
 use crate::base::error::{Error, Result};
+use crate::base::fs::write_error;
 use crate::pipeline::TsvCompression;
-use crate::sink::file::{HashedFile, Sealed, write_error};
+use crate::sink::file::{HashedFile, Sealed};
 use crate::sink::text;
 
 /// Encoded bytes that are handed to the compressor at once.

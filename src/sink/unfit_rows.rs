@@ -6,7 +6,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::execution::TaskContext;
 
 use super::{StoredCheck, UnfitRow};
 use crate::base::error::{Error, Result};
@@ -25,9 +24,11 @@ pub(crate) struct UnfitRows {
 
 impl UnfitRows {
     /// For batches of `schema`: the view's columns, then one for each expectation.
-    pub fn new(output: &Output, schema: &SchemaRef, context: &TaskContext) -> Result<Self> {
-        let rejects = context.session_config().get_extension::<EvaluationRejects>();
-        let rejects = rejects.ok_or_else(|| bug(&"the task's context takes no rejects"))?;
+    pub fn new(
+        output: &Output,
+        schema: &SchemaRef,
+        rejects: Arc<EvaluationRejects>,
+    ) -> Result<Self> {
         let view: Vec<usize> = (0..schema.fields().len() - output.expectations.len()).collect();
         let view_schema = schema.project(&view).map_err(|error| bug(&error))?;
         let check = StoredCheck::new(output, &view_schema)?;

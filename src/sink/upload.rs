@@ -19,9 +19,9 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::base::error::{Error, Result};
+use crate::base::fs::write_error;
 use crate::pipeline::Output;
 use crate::sink::WrittenFile;
-use crate::sink::file::write_error;
 use crate::store::paths::RunPaths;
 use crate::store::{Store, StoreLocation, Stores, Upload, UploadStore, store_error};
 

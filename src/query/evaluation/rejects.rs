@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::execution::TaskContext;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
@@ -27,12 +26,6 @@ pub struct EvaluationCounts {
 }
 
 impl EvaluationCounts {
-    /// What has been counted in a task's context.
-    pub(crate) fn of(context: &TaskContext) -> Self {
-        let rejects = context.session_config().get_extension::<EvaluationRejects>();
-        rejects.map_or_else(EvaluationCounts::default, |rejects| rejects.counts())
-    }
-
     /// All rejects, and of how many rows: what could not be evaluated is measured by the rows that
     /// were, which may be many more than the view has.
     pub fn with_those_of_view(&self, rejected: u64, seen: u64) -> (u64, u64) {
@@ -75,7 +68,7 @@ impl EvaluationRejects {
     }
 
     /// What has been counted so far.
-    fn counts(&self) -> EvaluationCounts {
+    pub(crate) fn counts(&self) -> EvaluationCounts {
         let (evaluated, failed_there) = *self.largest();
         let rejected = self.rejected.load(Ordering::Relaxed);
         EvaluationCounts { rejected, evaluated, failed_there }
