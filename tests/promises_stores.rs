@@ -1,7 +1,8 @@
 //! Real servers on loopback: what object stores promise holds through our decorators, and runs
 //! whose places are all in a store make the tables that runs on disk make.
 
-use ashiato::store::{Store, StoreLocation};
+use ashiato::base::location::StoreLocation;
+use ashiato::store::Store;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
@@ -14,7 +15,7 @@ use crate::support::{Project, finish};
 
 fn open(server: &Server, folder: &str) -> Store {
     let place = format!("{}/{folder}", server.bucket);
-    StoreLocation::parse(&place).unwrap().open(&server.stores()).unwrap()
+    Store::open(&StoreLocation::parse(&place).unwrap(), &server.stores()).unwrap()
 }
 
 fn mode(mode: PutMode) -> PutOptions {

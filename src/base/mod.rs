@@ -2,10 +2,12 @@
 
 pub mod clock;
 pub mod config;
+pub mod environment;
 pub mod error;
 pub mod fs;
 pub mod ids;
 pub mod interval;
+pub mod location;
 pub(crate) mod locked_folder;
 pub mod long_tasks;
 pub mod low_priority;

@@ -5,10 +5,11 @@ use serde_json::json;
 use super::args::AdoptArgs;
 use super::output;
 use super::supplies::OpenedState;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::{AdoptRequest, adopt as adopt_tables};
 use crate::run::own_tables;
-use crate::store::{Environment, StoreLocation};
 
 /// Takes over tables, and prints them as one line of JSON.
 ///

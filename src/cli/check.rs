@@ -8,10 +8,10 @@ use super::agreement::{Agreement, compare};
 use super::args::CheckArgs;
 use super::collect::read_config;
 use super::output;
+use crate::base::environment::Environment;
 use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
 use crate::run::{check_pipeline, warnings_of};
-use crate::store::Environment;
 
 /// What was checked.
 #[derive(Serialize)]

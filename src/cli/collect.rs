@@ -18,6 +18,7 @@ use super::run::{LOG_VARIABLE, start_logging};
 use super::supplies::new_answering_runtime;
 use crate::base::clock::SystemWallClock;
 use crate::base::config::ConfigFile;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::ids::RandomIds;
 use crate::base::telemetry::set_log_filter;
@@ -25,7 +26,6 @@ use crate::collector::{
     CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, collect,
     parse_collector_config,
 };
-use crate::store::Environment;
 
 /// Files that are kept for the spool, the visit store and the object store.
 const FILES_RESERVED: u64 = 256;

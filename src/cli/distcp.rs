@@ -12,10 +12,11 @@ use super::output;
 use super::run::start_logging;
 use super::signals::Stop;
 use super::supplies::OpenedState;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::commit::{copy_interval, hand_off};
 use crate::store::paths::RunPaths;
-use crate::store::{CopyTarget, Environment, Hadoop};
+use crate::store::{CopyTarget, Hadoop};
 
 /// Copies an interval, or prints the script that does; then what came of it as one line of JSON.
 /// Gives the exit code.

@@ -5,10 +5,11 @@ use chrono::{Duration, Utc};
 use super::args::GcArgs;
 use super::output;
 use super::supplies::{OpenedState, temporary_folder};
+use crate::base::environment::Environment;
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::commit::{GcRequest, collect_garbage};
 use crate::sink::remove_dead_spills;
-use crate::store::{Environment, StoreLocation};
 
 /// Removes what dead attempts have left, and prints it as one line of JSON.
 ///

@@ -28,9 +28,10 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::base::clock::SystemClock;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::flush_logs;
-use crate::store::{Environment, Stores};
+use crate::store::Stores;
 
 use args::{Cli, Command};
 

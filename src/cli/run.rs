@@ -15,6 +15,7 @@ use super::args::{LogArgs, PublishArgs, RunArgs};
 use super::output;
 use super::signals::Stop;
 use super::supplies::{new_commit_supplies, new_runtime, resolve_interval, temporary_folder};
+use crate::base::environment::Environment;
 use crate::base::error::{EXIT_NOTHING_TO_DO, Error, Result};
 use crate::base::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 use crate::run::{
@@ -22,7 +23,7 @@ use crate::run::{
     plan_run, publish_shards,
 };
 use crate::scan::Shard;
-use crate::store::{Environment, Stores};
+use crate::store::Stores;
 
 /// The variable that says what is logged.
 pub(super) const LOG_VARIABLE: &str = "ASHIATO_LOG";

@@ -5,9 +5,9 @@ use indicatif::HumanBytes;
 use super::args::{IntervalArgs, RunsArgs};
 use super::output;
 use super::supplies::OpenedState;
+use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::commit::{ManifestTable, PastPublish, Standing, list_publishes, publishes_of};
-use crate::store::Environment;
 
 /// Prints the publishes, sorted by interval, for people or as JSON.
 ///

@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::args::IntervalArgs;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;
+use crate::base::location::StoreLocation;
 use crate::commit::{BeforeAct, CommitSupplies, State};
 use crate::pipeline::Pipeline;
 use crate::run::load_pipeline;
+use crate::store::Stores;
 use crate::store::paths::RunPaths;
-use crate::store::{Environment, StoreLocation, Stores};
 
 /// The variable that says how long a publish of another process into an object store may take.
 const PATIENCE_SECONDS: &str = "ASHIATO_PUBLISH_PATIENCE_SECONDS";

@@ -5,9 +5,10 @@ use serde_json::json;
 use super::args::VerifyArgs;
 use super::output;
 use super::supplies::OpenedState;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::commit::{TableVerdict, verify_tables};
-use crate::store::{CopyTarget, Environment};
+use crate::store::CopyTarget;
 
 /// Prints what was found as one line of JSON and gives the exit code: 0, or 65 if something is not
 /// as the manifest says.

@@ -11,9 +11,9 @@ use super::args::{VisitsArgs, VisitsCommand};
 use super::collect::read_config;
 use super::output;
 use super::supplies::new_runtime;
+use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::collector::{ControlRequest, ask_control};
-use crate::store::Environment;
 
 /// How often progress is written to a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -16,8 +16,8 @@ use crate::base::config::section::{Findings, Section};
 use crate::base::config::variables::{Lookup, substitute_variables};
 use crate::base::config::{ConfigFile, parse_byte_size, parse_duration};
 use crate::base::error::{Diagnostic, Error, Result};
+use crate::base::location::StoreLocation;
 use crate::base::telemetry::is_log_filter;
-use crate::store::StoreLocation;
 
 /// Bytes of a body that may be allowed at most: all that are here at a time have four times that.
 const BODY_BYTES_LIMIT: usize = 64 << 20;

@@ -26,7 +26,8 @@ use super::visits::{
 use crate::base::clock::WallClock;
 use crate::base::error::Result;
 use crate::base::ids::Ids;
-use crate::store::{Store, StoreLocation, Stores};
+use crate::base::location::StoreLocation;
+use crate::store::{Store, Stores};
 
 /// How often the rates of clients that are gone are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ pub async fn collect(
 ) -> Result<()> {
     supplies.clock = Arc::new(SteadyClock::new(supplies.clock));
     let location = StoreLocation::parse(&config.landing.location)?;
-    let landing_store = location.open(&supplies.stores)?;
+    let landing_store = Store::open(&location, &supplies.stores)?;
     let spool = Spool::open(spool_settings(&config), Arc::clone(&supplies.ids))?;
     let (visits, migration) = open_visits(&config, &supplies)?;
     keep_private(&config);

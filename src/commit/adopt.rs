@@ -17,6 +17,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::attempt::lock_publish;
 use crate::commit::distcp::plan_copy;
 use crate::commit::head::{Head, LastPublish, ReadHead};
@@ -26,7 +27,6 @@ use crate::commit::ownership::{Holding, OwnTable};
 use crate::commit::recover::settle;
 use crate::commit::state::{Document, State, to_json};
 use crate::commit::supplies::CommitSupplies;
-use crate::store::StoreLocation;
 use crate::store::paths::{RunPaths, SUCCESS};
 
 /// What is taken over, and by whom.

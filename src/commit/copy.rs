@@ -22,6 +22,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::distcp::DistCpForm;
 use crate::commit::hand_off::{PlannedCopy, PlannedTable, plan_tables};
 use crate::commit::head::ReadHead;
@@ -30,7 +31,7 @@ use crate::commit::lock::CopyLock;
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
 use crate::store::paths::{RunPaths, SUCCESS, attempt_of_file};
-use crate::store::{CopyTarget, Hadoop, Listing, StoreLocation};
+use crate::store::{CopyTarget, Hadoop, Listing};
 
 /// How often a copy is begun anew because something was published meanwhile.
 const ROUNDS_MAX: u32 = 5;

@@ -16,6 +16,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::commit::attempt::{lock_publish, remove_dead_stagings};
 use crate::commit::head::ReadHead;
 use crate::commit::intent::Intent;
@@ -23,8 +24,8 @@ use crate::commit::pending::{PendingRecord, pending_names};
 use crate::commit::recover::Recovered;
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
+use crate::store::Upload;
 use crate::store::paths::{RunPaths, attempt_of_file};
-use crate::store::{StoreLocation, Upload};
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

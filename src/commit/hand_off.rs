@@ -22,6 +22,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::copy_script::{commands, script};
 use crate::commit::ddl::relocated;
 use crate::commit::distcp::{DistCpForm, plan_copy};
@@ -29,8 +30,8 @@ use crate::commit::history::publishes_of;
 use crate::commit::manifest::{Manifest, ManifestTable, read_manifest};
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
+use crate::store::CopyTarget;
 use crate::store::paths::RunPaths;
-use crate::store::{CopyTarget, StoreLocation};
 
 /// How to bring an interval elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::commit::intent::Intent;
 use crate::commit::layout::{are_nested, is_same_place};
 use crate::commit::manifest::ManifestColumn;
 use crate::commit::state::{State, VERSION, Version, to_json};
-use crate::store::StoreLocation;
 use crate::store::paths::RunPaths;
 
 /// Whether a publish is under way, and the tables' columns as of the last one.

@@ -13,8 +13,10 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
 use crate::base::clock::TestClock;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result, Signal};
 use crate::base::fs::names_in;
+use crate::base::location::StoreLocation;
 use crate::commit::{
     Attempt, CommitSupplies, Manifest, PendingFile, Provenance, PublishOutcome, PublishRequest,
     Recovered, StagedTable, State, publish_run, read_manifest,
@@ -22,7 +24,7 @@ use crate::commit::{
 use crate::sink::WrittenFile;
 use crate::store::faults::{FaultRates, FaultyStore};
 use crate::store::paths::RunPaths;
-use crate::store::{Environment, StoreLocation, Stores, Upload};
+use crate::store::{Store, Stores, Upload};
 
 pub(super) const DAY: &str = "20261121T000000Z-20261122T000000Z";
 pub(super) const NEXT_DAY: &str = "20261122T000000Z-20261123T000000Z";
@@ -273,7 +275,7 @@ pub(super) fn upload(
     file: &WrittenFile,
     text: String,
 ) -> Upload {
-    let store = root.open(&attempt.supplies.stores).unwrap();
+    let store = Store::open(root, &attempt.supplies.stores).unwrap();
     let object = store.path_of(&file.path()).unwrap();
     let uploads = store.uploads.unwrap();
     runtime().block_on(async {

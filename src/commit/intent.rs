@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::commit::distcp::plan_copy;
 use crate::commit::head::{LastPublish, Layout};
 use crate::commit::layout::is_same_place;
@@ -17,8 +18,8 @@ use crate::commit::state::{Document, State, VERSION, to_json};
 use crate::commit::supplies::CommitSupplies;
 use crate::commit::table::{PlannedFile, check_path};
 use crate::sink::WrittenFile;
+use crate::store::Upload;
 use crate::store::paths::RunPaths;
-use crate::store::{StoreLocation, Upload};
 
 /// A publish that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::base::environment::Environment;
 use crate::base::error::{Diagnostic, Error, Result};
-use crate::store::{Environment, StoreLocation};
+use crate::base::location::StoreLocation;
 
 /// Characters that DistCp takes for a glob in a listed path.
 const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];

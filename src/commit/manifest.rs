@@ -6,9 +6,9 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::commit::distcp::DistCp;
 use crate::commit::state::State;
-use crate::store::StoreLocation;
 use crate::store::paths::RunPaths;
 
 /// What an interval published.

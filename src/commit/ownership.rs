@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Diagnostic, Error, Result};
 use crate::base::fs::names_in;
+use crate::base::location::StoreLocation;
 use crate::commit::attempt::Attempt;
 use crate::commit::head::{Head, ReadHead};
 use crate::commit::layout::is_same_place;
 use crate::commit::publish::StagedTable;
 use crate::commit::supplies::CommitSupplies;
-use crate::store::StoreLocation;
 use crate::store::paths::{RunPaths, SUCCESS};
 
 /// A table that a pipeline means to write.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::fs::file_bytes;
+use crate::base::location::StoreLocation;
 use crate::commit::attempt::{Attempt, lock_publish};
 use crate::commit::head::ReadHead;
 use crate::commit::intent::{Intent, plan_publish};
@@ -16,7 +17,6 @@ use crate::commit::recover::{Recovered, settle};
 use crate::commit::state::to_json;
 use crate::commit::steps::{Carried, Publish};
 use crate::sink::WrittenFile;
-use crate::store::StoreLocation;
 use crate::store::paths::{RunPaths, attempt_of_file};
 
 /// How often a turn is asked for while others are faster.

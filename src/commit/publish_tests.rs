@@ -2,12 +2,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::base::environment::Environment;
 use crate::commit::distcp::DistCpForm;
 use crate::commit::house::{
     DAY, House, NEXT_DAY, Table, contents, houses, paths, pending_of, with, with_a_past,
 };
 use crate::commit::manifest::read_manifest;
-use crate::store::Environment;
 use crate::store::faults::FaultRates;
 
 #[test]

@@ -1,12 +1,12 @@
 //! A table as a run would write it, held against what was published at the same place.
 
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::commit::attempt::Attempt;
 use crate::commit::drift::{ColumnChanges, misplaced};
 use crate::commit::head::{LastPublish, Layout, ReadHead};
 use crate::commit::layout::{are_nested, is_same_place};
 use crate::commit::manifest::ManifestColumn;
-use crate::store::StoreLocation;
 use crate::store::paths::RunPaths;
 
 /// The format in which a column is found by its place alone.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::disk_table::DiskTable;
 use crate::commit::manifest::ManifestTable;
 use crate::commit::pending::PendingFile;
@@ -15,7 +16,7 @@ use crate::commit::state::State;
 use crate::commit::store_table::StoreTable;
 use crate::commit::table::TablePlace;
 use crate::store::paths::RunPaths;
-use crate::store::{BlockingStore, StoreLocation, Stores, Upload};
+use crate::store::{BlockingStore, Stores, Upload};
 
 /// Asked before each act of a publish, with its name; an error ends the publish there.
 pub type BeforeAct = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;

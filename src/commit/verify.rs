@@ -12,6 +12,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::contents::{Contents, measure};
 use crate::commit::hand_off::{folder_at, handed_tables, not_published, past_files};
 use crate::commit::head::{Head, LastPublish, ReadHead};
@@ -21,7 +22,7 @@ use crate::commit::manifest::{Manifest, ManifestFile, ManifestTable, read_manife
 use crate::commit::state::State;
 use crate::commit::supplies::CommitSupplies;
 use crate::store::paths::{RunPaths, SUCCESS};
-use crate::store::{BlockingStore, CopyTarget, Hdfs, StoreLocation};
+use crate::store::{BlockingStore, CopyTarget, Hdfs};
 
 /// What was found of one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

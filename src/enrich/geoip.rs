@@ -24,52 +24,13 @@ use super::address::parse_public;
 use super::country::country_name;
 use super::geoip_kept::KeptLocation;
 use super::geoip_record::Record;
+use super::location::Location;
 use super::read_regular_file;
 use crate::base::error::{Diagnostic, Error, Result};
 
 /// Records that are kept decoded: all of a database of countries or autonomous systems, and some
 /// 20 MB at most. What a database has beyond them is decoded at each look-up.
 const RECORDS_KEPT_MAX: usize = 100_000;
-
-/// What is known of an address; each field is none where no database knows it.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Location<'a> {
-    /// ISO 3166-1 alpha-2, upper case.
-    pub country_code: Option<&'a str>,
-    /// In English.
-    pub country_name: Option<&'a str>,
-    /// The first subdivision (prefecture, state), in English.
-    pub subdivision: Option<&'a str>,
-    /// In English.
-    pub city: Option<&'a str>,
-    /// Degrees north, WGS 84.
-    pub latitude: Option<f64>,
-    /// Degrees east, WGS 84.
-    pub longitude: Option<f64>,
-    /// IANA name, such as `Asia/Tokyo`.
-    pub time_zone: Option<&'a str>,
-    /// Number of the autonomous system.
-    pub asn: Option<i64>,
-    /// Organisation that runs the autonomous system.
-    pub organization: Option<&'a str>,
-}
-
-impl<'a> Location<'a> {
-    /// The fields of `self`, and those of `other` where `self` has none.
-    fn or(self, other: Location<'a>) -> Location<'a> {
-        Location {
-            country_code: self.country_code.or(other.country_code),
-            country_name: self.country_name.or(other.country_name),
-            subdivision: self.subdivision.or(other.subdivision),
-            city: self.city.or(other.city),
-            latitude: self.latitude.or(other.latitude),
-            longitude: self.longitude.or(other.longitude),
-            time_zone: self.time_zone.or(other.time_zone),
-            asn: self.asn.or(other.asn),
-            organization: self.organization.or(other.organization),
-        }
-    }
-}
 
 /// What a database says of itself, for the run's result.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -1,6 +1,6 @@
 //! A location that owns its texts: decoded once, looked up often.
 
-use super::geoip::Location;
+use super::location::Location;
 
 /// [`Location`] with texts of its own.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::geoip::Location;
+use super::location::Location;
 
 /// One step of a path into a record.
 enum Step {

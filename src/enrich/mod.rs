@@ -27,6 +27,7 @@ pub mod country;
 pub mod geoip;
 mod geoip_kept;
 mod geoip_record;
+mod location;
 #[cfg(test)]
 mod mmdb_writer;
 pub mod pseudonym;
@@ -36,7 +37,8 @@ pub mod url;
 pub mod user_agent;
 pub mod warnings;
 
-pub use geoip::{GeoDatabaseInfo, GeoDatabases, Location};
+pub use geoip::{GeoDatabaseInfo, GeoDatabases};
+pub use location::Location;
 pub use pseudonym::Keys;
 pub use rounding::Rounding;
 pub use tax::{Rate, RateLookup, TaxTable};

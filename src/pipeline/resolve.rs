@@ -7,6 +7,7 @@ use toml_span::value::ValueInner;
 use toml_span::{DeserError, Spanned};
 
 use super::resolve_output::resolve_output;
+use super::words::is_word;
 use super::{
     EnrichmentSettings, Framing, NamedFile, OnEmpty, Output, Parameter, ParameterType, Pipeline,
     Quarantine, Reference, ReferenceFormat, Resources, Secret, Source, View, parameters,
@@ -145,12 +146,6 @@ fn resolve_name(
         found.at(span, format!("pipeline name `{name}`: expected letters, digits, `_` and `-`"));
     }
     name
-}
-
-/// Names that become directories and SQL identifiers alike.
-pub(super) fn is_word(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    !name.is_empty() && name.chars().all(legal)
 }
 
 fn resolve_time_zone(section: &mut Section<'_>, found: &mut Findings<'_>) -> chrono_tz::Tz {

@@ -5,7 +5,7 @@ use toml_span::Spanned;
 use super::exclusive_keys::{
     refuse_expectations_of_one_name, refuse_options_without_format, refuse_repeated,
 };
-use super::resolve::is_word;
+use super::words::is_word;
 use super::{
     Expectation, Format, OnFail, OnSchemaChange, Output, ParquetCompression, ParquetOptions,
     ParquetTarget, Table, TsvCompression, TsvOptions,

@@ -7,8 +7,10 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
 use super::*;
+use crate::base::environment::Environment;
+use crate::base::location::StoreLocation;
 use crate::decode::{Reject, RejectReason};
-use crate::store::{Environment, StoreLocation, Stores};
+use crate::store::Stores;
 
 fn record(line: u64, raw: Vec<u8>) -> QuarantineRecord {
     let reject = Reject {
@@ -157,7 +159,7 @@ async fn a_quarantine_whose_place_is_a_file_fails_and_says_so_to_senders() {
     let file = folder.path().join("file");
     std::fs::write(&file, "a file is no folder").unwrap();
     let location = StoreLocation::parse(file.to_str().unwrap()).unwrap();
-    let store = location.open(&Stores::of_tests(&Environment::default())).unwrap();
+    let store = Store::open(&location, &Stores::of_tests(&Environment::default())).unwrap();
     let quarantine = Quarantine::start_rolling(store, "x", 1).unwrap();
     let sender = quarantine.sender();
     let error = tokio::task::spawn_blocking(move || {
@@ -176,7 +178,7 @@ async fn rejects_on_local_disk_lie_below_the_location() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("quarantine of 足跡");
     let location = StoreLocation::parse(root.to_str().unwrap()).unwrap();
-    let store = location.open(&Stores::of_tests(&Environment::default())).unwrap();
+    let store = Store::open(&location, &Stores::of_tests(&Environment::default())).unwrap();
     let quarantine = Quarantine::start(store, "shop/i/a").unwrap();
     quarantine.sender().send(record(1, b"}".to_vec())).await.unwrap();
     let files = quarantine.finish().await.unwrap();

@@ -26,7 +26,7 @@ use crate::base::error::{Diagnostic, Error, Result};
 use crate::enrich::Enrichment;
 use crate::pipeline::Pipeline;
 use crate::quarantine::QuarantineSender;
-use crate::scan::log_scan::logs_schema;
+use crate::scan::logs_schema;
 use crate::store::Stores;
 use crate::udf;
 

@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::scan::log_scan::LogScan;
+use crate::scan::{LogScan, scan};
 
 /// Batches of `logs`, or the error that ends them.
 pub type LogBatches = mpsc::Receiver<crate::base::error::Result<RecordBatch>>;
@@ -54,7 +54,7 @@ impl LogsFeed {
 
     fn take(&self) -> LogBatches {
         let shared = self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        shared.unwrap_or_else(|| self.scan.start(None))
+        shared.unwrap_or_else(|| scan(&self.scan, None))
     }
 }
 
@@ -84,7 +84,7 @@ pub struct LogsTable {
 }
 
 impl LogsTable {
-    /// A table with the columns of `crate::scan::log_scan::logs_schema`.
+    /// A table with the columns of `crate::scan::logs_schema`.
     pub fn new(schema: SchemaRef) -> Self {
         LogsTable { schema }
     }

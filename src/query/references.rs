@@ -15,8 +15,9 @@ use url::Url;
 
 use super::reference_rows::{TableFile, read_rows};
 use crate::base::error::{Diagnostic, Error, Result};
+use crate::base::location::StoreLocation;
 use crate::pipeline::{Pipeline, Reference, ReferenceFormat};
-use crate::store::{Store, StoreLocation, Stores, store_error};
+use crate::store::{Store, Stores, store_error};
 
 /// Registers all reference tables, which may take so many bytes together.
 ///
@@ -73,7 +74,8 @@ async fn register_reference(
         return Ok(0);
     }
     let location = StoreLocation::parse(&reference.location);
-    let store = location.and_then(|location| location.open(stores)).map_err(Fault::Store)?;
+    let store =
+        location.and_then(|location| Store::open(&location, stores)).map_err(Fault::Store)?;
     let objects = list_files(&store, reference).await?;
     if objects.is_empty() {
         let is_glob = reference.location.contains(['*', '?', '[', '{']);
@@ -149,7 +151,7 @@ async fn register_parquet(
         && url.scheme() != "file"
     {
         let store = StoreLocation::parse(&reference.location)
-            .and_then(|location| location.open(stores))
+            .and_then(|location| Store::open(&location, stores))
             .map_err(Fault::Store)?;
         let root = Url::parse(&url[..url::Position::BeforePath]);
         let root = root.map_err(|error| wrong(error.to_string()))?;

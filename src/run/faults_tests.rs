@@ -15,13 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::base::clock::TestClock;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;
+use crate::base::location::StoreLocation;
 use crate::base::telemetry::Progress;
 use crate::commit::{CommitSupplies, GcRequest, collect_garbage};
 use crate::scan::Shard;
+use crate::store::Stores;
 use crate::store::faults::{FaultRates, FaultyStore};
-use crate::store::{Environment, StoreLocation, Stores};
 
 const SEEDS: u64 = 1000;
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::base::error::{Diagnostic, Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::{self, OwnTable, TableRoot};
 use crate::pipeline::{Output, Pipeline, Table};
 use crate::query::check_spill_folder;
 use crate::scan::WILDCARDS;
-use crate::store::StoreLocation;
 
 /// The places that a run writes to.
 #[derive(Debug, Clone)]

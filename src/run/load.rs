@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::base::config::ConfigFile;
 use crate::base::config::paths::PIPELINE_DIR;
+use crate::base::environment::Environment;
 use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::{Pipeline, PipelineFiles, resolve_pipeline};
-use crate::store::Environment;
 
 /// Reads and resolves the pipeline in `folder`.
 ///

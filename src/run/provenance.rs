@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use super::lookups::describe_lookups;
 use super::plan::RunPlan;
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::{Manifest, ManifestInput, Provenance};
 use crate::enrich::Enrichment;
 use crate::pipeline::{ParameterValue, Reference};
-use crate::store::{Store, StoreLocation, Stores, store_error};
+use crate::store::{Store, Stores, store_error};
 
 /// What the run's tables will be made with. Keys of `pseudonymize` are not among it: nobody shall
 /// be able to guess them from a manifest.
@@ -92,7 +93,7 @@ fn text_of(value: &ParameterValue) -> String {
 
 /// The objects of a table that is joined: one, or all below a folder.
 async fn reference_objects(reference: &Reference, stores: &Stores) -> Result<Vec<ManifestInput>> {
-    let store = StoreLocation::parse(&reference.location)?.open(stores)?;
+    let store = Store::open(&StoreLocation::parse(&reference.location)?, stores)?;
     let failed = |error| store_error(&format!("looking at {}", reference.location), &error);
     match store.store.head(&store.prefix).await {
         Ok(object) => return Ok(vec![input_of(&store, object)]),

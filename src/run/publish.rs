@@ -12,7 +12,9 @@ use super::hold::{HeldInterval, wait_for};
 use super::plan::RunPlan;
 use super::report::RunResult;
 use super::shape::{columns_of, shapes_of, timestamps_of};
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::{
     self, Attempt, ManifestInput, PendingFile, PendingRecord, Provenance, PublishOutcome,
     PublishRequest, StagedTable, TableDefinition,
@@ -21,7 +23,6 @@ use crate::query::PlannedOutput;
 use crate::sink::WrittenFile;
 use crate::sink::WrittenOutput;
 use crate::store::paths::RunPaths;
-use crate::store::{Environment, StoreLocation};
 
 /// What a task leaves beside its files, for the publish and the run's result.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::layout::own_tables;
 use super::plan::RunPlan;
 use crate::base::error::{Diagnostic, Error, Result};
+use crate::base::location::StoreLocation;
 use crate::commit::{Attempt, ColumnChanges, ManifestColumn, OwnTable, TableShape};
 use crate::pipeline::{Format, OnSchemaChange, Output, ParquetTarget};
 use crate::query::PlannedOutput;
 use crate::sink::stored_type;
-use crate::store::StoreLocation;
 
 /// What changed in the columns of outputs since the last publish.
 ///

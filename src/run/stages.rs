@@ -11,18 +11,19 @@ use super::plan::RunPlan;
 use super::witness::RunWitness;
 use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;
+use crate::base::location::StoreLocation;
 use crate::enrich::Enrichment;
 use crate::quarantine::{Quarantine, QuarantineSender};
 use crate::query::{Engine, LogsFeed, PlannedOutput, share_logs};
 use crate::scan::{
     Listing, Skipped, SourceObject, SourceSpec, is_listed_by_time, list_objects, nearest_to,
 };
-use crate::scan::{LogScan, ScanWitness};
+use crate::scan::{LogScan, ScanWitness, scan};
 use crate::sink::{
     EncoderPool, STORAGE, SinkContext, StagingFolders, UploadRoom, UploadStaging, WrittenOutput,
     write,
 };
-use crate::store::{Store, StoreLocation};
+use crate::store::Store;
 
 /// Batches of logs that may wait for a query.
 const BATCHES_AHEAD: usize = 2;
@@ -73,7 +74,7 @@ pub(super) async fn plan_queries(
 /// Finds the interval's objects.
 pub(super) async fn list_source(plan: &RunPlan, supplies: &RunSupplies) -> Result<ListedSource> {
     let source = &plan.pipeline.source;
-    let store = StoreLocation::parse(&source.location)?.open(&supplies.stores)?;
+    let store = Store::open(&StoreLocation::parse(&source.location)?, &supplies.stores)?;
     check_alignment(plan)?;
     let spec = SourceSpec { path: source.path.clone(), glob: source.glob.clone() };
     let listing = list_objects(&store, &spec, &plan.interval, plan.pipeline.time_zone).await?;
@@ -138,7 +139,7 @@ fn check_alignment(plan: &RunPlan) -> Result<()> {
 /// Opens the quarantine; it stays empty until the first reject.
 pub(super) fn start_quarantine(plan: &RunPlan, supplies: &RunSupplies) -> Result<Quarantine> {
     let location = StoreLocation::parse(&plan.pipeline.quarantine.location)?;
-    let store = location.open(&supplies.stores)?;
+    let store = Store::open(&location, &supplies.stores)?;
     Quarantine::start(store, &plan.paths.quarantine())
 }
 
@@ -187,14 +188,14 @@ pub(super) fn new_sink(
     })
 }
 
-/// Scans all logs once, and runs and writes all outputs at the same time: [`LogScan::start`],
+/// Scans all logs once, and runs and writes all outputs at the same time: [`scan`],
 /// [`Engine::query`], [`write`].
 ///
 /// Outputs whose query reads `logs` once share the one scan; the others read for themselves.
 pub(super) async fn read_and_write(
     engine: &Engine,
     outputs: &[PlannedOutput],
-    scan: &Arc<LogScan>,
+    logs: &Arc<LogScan>,
     witness: &Arc<RunWitness>,
     sink: &SinkContext,
 ) -> Result<Vec<WrittenOutput>> {
@@ -206,12 +207,12 @@ pub(super) async fn read_and_write(
             readers.push(sender);
             receiver
         });
-        let logs = LogsFeed::new(shared, Arc::clone(scan));
+        let logs = LogsFeed::new(shared, Arc::clone(logs));
         let rows = engine.query(output, logs, sink.quarantine.clone())?;
         writes.push(write(rows, &output.output, sink));
     }
     let witness = Arc::clone(witness) as Arc<dyn ScanWitness>;
-    let batches = scan.start(Some(witness));
+    let batches = scan(logs, Some(witness));
     let (written, ()) = tokio::try_join!(try_join_all(writes), share_logs(batches, readers))?;
     Ok(written)
 }

@@ -14,7 +14,7 @@ use super::frame::{BYTE_ORDER_MARK, FrameOptions, Framed, Framer};
 use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
 use super::look_ahead::ObjectRoom;
 use super::read::ReadBytes;
-use super::values::ValueFramer;
+use super::value_framer::ValueFramer;
 use crate::base::error::{Error, Result};
 use crate::pipeline::Framing;
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::store::{Environment, StoreLocation, Stores};
+use crate::base::environment::Environment;
+use crate::base::location::StoreLocation;
+use crate::store::Stores;
 
 const ZONE: chrono_tz::Tz = chrono_tz::Asia::Tokyo;
 
@@ -32,7 +34,8 @@ fn list_in(store: &Store, path: &str, glob: Option<&str>) -> Result<Vec<SourceOb
 }
 
 fn list(location: &str, path: &str, glob: Option<&str>) -> Result<Vec<SourceObject>> {
-    let store = StoreLocation::parse(location)?.open(&Stores::of_tests(&Environment::default()))?;
+    let store =
+        Store::open(&StoreLocation::parse(location)?, &Stores::of_tests(&Environment::default()))?;
     list_in(&store, path, glob)
 }
 

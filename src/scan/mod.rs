@@ -20,14 +20,16 @@ mod frame;
 mod framing;
 mod json_scan;
 mod list;
-pub(crate) mod log_scan;
+mod log_scan;
 mod look_ahead;
 mod nearest;
 mod open;
 mod origin;
 mod read;
 mod read_ahead;
+mod scan_logs;
 mod shard;
+mod value_framer;
 mod values;
 mod wildcards;
 
@@ -42,5 +44,6 @@ pub use list::{
 pub use log_scan::{LogScan, ObjectTally, ScanWitness, UnreadableObject, logs_schema};
 pub use look_ahead::{ObjectRoom, ReadRoom, TakenRoom};
 pub use open::open_object;
+pub use scan_logs::scan;
 pub use shard::Shard;
 pub use values::Values;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Result;
+use crate::base::location::StoreLocation;
 use crate::base::locked_folder::{LockedFolder, remove_dead};
 use crate::pipeline::Output;
-use crate::store::StoreLocation;
 use crate::store::paths::{spills, upload_stagings};
 
 /// Where an attempt builds its files.

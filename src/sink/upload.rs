@@ -20,10 +20,11 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::base::error::{Error, Result};
 use crate::base::fs::write_error;
+use crate::base::location::StoreLocation;
 use crate::pipeline::Output;
 use crate::sink::WrittenFile;
 use crate::store::paths::RunPaths;
-use crate::store::{Store, StoreLocation, Stores, Upload, UploadStore, store_error};
+use crate::store::{Store, Stores, Upload, UploadStore, store_error};
 
 /// Bytes of a part, unless a file would have too many then; S3 takes none below 5 MiB but the last.
 const PART_BYTES: u64 = 8 << 20;
@@ -82,7 +83,7 @@ impl FileUploads {
             if location.is_local() {
                 return Ok(None);
             }
-            let store = location.open(&room.stores)?;
+            let store = Store::open(&location, &room.stores)?;
             tables.push((table.format.name(), location, store));
         }
         Ok(Some(FileUploads { room: room.clone(), staging: staging.to_owned(), tables }))

@@ -16,11 +16,12 @@ use tokio::runtime::Handle;
 
 use super::failure::store_error;
 use super::layer::UploadStore;
-use super::open::{Store, StoreLocation};
+use super::open::Store;
 use super::stores::Stores;
 use super::upload::Upload;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
+use crate::base::location::StoreLocation;
 
 /// Requests of one call that are under way at once; [`Stores`](super::Stores) bounds all of them.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -65,7 +66,7 @@ pub struct BlockingStore {
 impl BlockingStore {
     /// Opens a place; requests are driven by `runtime`.
     pub fn open(location: &StoreLocation, stores: &Stores, runtime: Handle) -> Result<Self> {
-        let (store, clock) = (location.open(stores)?, Arc::clone(stores.clock()));
+        let (store, clock) = (Store::open(&location, stores)?, Arc::clone(stores.clock()));
         Ok(BlockingStore { store, runtime, clock })
     }
 

@@ -6,7 +6,8 @@ use std::error::Error as StdError;
 use object_store::Error as Failure;
 use url::Url;
 
-use super::open::{Cloud, Environment};
+use crate::base::environment::Environment;
+use crate::base::location::Cloud;
 
 /// The variables that name an endpoint, and those that allow one without TLS.
 const ENDPOINTS: [(Cloud, &[&str], &[&str]); 3] = [

@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
-use super::target::path_of_url;
 use crate::base::error::{Error, Result};
+use crate::base::location::path_of_url;
 
 /// How often a command is looked at.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);

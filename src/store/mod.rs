@@ -38,7 +38,7 @@ pub use hdfs::Hdfs;
 pub use layer::UploadStore;
 pub use local_files::Listed;
 pub use meter::{Operation, OperationCounts, StoreMeter};
-pub use open::{Environment, Store, StoreLocation};
+pub use open::Store;
 pub use open_uploads::{ListUploads, OpenUpload};
 pub use stores::Stores;
 pub use target::CopyTarget;

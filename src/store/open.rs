@@ -19,8 +19,6 @@
 //! by all stores of a run together. Local files are read and written once and without bounds.
 //! [`Stores`] says how this is stacked.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -36,7 +34,6 @@ use object_store::path::Path;
 use object_store::{
     ClientOptions, Error as Failure, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
 };
-use url::Url;
 
 use super::answer::AnswerConnector;
 use super::endpoint::{azure_container, check_endpoint, is_true, unusable_client};
@@ -47,71 +44,9 @@ use super::odd_names::text_of_path;
 use super::odd_objects::OddObjects;
 use super::open_uploads::{Bucket, BucketUploads, ListUploads};
 use super::stores::Stores;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
-
-/// The environment's variables, taken once at the program's start. Never printed.
-#[derive(Clone, Default)]
-pub struct Environment {
-    variables: Arc<BTreeMap<String, String>>,
-}
-
-impl Environment {
-    /// Takes variables; those that are not UTF-8 are left out.
-    pub fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        let utf8 = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Environment { variables: Arc::new(variables.filter_map(utf8).collect()) }
-    }
-
-    /// A variable's value.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
-    }
-}
-
-impl std::fmt::Debug for Environment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Environment({} variables)", self.variables.len())
-    }
-}
-
-/// A place in a store, as configuration names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreLocation {
-    /// Without `/` at the end, except for the root of the file system.
-    text: String,
-    place: Place,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Local(PathBuf),
-    Remote {
-        cloud: Cloud,
-        /// The URL of the bucket or container, without a path.
-        bucket: String,
-        prefix: Path,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cloud {
-    S3,
-    Google,
-    Azure,
-}
-
-/// URL schemes of cloud stores.
-const CLOUD_SCHEMES: [(&str, Cloud); 7] = [
-    ("s3", Cloud::S3),
-    ("s3a", Cloud::S3),
-    ("gs", Cloud::Google),
-    ("az", Cloud::Azure),
-    ("azure", Cloud::Azure),
-    ("abfs", Cloud::Azure),
-    ("abfss", Cloud::Azure),
-];
+use crate::base::location::{Cloud, LocationKind, StoreLocation};
 
 /// An opened store and the place in it.
 #[derive(Debug, Clone)]
@@ -152,6 +87,41 @@ impl Store {
         }
     }
 
+    /// Opens the store; nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL or the environment is not enough to reach it.
+    pub fn open(location: &StoreLocation, stores: &Stores) -> Result<Self> {
+        let unusable = |error: &dyn std::fmt::Display| location.refused(&error.to_string());
+        let meter = stores.meter().clone();
+        match location.kind() {
+            LocationKind::Local(path) => {
+                let absolute = std::path::absolute(path).map_err(|error| unusable(&error))?;
+                let prefix = name_in_local_store(&absolute).map_err(|error| unusable(&error))?;
+                let files = Layer::plain(Arc::new(LocalFiles::new()));
+                let store = Store::at(&stores.stack_local(files), prefix, location.as_str(), meter);
+                Ok(Store { local: Some(absolute), ..store })
+            }
+            #[cfg(test)]
+            LocationKind::Remote { bucket, prefix, .. } if stores.bucket(bucket).is_some() => {
+                let layer = stores.bucket(bucket).map(|layer| stores.stack_cloud(layer));
+                let layer = layer.ok_or_else(|| unusable(&"no such bucket"))?;
+                let store = Store::at(&layer, prefix.clone(), location.as_str(), meter);
+                Ok(Store { open_uploads: stores.open_uploads(bucket), ..store })
+            }
+            LocationKind::Remote { cloud, bucket, prefix } => {
+                check_endpoint(*cloud, stores.environment())
+                    .map_err(|reason| location.refused(&reason))?;
+                let opened = open_cloud(*cloud, bucket, stores.environment());
+                let (client, open_uploads) =
+                    opened.map_err(|error| location.refused(&unusable_client(&error)))?;
+                let layer = stores.stack_cloud(Layer::with_uploads(client));
+                let store = Store::at(&layer, prefix.clone(), location.as_str(), meter);
+                Ok(Store { open_uploads, ..store })
+            }
+        }
+    }
+
     /// The object of a name below the place.
     ///
     /// # Errors
@@ -189,208 +159,6 @@ impl Store {
         }
         self.store.list(Some(prefix)).map_ok(Listed::Object).boxed()
     }
-}
-
-impl StoreLocation {
-    /// Reads a local path (relative ones are relative to the working directory) or a URL:
-    ///
-    /// - `s3://`, `s3a://`, `gs://` with a bucket, `az://`, `azure://`, `abfs://`, `abfss://` with
-    ///   a container (or `container@account.dfs.core.windows.net`). What follows is the objects'
-    ///   name as it is: `%20` is no space, as for Hadoop and the clouds' own tools.
-    /// - `file:///`, in which `%20` is a space, as RFC 8089 has it.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for another scheme, a broken URL or an empty path.
-    pub fn parse(text: &str) -> Result<Self> {
-        // A scheme may be written in capitals, and names one place all the same.
-        let lower = split_scheme(text).filter(|(_, rest)| rest.starts_with("//"));
-        let lower = lower.map(|(scheme, rest)| format!("{scheme}:{rest}"));
-        let text = lower.as_deref().unwrap_or(text);
-        let place = match text.split_once("://") {
-            None if text.is_empty() => return Err(refused(text, "expected a path or a URL")),
-            None => Place::Local(PathBuf::from(text)),
-            Some(("file", _)) => Place::Local(path_of_file_url(text)?),
-            Some((scheme, rest)) => parse_cloud_url(text, scheme, rest)?,
-        };
-        let text = match text.trim_end_matches('/') {
-            "" => "/",
-            trimmed => trimmed,
-        };
-        Ok(StoreLocation { text: text.to_owned(), place })
-    }
-
-    /// The place in the file system, absolute and without `.` and `..`, if it is there: what is
-    /// written down of a place must be the same from wherever it is named.
-    pub fn local_path(&self) -> Option<PathBuf> {
-        match &self.place {
-            Place::Local(path) => Some(resolved(path)),
-            Place::Remote { .. } => None,
-        }
-    }
-
-    /// Whether it is on disk.
-    pub fn is_local(&self) -> bool {
-        matches!(self.place, Place::Local(_))
-    }
-
-    /// The same place by an absolute path or the URL as it was given, for records that must
-    /// outlive the working directory.
-    pub fn absolute(&self) -> String {
-        match self.local_path() {
-            // Without `.` within and `/` at the end.
-            Some(path) => path.components().collect::<PathBuf>().display().to_string(),
-            None => self.text.clone(),
-        }
-    }
-
-    /// The same place as Hadoop names it: `file:///out`, `s3a://bucket/out`, `gs://bucket/out`,
-    /// `abfss://container@account.dfs.core.windows.net/out`. Nothing is escaped, as Hadoop takes
-    /// `%20` literally.
-    pub fn hadoop_url(&self, environment: &Environment) -> String {
-        let Place::Remote { cloud, bucket, prefix } = &self.place else {
-            return format!("file://{}", self.absolute());
-        };
-        let (scheme, host) = bucket.split_once("://").unwrap_or(("", bucket));
-        let base = match cloud {
-            Cloud::S3 => format!("s3a://{host}"),
-            Cloud::Google => format!("gs://{host}"),
-            Cloud::Azure if host.contains('@') => format!("{scheme}://{host}"),
-            Cloud::Azure => {
-                let account = environment.get("AZURE_STORAGE_ACCOUNT_NAME").unwrap_or("ACCOUNT");
-                format!("abfss://{host}@{account}.dfs.core.windows.net")
-            }
-        };
-        match prefix.as_ref() {
-            "" => base,
-            prefix => format!("{base}/{prefix}"),
-        }
-    }
-
-    /// Whether one of two places contains the other, or they are the same; by name only.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        match (&self.place, &other.place) {
-            (Place::Local(a), Place::Local(b)) => {
-                let (a, b) = (resolved(a), resolved(b));
-                a.starts_with(&b) || b.starts_with(&a)
-            }
-            (
-                Place::Remote { cloud, bucket, prefix },
-                Place::Remote { cloud: other_cloud, bucket: other_bucket, prefix: other_prefix },
-            ) => {
-                let host = |bucket: &str| {
-                    let (_, host) = bucket.split_once("://").unwrap_or(("", bucket));
-                    host.split('@').next().unwrap_or_default().to_owned()
-                };
-                let is_same = cloud == other_cloud && host(bucket) == host(other_bucket);
-                let contains = |a: &Path, b: &Path| a.prefix_matches(b) || b.prefix_matches(a);
-                is_same && contains(prefix, other_prefix)
-            }
-            _ => false,
-        }
-    }
-
-    /// Opens the store; nothing is asked of it yet.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the URL or the environment is not enough to reach it.
-    pub fn open(&self, stores: &Stores) -> Result<Store> {
-        let unusable = |error: &dyn std::fmt::Display| refused(&self.text, &error.to_string());
-        let meter = stores.meter().clone();
-        match &self.place {
-            Place::Local(path) => {
-                let absolute = std::path::absolute(path).map_err(|error| unusable(&error))?;
-                let prefix = name_in_local_store(&absolute).map_err(|error| unusable(&error))?;
-                let files = Layer::plain(Arc::new(LocalFiles::new()));
-                let store = Store::at(&stores.stack_local(files), prefix, &self.text, meter);
-                Ok(Store { local: Some(absolute), ..store })
-            }
-            #[cfg(test)]
-            Place::Remote { bucket, prefix, .. } if stores.bucket(bucket).is_some() => {
-                let layer = stores.bucket(bucket).map(|layer| stores.stack_cloud(layer));
-                let layer = layer.ok_or_else(|| unusable(&"no such bucket"))?;
-                let store = Store::at(&layer, prefix.clone(), &self.text, meter);
-                Ok(Store { open_uploads: stores.open_uploads(bucket), ..store })
-            }
-            Place::Remote { cloud, bucket, prefix } => {
-                check_endpoint(*cloud, stores.environment())
-                    .map_err(|reason| refused(&self.text, &reason))?;
-                let opened = open_cloud(*cloud, bucket, stores.environment());
-                let (client, open_uploads) =
-                    opened.map_err(|error| refused(&self.text, &unusable_client(&error)))?;
-                let layer = stores.stack_cloud(Layer::with_uploads(client));
-                let store = Store::at(&layer, prefix.clone(), &self.text, meter);
-                Ok(Store { open_uploads, ..store })
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for StoreLocation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// The scheme of a URL, in lower case, and what follows its colon; none of a path.
-pub(super) fn split_scheme(text: &str) -> Option<(String, &str)> {
-    let (scheme, rest) = text.split_once(':')?;
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(is_letter)
-        && rest.starts_with('/');
-    is_scheme.then(|| (scheme.to_ascii_lowercase(), rest))
-}
-
-/// The absolute path without `.` and `..`, by name only.
-fn resolved(path: &FilePath) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut resolved = PathBuf::new();
-    for component in absolute.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                resolved.pop();
-            }
-            other => resolved.push(other),
-        }
-    }
-    resolved
-}
-
-fn refused(text: &str, reason: &str) -> Error {
-    Error::config(format!("location `{text}`: {reason}"))
-}
-
-fn path_of_file_url(text: &str) -> Result<PathBuf> {
-    let url = Url::parse(text).map_err(|error| refused(text, &format!("no URL: {error}")))?;
-    if url.query().is_some() || url.fragment().is_some() {
-        let reason = "found `?` or `#`, which do not name files in a URL; write a plain path";
-        return Err(refused(text, reason));
-    }
-    url.to_file_path().map_err(|()| {
-        refused(text, "expected `file:///` and an absolute path on this machine, or a plain path")
-    })
-}
-
-/// Cuts by hand: a URL's parser would escape names and take `#` and `?` out of them.
-fn parse_cloud_url(text: &str, scheme: &str, rest: &str) -> Result<Place> {
-    let Some((_, cloud)) = CLOUD_SCHEMES.iter().find(|(known, _)| *known == scheme) else {
-        let known = CLOUD_SCHEMES.map(|(known, _)| known).join(", ");
-        let reason = format!("unknown scheme `{scheme}`; expected a path or one of: file, {known}");
-        return Err(refused(text, &reason));
-    };
-    let (bucket, name) = rest.split_once('/').unwrap_or((rest, ""));
-    if bucket.is_empty() {
-        return Err(refused(text, &format!("expected `{scheme}://BUCKET/…`, found no bucket")));
-    }
-    // The parser would drop a slash at the begin, and read other objects.
-    if name.starts_with('/') || name.contains("//") {
-        let reason = "found an empty part (`//`); name the objects' place without it, or a place \
-                      above it: whatever lies below a place is read, also where parts are empty";
-        return Err(refused(text, reason));
-    }
-    let prefix = Path::parse(name).map_err(|error| refused(text, &error.to_string()))?;
-    Ok(Place::Remote { cloud: *cloud, bucket: format!("{scheme}://{bucket}"), prefix })
 }
 
 /// A cloud's client, and what tells its open uploads.
@@ -465,9 +233,9 @@ fn configure<B, K: FromStr>(
     environment: &Environment,
     set: impl Fn(B, K, String) -> B,
 ) -> B {
-    let own = environment.variables.iter().filter(|(name, _)| name.starts_with(prefix));
+    let own = environment.iter().filter(|(name, _)| name.starts_with(prefix));
     own.fold(builder, |builder, (name, value)| match name.to_ascii_lowercase().parse() {
-        Ok(key) => set(builder, key, value.clone()),
+        Ok(key) => set(builder, key, value.to_owned()),
         Err(_) => builder,
     })
 }

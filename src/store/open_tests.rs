@@ -11,7 +11,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 fn open(text: &str) -> Result<Store> {
-    StoreLocation::parse(text)?.open(&Stores::of_tests(&Environment::default()))
+    Store::open(&StoreLocation::parse(text)?, &Stores::of_tests(&Environment::default()))
 }
 
 fn refusal(text: &str) -> String {
@@ -79,7 +79,7 @@ fn a_cloud_url_is_opened_with_its_own_variables_and_its_name_taken_as_it_is() {
         ("AWS_SECRET_ACCESS_KEY", "hush"),
     ]);
     let location = StoreLocation::parse("s3://bucket/raw logs/k=a%3Ab/#1?/").unwrap();
-    let store = location.open(&Stores::of_tests(&aws)).unwrap();
+    let store = Store::open(&location, &Stores::of_tests(&aws)).unwrap();
     assert_eq!(store.prefix.as_ref(), "raw logs/k=a%3Ab/#1?");
     assert_eq!(store.display, "s3://bucket/raw logs/k=a%3Ab/#1?");
     assert!(store.local.is_none());
@@ -88,7 +88,8 @@ fn a_cloud_url_is_opened_with_its_own_variables_and_its_name_taken_as_it_is() {
     assert_eq!(open("gs://bucket").unwrap().prefix.as_ref(), "");
     let azure = environment(&[("AZURE_STORAGE_ACCOUNT_NAME", "account")]);
     for text in ["az://container/raw", "abfss://container@account.dfs.core.windows.net/raw"] {
-        let store = StoreLocation::parse(text).unwrap().open(&Stores::of_tests(&azure)).unwrap();
+        let store =
+            Store::open(&StoreLocation::parse(text).unwrap(), &Stores::of_tests(&azure)).unwrap();
         assert_eq!(store.prefix.as_ref(), "raw");
     }
 }
@@ -96,10 +97,14 @@ fn a_cloud_url_is_opened_with_its_own_variables_and_its_name_taken_as_it_is() {
 #[test]
 fn variables_without_the_clouds_prefix_do_not_reach_the_client() {
     let stray = environment(&[("ENDPOINT", "no url"), ("TIMEOUT", "soon"), ("TOKEN", "x")]);
-    assert!(StoreLocation::parse("s3://bucket/x").unwrap().open(&Stores::of_tests(&stray)).is_ok());
+    assert!(
+        Store::open(&StoreLocation::parse("s3://bucket/x").unwrap(), &Stores::of_tests(&stray))
+            .is_ok()
+    );
     let own = environment(&[("AWS_TIMEOUT", "soon")]);
     let error =
-        StoreLocation::parse("s3://bucket/x").unwrap().open(&Stores::of_tests(&own)).unwrap_err();
+        Store::open(&StoreLocation::parse("s3://bucket/x").unwrap(), &Stores::of_tests(&own))
+            .unwrap_err();
     assert_eq!(error.exit_code(), 78);
 }
 

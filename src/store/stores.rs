@@ -21,10 +21,10 @@ use std::time::Duration;
 use super::layer::Layer;
 use super::limit::{LimitedStore, Limits, REQUESTS_MAX_LEAST};
 use super::meter::{MeteredStore, StoreMeter};
-use super::open::Environment;
 use super::retry::{Retries, RetryPolicy, RetryStore};
 use crate::base::clock::Clock;
 use crate::base::config::parse_byte_size;
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 
 const RETRY_SECONDS: &str = "ASHIATO_RETRY_SECONDS";

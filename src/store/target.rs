@@ -9,8 +9,9 @@
 //! ```
 
 use super::hdfs::Hdfs;
-use super::open::{Environment, StoreLocation, split_scheme};
+use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
+use crate::base::location::{StoreLocation, path_of_url, split_scheme};
 
 /// URL schemes that only Hadoop knows.
 const HADOOP_SCHEMES: [&str; 11] =
@@ -157,16 +158,6 @@ fn problem_of(url: &str) -> Option<String> {
     (!names.all(is_name)).then(|| {
         "a folder's name in it is empty, `.` or `..`, or begins or ends with white space".to_owned()
     })
-}
-
-/// The path of a URL, or of a path: without scheme and authority, which Hadoop may print otherwise
-/// than they were given.
-pub(super) fn path_of_url(text: &str) -> &str {
-    let Some((_, rest)) = split_scheme(text) else { return text };
-    match rest.strip_prefix("//") {
-        Some(after) => after.find('/').map_or("", |slash| &after[slash..]),
-        None => rest,
-    }
 }
 
 fn refused(text: &str, reason: &str) -> Error {

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use ashiato::base::clock::SystemClock;
-use ashiato::store::{Environment, StoreLocation, Stores};
+use ashiato::base::environment::Environment;
+use ashiato::base::location::StoreLocation;
+use ashiato::store::{Store, Stores};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 
@@ -161,7 +163,8 @@ impl Server {
 
     /// Puts an object below the bucket.
     pub async fn put(&self, name: &str, bytes: &[u8]) {
-        let store = StoreLocation::parse(self.bucket).unwrap().open(&self.stores()).unwrap();
+        let store =
+            Store::open(&StoreLocation::parse(self.bucket).unwrap(), &self.stores()).unwrap();
         let path = store.path_of(name).unwrap();
         store.store.put(&path, bytes.to_vec().into()).await.unwrap();
     }
@@ -185,7 +188,7 @@ impl Server {
     /// All objects below a folder of the bucket, by their paths below it.
     pub async fn objects(&self, folder: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
         let place = format!("{}/{folder}", self.bucket);
-        let store = StoreLocation::parse(&place).unwrap().open(&self.stores()).unwrap();
+        let store = Store::open(&StoreLocation::parse(&place).unwrap(), &self.stores()).unwrap();
         let listed = store.store.list(Some(&store.prefix)).try_collect::<Vec<_>>().await.unwrap();
         let mut objects = std::collections::BTreeMap::new();
         for object in listed {
@@ -212,7 +215,7 @@ impl Server {
     /// Uploads to objects below a folder of the bucket that nobody has ended.
     pub async fn open_uploads(&self, folder: &str) -> usize {
         let place = format!("{}/{folder}", self.bucket);
-        let store = StoreLocation::parse(&place).unwrap().open(&self.stores()).unwrap();
+        let store = Store::open(&StoreLocation::parse(&place).unwrap(), &self.stores()).unwrap();
         match &store.open_uploads {
             Some(uploads) => uploads.list_uploads(&store.prefix).await.unwrap().len(),
             None => 0,

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use super::plan::Forms;
+use super::forms::Forms;
 use crate::contract::{ColumnReader, OnMismatch, Value};
 
 /// The columns of the table or of a list's elements.

@@ -11,8 +11,8 @@
 
 mod arrays;
 mod columns;
+mod forms;
 mod keys;
-mod lists;
 mod plan;
 mod record;
 mod scalars;

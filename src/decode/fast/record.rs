@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+mod lists;
+
+use lists::ReadList;
+
 use super::columns::{Group, Place, bit};
 use super::keys::{Action, Found, Keys, Kind};
-use super::lists::ReadList;
 use super::plan::NOT_COUNTED;
 use super::scalars::{boolean, decimal, double, integer, is_null, timestamp};
 use super::short::{Ahead, ShortTexts};

@@ -1,6 +1,6 @@
 //! Values of a fixed size, by the forms that the contract accepts, and the places behind them.
 
-use super::plan::Forms;
+use super::forms::Forms;
 use super::time::{LastDate, epoch, quoted_rfc3339};
 use crate::json::scan::input::{Odd, byte, eight};
 use crate::json::scan::number::{plain_integer, plain_number};

@@ -18,6 +18,7 @@
 
 mod catalogue;
 mod flaw;
+mod hour;
 mod json_text;
 mod object;
 mod random;
@@ -36,7 +37,8 @@ use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, TimeZone};
 use crate::base::config::parse_byte_size;
 use crate::base::error::{Error, Result};
 
-use object::{Codec, Hour, ObjectPlan, Share, WrittenObject};
+use hour::Hour;
+use object::{Codec, ObjectPlan, Share, WrittenObject};
 pub use summary::{Counts, GenerateSummary};
 
 /// Asia/Tokyo is nine hours before UTC and has no daylight saving time.

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use chrono::{DateTime, Days, FixedOffset, Utc};
 use flate2::write::GzEncoder;
 
 use super::flaw::Flaw;
+use super::hour::Hour;
 use super::record::RecordWriter;
 use super::summary::Counts;
 
@@ -18,34 +18,6 @@ const ZSTD_LEVEL: i32 = 3;
 const HOUR_MS: u32 = 3_600_000;
 /// A record's time strays by at most so many milliseconds from the even flow.
 const JITTER_MS: u32 = 1_500;
-
-/// The hour that an object's records are of.
-#[derive(Debug, Clone)]
-pub(super) struct Hour {
-    /// Milliseconds since the epoch at its beginning.
-    pub(super) start_ms: i64,
-    /// `2026-11-21T13:`
-    pub(super) local: String,
-    /// `2026-11-21T04:`
-    pub(super) utc: String,
-    /// Days in the near future.
-    pub(super) delivery_days: [String; 3],
-}
-
-impl Hour {
-    pub(super) fn starting_at(start: DateTime<FixedOffset>) -> Self {
-        let day = |days| {
-            let day = start.date_naive().checked_add_days(Days::new(days));
-            day.unwrap_or(start.date_naive()).to_string()
-        };
-        Hour {
-            start_ms: start.timestamp_millis(),
-            local: start.format("%Y-%m-%dT%H:").to_string(),
-            utc: start.with_timezone(&Utc).format("%Y-%m-%dT%H:").to_string(),
-            delivery_days: [day(1), day(3), day(5)],
-        }
-    }
-}
 
 /// How an object is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

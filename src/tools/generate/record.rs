@@ -19,11 +19,11 @@
 
 use super::catalogue::{Product, QUERIES, Service};
 use super::flaw::{Flaw, cut_off, push_flawed_members, push_no_record};
+use super::hour::Hour;
 use super::json_text::{
     Escapes, push, push_digits, push_hex, push_inside, push_number, push_query_encoded,
     push_string, push_text_member,
 };
-use super::object::Hour;
 use super::random::{Random, mixed};
 use super::summary::Counts;
 use super::visit::{Version, Visit};

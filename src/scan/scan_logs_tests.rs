@@ -5,10 +5,14 @@ use datafusion::arrow::datatypes::Int64Type;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::base::config::ConfigFile;
 use crate::contract::parse_contract;
+use crate::decode::{DroppedItem, Mended};
+use crate::pipeline::Framing;
+use crate::scan::{SourceObject, Unreadable, UnreadableObject, logs_schema};
 
 const CONTRACT: &str = r#"
 [[column]]
@@ -120,7 +124,7 @@ async fn only_wanted_columns_are_built_but_all_of_the_contract_is_checked() {
         let scan = scan(&objects, &columns, 2).await;
         assert!(!scan.decoded_columns().contains(&2), "{columns:?}");
         let heard = Arc::new(Heard::default());
-        let batches = all_of(scan.start(Some(heard.clone()))).await;
+        let batches = all_of(super::scan(&scan, Some(heard.clone()))).await;
         for batch in &batches {
             let schema = batch.schema();
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
@@ -144,7 +148,7 @@ async fn rows_keep_the_order_of_objects_and_lines_whatever_the_threads() {
     for threads in [1, 2, 5] {
         let heard = Arc::new(Heard::default());
         let scan = scan(&objects, &["n"], threads).await;
-        let batches = all_of(scan.start(Some(heard.clone()))).await;
+        let batches = all_of(super::scan(&scan, Some(heard.clone()))).await;
         let numbers: Vec<i64> = batches
             .iter()
             .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
@@ -169,8 +173,8 @@ async fn who_wants_no_more_rows_stops_a_scan_without_a_witness_and_no_other() {
         (0..20).map(|n| (format!("object-{n:02}"), (0..5_000).map(line).collect())).collect();
     let heard = Arc::new(Heard::default());
     let scan = scan(&objects, &["n"], 2).await;
-    drop(scan.start(Some(heard.clone())));
-    let mut unwanted = scan.start(None);
+    drop(super::scan(&scan, Some(heard.clone())));
+    let mut unwanted = super::scan(&scan, None);
     assert!(unwanted.recv().await.is_some());
     drop(unwanted);
     for _ in 0..600 {

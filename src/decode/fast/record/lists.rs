@@ -1,9 +1,9 @@
 //! Lists of records, element by element.
 
-use super::columns::Group;
-use super::keys::Action;
-use super::record::Reader;
-use super::scalars::is_null;
+use super::Reader;
+use crate::decode::fast::columns::Group;
+use crate::decode::fast::keys::Action;
+use crate::decode::fast::scalars::is_null;
 use crate::json::scan::cpu::{Kernel, Task};
 use crate::json::scan::input::{Odd, behind_space, byte};
 

@@ -1,0 +1,179 @@
+//! Reading logs: objects → batches, in the order of the objects and lines.
+//!
+//! ```text
+//! part-0.gz  ─ thread: read, decompress, frame ─► [lines 1…] [lines 2…] ─┐
+//! part-1.gz  ─ thread, ahead of its turn ───────► [lines 3…]             ├─► in order
+//!                                                                        │
+//!              decode on several threads, in order again  ◄──────────────┘
+//!              account: every line to the witness, batches to the queries
+//! ```
+//!
+//! So one large object keeps all cores busy, and so do many small ones; and the same run twice
+//! gives the same rows in the same order. (`read_ahead` has the threads.)
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::log_scan::{LogScan, ObjectTally, ScanWitness};
+use super::read_ahead::{Step, read_ahead};
+use crate::base::error::Result;
+use crate::base::long_tasks::spawn_long;
+use crate::decode::{Decoded, Reject, count_unknown_field};
+
+/// Batches that may wait for the queries.
+const BATCHES_AHEAD: usize = 2;
+
+/// Starts reading; batches have [`LogScan::schema`]. With a witness every line is accounted for
+/// even if nobody wants the batches any more; without one the scan then ends.
+pub fn scan(
+    scan: &Arc<LogScan>,
+    witness: Option<Arc<dyn ScanWitness>>,
+) -> mpsc::Receiver<Result<RecordBatch>> {
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let (scan, runtime) = (Arc::clone(scan), Handle::current());
+    spawn_long(&Handle::current(), move || {
+        let steps = match read_ahead(Arc::clone(&scan), runtime.clone()) {
+            Ok(steps) => steps,
+            Err(error) => {
+                // Without a receiver nobody is left to hear of the error.
+                let _ = sender.blocking_send(Err(error));
+                return;
+            }
+        };
+        let mut account = ScanAccount::new(&scan, witness, sender);
+        let mut steps = std::pin::pin!(steps);
+        while let Some(step) = runtime.block_on(steps.next()) {
+            if !account.take(step) {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Keeps account of a scan's steps, which come in order.
+struct ScanAccount<'s> {
+    scan: &'s LogScan,
+    witness: Option<Arc<dyn ScanWitness>>,
+    batches: mpsc::Sender<Result<RecordBatch>>,
+    /// Of the object whose turn it is.
+    tally: ObjectTally,
+    unknown_fields: BTreeMap<String, u64>,
+}
+
+impl<'s> ScanAccount<'s> {
+    fn new(
+        scan: &'s LogScan,
+        witness: Option<Arc<dyn ScanWitness>>,
+        batches: mpsc::Sender<Result<RecordBatch>>,
+    ) -> Self {
+        let (tally, unknown_fields) = (ObjectTally::default(), BTreeMap::new());
+        ScanAccount { scan, witness, batches, tally, unknown_fields }
+    }
+
+    /// Takes one step; false if the scan is over. An error is the last thing that is sent; the
+    /// witness hears how far its object was read.
+    fn take(&mut self, step: Step) -> bool {
+        match self.account_for(step) {
+            Ok(goes_on) => goes_on,
+            Err(error) => {
+                if let Some(witness) = &self.witness {
+                    let tally = std::mem::take(&mut self.tally);
+                    let lines = tally.decoded + tally.rejected + tally.blank;
+                    witness.object_cut_short(ObjectTally { lines, ..tally });
+                }
+                // Without a receiver nobody is left to hear of the error.
+                let _ = self.batches.blocking_send(Err(error));
+                false
+            }
+        }
+    }
+
+    fn account_for(&mut self, step: Step) -> Result<bool> {
+        match step {
+            Step::Lines { object, decoded, compressed_bytes, room } => {
+                let goes_on = self.take_lines(object, decoded, compressed_bytes);
+                drop(room);
+                goes_on
+            }
+            Step::Unfit { object, reject, compressed_bytes } => {
+                self.tally.rejected += 1;
+                self.reject(object, reject)?;
+                self.progress(0, compressed_bytes);
+                Ok(true)
+            }
+            Step::End { object, lines, bytes, compressed_bytes } => {
+                self.progress(0, compressed_bytes);
+                let tally = ObjectTally { lines, bytes, ..std::mem::take(&mut self.tally) };
+                let unknown_fields = std::mem::take(&mut self.unknown_fields);
+                let object = &self.scan.objects[object];
+                tally.check(&object.location)?;
+                if let Some(witness) = &self.witness {
+                    witness.object_done(object, tally, unknown_fields);
+                }
+                Ok(true)
+            }
+            Step::Unreadable { object, unreadable, compressed_bytes } => {
+                self.progress(0, compressed_bytes);
+                self.tally = ObjectTally::default();
+                let object = &self.scan.objects[object];
+                let heard = self.witness.as_ref();
+                heard.map_or(Ok(()), |witness| witness.object_unreadable(object, unreadable))?;
+                Ok(true)
+            }
+            Step::Failed(error) => Err(error),
+        }
+    }
+
+    fn take_lines(
+        &mut self,
+        object: usize,
+        decoded: Decoded,
+        compressed_bytes: u64,
+    ) -> Result<bool> {
+        let rows = decoded.batch.num_rows() as u64;
+        self.tally.decoded += rows;
+        self.tally.blank += decoded.blank;
+        self.tally.rejected += decoded.rejects.len() as u64;
+        for (path, times) in &decoded.unknown_fields {
+            count_unknown_field(&mut self.unknown_fields, path, *times);
+        }
+        for reject in decoded.rejects {
+            self.reject(object, reject)?;
+        }
+        if let Some(witness) = self.witness.as_ref().filter(|_| !decoded.mended.is_empty()) {
+            witness.mended(&decoded.mended);
+            for dropped in decoded.dropped_items {
+                witness.item_dropped(&self.scan.objects[object], dropped)?;
+            }
+        }
+        self.progress(rows, compressed_bytes);
+        if rows == 0 {
+            return Ok(true);
+        }
+        let sent = self.batches.blocking_send(Ok(decoded.batch)).is_ok();
+        Ok(sent || self.witness.is_some())
+    }
+
+    fn reject(&self, object: usize, reject: Reject) -> Result<()> {
+        let object = &self.scan.objects[object];
+        self.witness.as_ref().map_or(Ok(()), |witness| witness.reject(object, reject))
+    }
+
+    /// `compressed_bytes` counts from the object's start.
+    fn progress(&mut self, rows: u64, compressed_bytes: u64) {
+        if let Some(witness) = &self.witness {
+            witness.progress(rows, compressed_bytes - self.tally.compressed_bytes);
+        }
+        self.tally.compressed_bytes = compressed_bytes;
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_logs_tests.rs"]
+mod tests;
