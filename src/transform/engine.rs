@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -203,12 +204,19 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
         .with_config(config)
         .with_runtime_env(new_runtime(settings)?)
         .with_default_features()
+        .with_analyzer_rules(analyzer_rules())
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
     bound_functions(&context);
     udf::register(&context, enrichment);
     Ok(context)
+}
+
+/// The engine's rules, before which casts are as they were written; functions bring more.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let keep: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(udf::KeepCasts);
+    std::iter::once(keep).chain(Analyzer::new().rules).collect()
 }
 
 impl Engine {
