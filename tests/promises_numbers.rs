@@ -406,6 +406,8 @@ fn an_integer_that_a_double_cannot_hold_does_not_become_another_one() {
         ("SELECT trunc(amount) AS x FROM logs", "5 9007199254740993 9007199254740992"),
         ("SELECT round(amount) AS x FROM logs", "5 9007199254740993 9007199254740992"),
         ("SELECT floor(amount * 0.5) AS x FROM logs WHERE amount = 5", "2.0"),
+        ("SELECT id AS x FROM logs WHERE amount IN (SELECT avg(5) FROM logs)", "1"),
+        ("SELECT id AS x FROM logs WHERE amount < (SELECT avg(amount) FROM logs)", "1"),
     ] {
         let project = project(view, &lines);
         let result = project.run().published();

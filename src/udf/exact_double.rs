@@ -115,6 +115,8 @@ fn check_conversion(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
             Ok(Transformed::yes(Expr::BinaryExpr(binary)))
         }
         compared @ (Expr::InList(_)
+        | Expr::InSubquery(_)
+        | Expr::SetComparison(_)
         | Expr::Between(_)
         | Expr::AggregateFunction(_)
         | Expr::WindowFunction(_)) => {
