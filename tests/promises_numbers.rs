@@ -446,7 +446,7 @@ fn a_group_that_cannot_be_evaluated_is_a_reject_and_the_others_are_written() {
 #[test]
 fn a_predicate_that_fails_rejects_its_row_and_no_other() {
     let lines = [1, MAX, 3].map(|n| json!({"id": n, "amount": n}));
-    for on_fail in ["reject", "warn", "fail"] {
+    for on_fail in ["reject", "warn"] {
         let expectation = format!(
             "{OUTPUT}[[output.expectation]]\nname = \"positive\"\npredicate = \"amount * 2 > 0\"\n\
              on_fail = \"{on_fail}\"\n"
@@ -457,6 +457,29 @@ fn a_predicate_that_fails_rejects_its_row_and_no_other() {
         assert_eq!(project.rows(), ["1\t1", "3\t3"], "{on_fail}");
         assert_eq!(result["outputs"]["rows"]["evaluation_error"], 1);
         assert_eq!(project.quarantine()[0]["line"], 2);
+    }
+}
+
+#[test]
+fn a_guard_that_cannot_be_evaluated_on_a_row_stops_the_run() {
+    let lines = [1, 0, 3].map(|n| json!({"id": n, "amount": n}));
+    // The second has a part that the optimizer computes once, in a column of its own.
+    for predicate in ["10 / amount > 0", "10 / amount > 0 AND 10 / amount < 99"] {
+        let expectation = format!(
+            "{OUTPUT}[[output.expectation]]\nname = \"guard\"\npredicate = \"{predicate}\"\n\
+             on_fail = \"fail\"\n"
+        );
+        let view = "SELECT id, amount, _source, _line FROM logs";
+        let project = project(view, &lines).pipeline(&expectation);
+        let finished = project.run();
+        finished.fails_with(65, &["output rows: expectation `guard` (10 / amount", "line 2 of"]);
+        finished.fails_with(65, &["cannot be evaluated on the row", "nothing was published"]);
+        assert!(project.rows().is_empty(), "{finished:#?}");
+        // A row that the view itself cannot be evaluated on is no row that is guarded.
+        let view = "SELECT id, 10 / amount AS share, _source, _line FROM logs";
+        let of_view = expectation.replace("10 / amount", "share");
+        let project = self::project(view, &lines).pipeline(&of_view);
+        assert_eq!(project.run().published()["outputs"]["rows"]["evaluation_error"], 1);
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 
 use super::hdfs::Hdfs;
-use super::open::{Environment, StoreLocation, split_scheme};
+use super::open::{CLOUD_SCHEMES, Environment, StoreLocation, split_scheme};
 use crate::error::{Error, Result};
 
 /// URL schemes that only Hadoop knows.
@@ -62,6 +62,15 @@ impl CopyTarget {
                 }
                 let place = StoreLocation::parse(path)?;
                 (format!("file://{}", path.trim_end_matches('/')), Place::Store(place))
+            }
+            Some((scheme, _)) if !is_known_scheme(&scheme) => {
+                let known = HADOOP_SCHEMES.join(", ");
+                let reason = format!(
+                    "unknown scheme `{scheme}`; expected a path, a scheme of Hadoop's ({known}), \
+                     or one of: file, {}",
+                    CLOUD_SCHEMES.map(|(known, _)| known).join(", ")
+                );
+                return Err(refused(text, &reason));
             }
             Some((scheme, rest)) if !rest.starts_with("//") => {
                 return Err(refused(text, &format!("expected `{scheme}://` and more")));
@@ -169,6 +178,10 @@ pub(super) fn path_of_url(text: &str) -> &str {
     }
 }
 
+fn is_known_scheme(scheme: &str) -> bool {
+    scheme == "file" || CLOUD_SCHEMES.iter().any(|(known, _)| *known == scheme)
+}
+
 fn refused(text: &str, reason: &str) -> Error {
     Error::config(format!("target `{text}`: {reason}"))
 }
@@ -227,6 +240,14 @@ mod tests {
             "s3:///x",
         ] {
             assert_eq!(parse(text).map_err(|error| error.exit_code()), Err(78), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_answered_with_all_that_a_target_may_have() {
+        let error = parse("foo://x/y").unwrap_err().to_string();
+        for scheme in ["unknown scheme `foo`", "hdfs", "viewfs", "file", "s3a", "abfss"] {
+            assert!(error.contains(scheme), "{error}");
         }
     }
 

@@ -13,7 +13,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::bounded_functions::bound_functions;
 use super::engine_errors::{engine_error, with_spill_folder};
-use super::evaluation::{EvaluationRejects, physical_rules};
+use super::evaluation::{EvaluationRejects, guards_of, physical_rules};
+use super::expect::column_of_expectation;
 use super::logs_table::{LogsFeed, LogsTable};
 use super::memory::TwoPartPool;
 use super::outputs::{PlannedOutput, plan_output};
@@ -144,7 +145,9 @@ impl Engine {
         feed: Arc<LogsFeed>,
         supplies: Arc<SinkSupplies>,
     ) -> Result<Vec<SinkRecord>> {
-        let rejects = EvaluationRejects::new(&output.output.name, supplies.quarantine.clone());
+        let guards = guards_of(&output.output, &output.sink, column_of_expectation);
+        let rejects =
+            EvaluationRejects::new(&output.output.name, guards, supplies.quarantine.clone());
         let config = self.context.copied_config().with_extension(feed).with_extension(supplies);
         let config = config.with_extension(Arc::new(rejects));
         // Each output has a pool of its own, so that none starves another.

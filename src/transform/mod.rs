@@ -32,6 +32,8 @@ mod slices;
 mod split;
 mod sql_clauses;
 mod sql_error;
+mod sql_signatures;
+mod sql_syntax;
 mod unfit_rows;
 mod views;
 

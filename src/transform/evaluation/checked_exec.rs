@@ -317,8 +317,11 @@ impl Evaluation {
         self.note(0, 1);
         let expression = describe(&self.exprs.exprs[failed.expr], &self.input);
         let message = fault_message(&failed.error);
+        let external = |error| DataFusionError::External(Box::new(error));
+        let column = self.exprs.schema.field(failed.expr).name();
+        self.rejects.check_guard(column, &failed.row, &message).map_err(external)?;
         let row = readable_row(&failed.row, &self.input)?;
         let rejected = self.rejects.reject(&row, &expression, &message).await;
-        rejected.map_err(|error| DataFusionError::External(Box::new(error)))
+        rejected.map_err(external)
     }
 }

@@ -23,6 +23,7 @@
 mod carry;
 mod checked_exec;
 mod fallible;
+mod guards;
 mod isolate;
 mod join_condition;
 mod rejects;
@@ -37,6 +38,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub(super) use carry::{CARRIED_LINE, CARRIED_OFFSET, CARRIED_SOURCE, is_carried};
 pub(super) use checked_exec::{CheckedProjectionExec, physical_rules};
+pub(super) use guards::guards_of;
 pub use rejects::EvaluationCounts;
 pub(super) use rejects::{EvaluationRejects, output_error};
 

@@ -1,6 +1,6 @@
 //! What one output's expressions could not be evaluated on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -10,7 +10,7 @@ use datafusion::execution::TaskContext;
 use serde::{Deserialize, Serialize};
 
 use super::super::engine_errors::engine_error;
-use super::super::rejected_rows::{places_of_row, reject_rows};
+use super::super::rejected_rows::{describe_origin, places_of_row, reject_rows};
 use crate::error::{Error, Result};
 use crate::quarantine::{QuarantineRecord, QuarantineSender, RowFault};
 
@@ -82,6 +82,8 @@ const PLACE_CHARACTERS_MAX: usize = 300;
 #[derive(Debug)]
 pub(in crate::transform) struct EvaluationRejects {
     output: String,
+    /// Columns that are computed for expectations that stop the run, and which one each is for.
+    guards: BTreeMap<String, String>,
     quarantine: QuarantineSender,
     rejected: AtomicU64,
     /// Rows and failed rows of the place that has seen most.
@@ -112,9 +114,14 @@ impl RowCounts {
 }
 
 impl EvaluationRejects {
-    pub fn new(output: &str, quarantine: QuarantineSender) -> Self {
+    pub fn new(
+        output: &str,
+        guards: BTreeMap<String, String>,
+        quarantine: QuarantineSender,
+    ) -> Self {
         EvaluationRejects {
             output: output.to_owned(),
+            guards,
             quarantine,
             rejected: AtomicU64::new(0),
             largest: Mutex::default(),
@@ -149,6 +156,26 @@ impl EvaluationRejects {
     pub(in crate::transform) fn note_evaluated(&self, rows: u64, failed: u64) {
         let mut largest = self.largest();
         *largest = (*largest).max((rows, failed));
+    }
+
+    /// A row on which a column cannot be computed that an expectation with `on_fail = "fail"` needs
+    /// is not known to meet it.
+    ///
+    /// # Errors
+    /// `Error::Data` if `column` is such a one.
+    pub(in crate::transform) fn check_guard(
+        &self,
+        column: &str,
+        row: &RecordBatch,
+        message: &str,
+    ) -> Result<()> {
+        let Some(guard) = self.guards.get(column) else { return Ok(()) };
+        let origin = describe_origin(row, 0);
+        Err(Error::Data(format!(
+            "{guard} cannot be evaluated on the row {origin}: {message}; with `on_fail = \"fail\"` \
+             such a row stops the run, and nothing was published; look at the row, or mend the \
+             expectation"
+        )))
     }
 
     /// Hands a row over to the quarantine.
