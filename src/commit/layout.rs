@@ -177,8 +177,8 @@ fn real(path: &Path) -> PathBuf {
     found.unwrap_or(absolute)
 }
 
-/// What keeps the roots, the state and the quarantine that are on disk from being written, as far as
-/// it can be told without making a file: the permissions of the nearest folder that is there.
+/// What keeps roots, state and quarantine that are on disk from being written, as far as it can be
+/// told without making a file: the permissions of the nearest folder that is there.
 ///
 /// Places in stores are not asked.
 pub fn unwritable_places(
