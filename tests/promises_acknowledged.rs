@@ -12,7 +12,7 @@ use crate::support::collector::{CONFIG, Collector, event, folder, id, landed};
 use crate::support::{ROOT, finish};
 
 /// What a run of the shipped pipeline says of all that landed, on the days at which it may have.
-fn run_shipped(folder: &Path, lines: &[Value]) -> Vec<Value> {
+fn run_shipped(folder: &Path, lines: &[Value], arguments: &[&str]) -> Vec<Value> {
     let day_of = |line: &Value| {
         let received = line["received_at"].as_str().unwrap();
         let received = chrono::DateTime::parse_from_rfc3339(received).unwrap();
@@ -21,7 +21,7 @@ fn run_shipped(folder: &Path, lines: &[Value]) -> Vec<Value> {
     let days: std::collections::BTreeSet<String> = lines.iter().map(day_of).collect();
     let run = |day: &String| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
-        command.args(["run", "sql/action_log", "--date", day]).current_dir(ROOT);
+        command.args(["run", "sql/action_log", "--date", day]).args(arguments).current_dir(ROOT);
         command.env("ASHIATO_SOURCE", folder.join("raw")).env("ASHIATO_OUT", folder.join("out"));
         finish(&mut command).published()
     };
@@ -84,7 +84,7 @@ fn what_clients_write_otherwise_than_agreed_gets_into_the_table_all_the_same() {
     }
     assert!(collector.stop().success());
     let lines = landed(&folder.path().join("raw"));
-    let results = run_shipped(folder.path(), &lines);
+    let results = run_shipped(folder.path(), &lines, &[]);
     let sum = |key: &str| results.iter().map(|result| result[key].as_u64().unwrap()).sum::<u64>();
     assert_eq!(sum("rejected"), 0, "{results:#?}");
     assert_eq!(sum("decoded"), bodies.len() as u64 + 4);
@@ -95,6 +95,276 @@ fn what_clients_write_otherwise_than_agreed_gets_into_the_table_all_the_same() {
     assert!(rows.iter().any(|row| row["event"] == "a\u{fffd}"));
     assert!(rows.iter().any(|row| row["via_channel"] == "5"));
     assert!(rows.iter().any(|row| row["title"] == "a\u{fffd}b"));
+}
+
+/// Events that no specification would expect: each member may be missing, twice, or any JSON.
+struct OddEvents(u64);
+
+impl OddEvents {
+    const NUMBERS: [&str; 16] = [
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "99.5",
+        "1.0",
+        "1e2",
+        "-5",
+        "1e400",
+        "1e-400",
+        "2147483648",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "1000000001",
+        "123456789012345678901234567890.000000000000000001",
+    ];
+    const TEXTS: [&str; 15] = [
+        r#""""#,
+        r#""7""#,
+        r#"" 7""#,
+        r#""099""#,
+        r#""1e3""#,
+        r#""a\u0000b""#,
+        r#""\ud83d""#,
+        r#""\ude00x""#,
+        r#""山田""#,
+        r#""\"\\""#,
+        r#""2026-11-21""#,
+        r#""true""#,
+        r#""null""#,
+        "\"\u{7f}\u{feff}\"",
+        r#""http://[::1/?a=%ff""#,
+    ];
+    const OTHERS: [&str; 10] = [
+        "null",
+        "true",
+        "false",
+        "[]",
+        "{}",
+        "[1]",
+        "[null]",
+        r#"{"a":[{}]}"#,
+        r#"{"":null}"#,
+        "[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]",
+    ];
+    /// What is no event's id, so that none is taken for another one sent again.
+    const NO_IDS: [&str; 6] = ["null", r#""""#, "[]", "{}", "true", r#"{"event_id":1}"#];
+
+    fn below(&mut self, count: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % count
+    }
+
+    fn one_of(&mut self, values: &[&str]) -> String {
+        values[self.below(values.len() as u64) as usize].to_owned()
+    }
+
+    fn odd(&mut self) -> String {
+        match self.below(4) {
+            0 => self.one_of(&Self::TEXTS),
+            1 => self.one_of(&Self::OTHERS),
+            _ => self.one_of(&Self::NUMBERS),
+        }
+    }
+
+    /// A value by its usual form, or another one.
+    fn value(&mut self, usual: &str) -> String {
+        if self.below(5) > 0 { usual.to_owned() } else { self.odd() }
+    }
+
+    /// An object of some of these members, some of them twice.
+    fn object(&mut self, members: &[(&str, &str)]) -> String {
+        let mut written = Vec::new();
+        for (key, usual) in members {
+            for _ in 0..[0, 1, 1, 1, 1, 1, 1, 2][self.below(8) as usize] {
+                let value = self.value(usual);
+                written.push(format!("\"{key}\":{value}"));
+            }
+        }
+        format!("{{{}}}", written.join(","))
+    }
+
+    fn cart(&mut self) -> String {
+        const ITEM: [(&str, &str); 7] = [
+            ("sku", r#""s-1""#),
+            ("id", "17"),
+            ("name", r#""n""#),
+            ("category", r#""standard""#),
+            ("price", "1000"),
+            ("quantity", r#""2""#),
+            ("amount", "2000"),
+        ];
+        let count = self.below(5);
+        let mut item = |_| if self.below(12) == 0 { self.odd() } else { self.object(&ITEM) };
+        let items: Vec<String> = (0..count).map(&mut item).collect();
+        let items = format!("[{}]", items.join(","));
+        self.object(&[("items", &items), ("coupon", r#"{"code":"a","rate":0.1}"#)])
+    }
+
+    fn event(&mut self, number: u64) -> String {
+        const NAMES: [&str; 5] =
+            [r#""purchase""#, r#""purchase""#, r#""cart_add""#, r#""cart_update""#, r#""click""#];
+        let event_id = match self.below(3) {
+            0 => self.one_of(&Self::NO_IDS),
+            1 => format!("\"odd-{number}\""),
+            _ => format!("\"{}\"", id(number)),
+        };
+        let name = self.one_of(&NAMES);
+        let time = format!("\"{}\"", chrono::Utc::now().to_rfc3339());
+        let user = self.object(&[("id", r#""m-1""#), ("member", "true")]);
+        let via = self.object(&[("channel", r#""ad""#), ("campaign", r#""c""#)]);
+        let page = self.object(&[("url", r#""https://shop.example/a""#), ("title", r#""t""#)]);
+        let order = self.object(&[
+            ("id", r#""o-1""#),
+            ("payment", r#""card""#),
+            ("points", "5"),
+            ("shipping_fee", "500.00"),
+            ("deliver_on", r#""2026-11-30""#),
+        ]);
+        let target = self.object(&[("sku", r#""s""#), ("position", "3")]);
+        let search = self.object(&[("query", r#""q""#), ("hits", "3")]);
+        let cart = self.cart();
+        let members = self.object(&[
+            ("v", "2"),
+            ("event", &name),
+            ("event", &name),
+            ("service", r#""books""#),
+            ("time", &time),
+            ("user", &user),
+            ("via", &via),
+            ("page", &page),
+            ("order", &order),
+            ("target", &target),
+            ("search", &search),
+            ("cart", &cart),
+            ("cart", &cart),
+            ("trace", "17"),
+            ("perf", r#"{"load_ms":12.5}"#),
+            ("device", r#"{"screen":"1x1","language":"ja"}"#),
+            ("received_at", "5"),
+            ("item_via", "5"),
+            ("visit", "5"),
+            ("", "1"),
+        ]);
+        format!("{{\"event_id\":{event_id},{}", &members[1..]).replace(",}", "}")
+    }
+}
+
+#[test]
+fn whatever_is_acknowledged_is_decoded_and_what_sums_cannot_take_is_told_by_name() {
+    let mut refused: std::collections::BTreeMap<String, u64> = Default::default();
+    for seed in [1, 20_261_121, 0x9e37_79b9_7f4a_7c15] {
+        let folder = folder();
+        let config = CONFIG.replace("[landing]", "[landing]\ntime_zone = \"Asia/Tokyo\"");
+        let collector = Collector::start(folder.path(), &config, &[]);
+        let (mut odd, mut browser) = (OddEvents(seed), collector.browser());
+        for body in 0..20 {
+            let events: Vec<String> = (0..25).map(|place| odd.event(body * 25 + place)).collect();
+            let reply = browser.post(format!("[{}]", events.join(",")));
+            assert_eq!(reply.status, 204, "{:?}: {}", reply.body, events.join("\n"));
+        }
+        assert!(collector.stop().success());
+        let lines = arrivals(&folder.path().join("raw"));
+        assert_eq!(lines.len(), 500, "seed {seed}");
+        let results = run_shipped(folder.path(), &lines, &["--allow-rejects"]);
+        let sum = |of: &dyn Fn(&Value) -> &Value| {
+            results.iter().map(|result| of(result).as_u64().unwrap_or(0)).sum::<u64>()
+        };
+        assert_eq!(sum(&|result| &result["rejected"]), 0, "seed {seed}: {results:#?}");
+        assert_eq!(sum(&|result| &result["outputs"]["events"]["rows"]), 500, "seed {seed}");
+        assert!(sum(&|result| &result["outputs"]["purchases"]["rows"]) > 20, "seed {seed}");
+        for result in &results {
+            let rejected = result["outputs"]["purchases"]["rejected"].as_object();
+            for (name, count) in rejected.into_iter().flatten() {
+                *refused.entry(name.clone()).or_default() += count.as_u64().unwrap();
+            }
+        }
+        // Nothing of an order vanishes: each is in the table, or in the quarantine.
+        let events = rows(&folder.path().join("out/action_log/events"));
+        let is_bought =
+            |row: &&Value| row["event"] == "purchase" && row["items"].as_u64() != Some(0);
+        let bought = ids_of(events.iter().filter(is_bought));
+        let mut told = ids_of(&rows(&folder.path().join("out/action_log/purchases/parquet")));
+        told.extend(quarantined_ids(folder.path()));
+        let missing: Vec<_> = bought.difference(&told).collect();
+        assert!(missing.is_empty() && bought.len() > 50, "seed {seed}: {missing:?}");
+    }
+    for name in
+        ["item_is_whole", "quantity_is_positive", "quantity_is_plausible", "amount_is_plausible"]
+    {
+        assert!(refused[name] > 0, "{name}: {refused:?}");
+    }
+}
+
+fn ids_of<'a>(rows: impl IntoIterator<Item = &'a Value>) -> std::collections::BTreeSet<String> {
+    rows.into_iter().map(|row| row["event_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// When each line arrived that landed; what else it holds may be more than a [`Value`] can.
+fn arrivals(folder: &Path) -> Vec<Value> {
+    let mut arrivals = Vec::new();
+    for bytes in crate::support::files_below(folder).values() {
+        let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+        arrivals.extend(text.lines().map(|line| {
+            let (_, rest) = line.split_once("\"received_at\":\"").unwrap();
+            json!({"received_at": rest.split_once('"').unwrap().0})
+        }));
+    }
+    arrivals
+}
+
+/// The events of which rows are in the quarantine.
+fn quarantined_ids(folder: &Path) -> Vec<String> {
+    let files = crate::support::files_below(&folder.join("out/quarantine"));
+    let files = files.iter().filter(|(name, _)| name.ends_with(".zst"));
+    let mut ids = Vec::new();
+    for (_, bytes) in files {
+        let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+        for line in text.lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            ids.extend(record["row"]["event_id"].as_str().map(str::to_owned));
+        }
+    }
+    ids
+}
+
+#[test]
+fn one_visitors_orders_stop_no_days_sales() {
+    let folder = folder();
+    let config = CONFIG.replace("[landing]", "[landing]\ntime_zone = \"Asia/Tokyo\"");
+    let collector = Collector::start(folder.path(), &config, &[]);
+    let mut browser = collector.browser();
+    let max = i64::MAX;
+    let orders = [
+        (1000, 1, "standard"),
+        (-1009, 1, "standard"),
+        (-99_999, 1, "reduced"),
+        (10, max, "exempt"),
+        (10, max, "exempt"),
+        (max, 1, "reduced"),
+        (-max, 1, "reduced"),
+        (1_000_000_000, 1_000_000, ""),
+        (-1_000_000_000, 1_000_000, "standard"),
+        (100, 1, "books"),
+        (-99, 1, "books"),
+    ];
+    let order = |(number, (amount, quantity, category)): (usize, &(i64, i64, &str))| {
+        let mut order = event(number as u64, "purchase");
+        order["cart"] = json!({"items": [{"sku": "s", "price": 1, "category": category,
+                                          "amount": amount, "quantity": quantity}]});
+        order
+    };
+    let orders: Vec<Value> = orders.iter().enumerate().map(order).collect();
+    browser.event(&json!(orders));
+    assert!(collector.stop().success());
+    let lines = landed(&folder.path().join("raw"));
+    let results = run_shipped(folder.path(), &lines, &["--allow-rejects"]);
+    let of = |result: &Value| result["outputs"]["purchases"]["rows"].as_u64().unwrap();
+    assert_eq!(results.iter().map(of).sum::<u64>(), 7, "{results:#?}");
+    assert!(!rows(&folder.path().join("out/action_log/daily_sales")).is_empty());
 }
 
 #[test]
@@ -110,8 +380,11 @@ fn a_contract_that_requires_what_events_may_lack_is_told_apart() {
     }
     let contract = fs::read_to_string(pipeline.join("contract.toml")).unwrap();
     let paths = r#"paths = ["event", "action", "body.event"]"#;
-    assert!(contract.contains(paths));
-    let own = contract.replace(paths, r#"path = "body.event""#);
+    let version = "type = \"int32\"\ndefault = 1\nnumber_in_string = true\non_mismatch = \"null\"";
+    assert!(contract.contains(paths) && contract.contains(version));
+    let own = contract
+        .replace(paths, r#"path = "body.event""#)
+        .replace(version, version.trim_end_matches("\non_mismatch = \"null\""));
     fs::write(pipeline.join("contract.toml"), own).unwrap();
     let config = Path::new(ROOT).join("fixtures/tracker/collector.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
@@ -123,8 +396,42 @@ fn a_contract_that_requires_what_events_may_lack_is_told_apart() {
     fs::write(pipeline.join("pipeline.toml"), absolute).unwrap();
     let checked = finish(&mut command).result();
     let warnings = checked["collector_warnings"].as_array().unwrap();
-    let said = "column `event` is required: events without `body.event` are acknowledged";
-    assert!(warnings.iter().any(|one| one.as_str().unwrap().contains(said)), "{warnings:?}");
+    let warned = |said: &str| warnings.iter().any(|one| one.as_str().unwrap().contains(said));
+    assert!(
+        warned("column `event` is required: events without `body.event` are acknowledged")
+            && warned("column `event`: events whose `body.event` is no string are acknowledged")
+            && warned("column `version`: events whose `body.v` is no int32 are acknowledged"),
+        "{warnings:?}"
+    );
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+}
+
+#[test]
+fn a_collectors_file_is_checked_without_its_secrets() {
+    let folder = folder();
+    let own = folder.path().join("collector.toml");
+    let text = "[landing]\ntime_zone = \"Asia/Tokyo\"\n[cookies]\nkey_variable = \"SHOP_KEY\"\n\
+                previous_key_variable = \"SHOP_KEY_OLD\"\n";
+    fs::write(&own, text).unwrap();
+    let checked =
+        |variables: &[(&str, &str)]| finish(check(&own, "out/raw").envs(variables.iter().copied()));
+    let not_checked = |variables: &[(&str, &str)]| {
+        let warnings = checked(variables).result()["collector_warnings"].clone();
+        let warnings: Vec<String> = serde_json::from_value(warnings).unwrap();
+        let about_keys = |one: &&String| one.starts_with("the key was not checked: ");
+        warnings.iter().filter(about_keys).map(|one| one.replace('`', "")).collect::<Vec<_>>()
+    };
+    let absent =
+        |name: &str| format!("the key was not checked: the environment has no variable {name}");
+    let (key, old) = (("SHOP_KEY", "0123456789abcdef"), ("SHOP_KEY_OLD", "0123456789abcdef"));
+    assert_eq!(not_checked(&[]), [absent("SHOP_KEY"), absent("SHOP_KEY_OLD")]);
+    assert_eq!(not_checked(&[old]), [absent("SHOP_KEY")]);
+    assert_eq!(not_checked(&[key, old]), [""; 0]);
+    // What is there is looked at, and who collects needs it.
+    checked(&[("SHOP_KEY", "short")]).fails_with(78, &["the key in `SHOP_KEY`"]);
+    let mut collect = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+    collect.args(["collect", "--config"]).arg(&own).current_dir(folder.path());
+    finish(&mut collect).fails_with(78, &["no variable `SHOP_KEY`", "no variable `SHOP_KEY_OLD`"]);
 }
 
 fn check(collector: &Path, source: &str) -> Command {

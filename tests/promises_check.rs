@@ -1,6 +1,6 @@
 //! `ashiato check` finds all errors, each with its file and line, and touches no data.
 
-use crate::support::{OUTPUT, Project};
+use crate::support::{CONTRACT, OUTPUT, Project, files_below};
 
 #[test]
 fn a_sound_pipeline_is_ok_without_its_source() {
@@ -88,7 +88,7 @@ on_fail = "warn"
         &[
             "view `rows` has no column `nmae`; did you mean `name`?",
             "expectation `a number`",
-            "expected a predicate (true or false), found Int64",
+            "expected a predicate (true or false), found BIGINT",
             "expectation `a typo`",
             "did you mean `amount`?",
         ],
@@ -143,4 +143,81 @@ fn a_corrupt_database_of_places_is_an_error_at_start() {
         ],
     );
     project.run().fails_with(78, &["broken.mmdb"]);
+}
+
+#[test]
+fn places_that_cannot_be_written_are_found_and_nothing_is_made() {
+    let project = Project::new();
+    project.write("out/a_file", "x");
+    let output = OUTPUT.replace("${OUT}/rows", "${OUT}/a_file/rows");
+    let project = project.pipeline(&output);
+    let before = files_below(&project.path(""));
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(
+        78,
+        &["pipeline.toml:", "output `rows`, tsv:", "cannot be written", "Not a directory"],
+    );
+    assert_eq!(files_below(&project.path("")), before);
+    let project = project.pipeline(OUTPUT);
+    assert_eq!(project.ashiato("check", &[]).code, Some(0));
+    assert_eq!(files_below(&project.path("")).len(), before.len());
+    assert!(!project.path("out/state").exists() && !project.path("out/rows").exists());
+}
+
+#[test]
+fn names_of_a_source_that_nothing_can_have_are_refused_with_their_place() {
+    for (keys, words) in [
+        ("glob = \"/raw/*.gz\"", "no name begins with `/`; write it from `path` on"),
+        ("glob = \"../*\"", "no name has a part `..`"),
+        ("glob = \"a**b\"", "`**` stands alone between `/`"),
+        ("glob = \"x/\"", "objects are matched, not folders; write `/**`"),
+        ("glob = 'x\\*.gz'", "separates no folders"),
+        ("glob = \"_x*\"", "are not read"),
+        ("glob = \"\"", "it is empty and would match nothing"),
+    ] {
+        let project = Project::new().pipeline_with("", keys, OUTPUT);
+        project.ashiato("check", &[]).fails_with(78, &["pipeline.toml:5:", words]);
+    }
+    let project = Project::new();
+    let text = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+    project.write("shop/pipeline.toml", text.replace("dt=%Y-%m-%d/", "dt=yyyy-MM-dd/"));
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(78, &["pipeline.toml:4:", "a folder of this very name", "`%Y-%m-%d`"]);
+}
+
+#[test]
+fn slips_of_a_configuration_are_answered_with_the_key_that_was_meant() {
+    let with = |old: &str, new: &str| OUTPUT.replace(old, new);
+    let formats = "formats = [\"tsv\"]";
+    for (output, words) in [
+        (with("[\"tsv\"]", "\"tsv\""), "`formats`: expected an array, found string; write it in"),
+        (with(formats, &format!("{formats}\non_empty = \"keep\"")), "it belongs to `[source]`"),
+        (with(formats, &format!("{formats}\norder_by = []")), "did you mean `sort_by`?"),
+        (with("\"rows\"", "5"), "`name`: expected a string, found integer; write it in quotes"),
+        (format!("{OUTPUT}[resources]\nmemory_limit = 4\n"), "256MiB (268435456 bytes), found 4"),
+        (with("${OUT}", "hdfs://nn"), "`ashiato distcp --target` brings published tables"),
+    ] {
+        let project = Project::new().pipeline(&output);
+        project.ashiato("check", &[]).fails_with(78, &["pipeline.toml", words]);
+    }
+    for (column, words) in [
+        ("type = \"bigint\"", "did you mean `int64`?"),
+        ("type = \"varchar\"", "did you mean `string`?"),
+        ("type = \"array<string>\"", "`list` with `[[column.item]]`"),
+        ("type = \"string\"\nnullable = false", "write `required = true`"),
+        ("type = \"string\"\npath = \"$.a.b\"", "paths begin with the first key: write `a.b`"),
+    ] {
+        let project = Project::new();
+        let contract = format!("{CONTRACT}[[column]]\nname = \"more\"\n{column}\n");
+        project.write("shop/contract.toml", contract);
+        project.ashiato("check", &[]).fails_with(78, &["contract.toml:", words]);
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_the_only_finding_about_its_place() {
+    let project = Project::new().pipeline(&OUTPUT.replace("${OUT}", "${NOWHERE}"));
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(78, &["environment variable NOWHERE is not set"]);
+    assert!(!finished.stderr.contains("DistCp"), "{finished:#?}");
 }

@@ -254,8 +254,8 @@ fn columns_and_functions_that_are_not_there_are_answered_with_what_to_write() {
     project.ashiato("check", &[]).fails_with(
         78,
         &[
-            "a.sql:1:8: no column `userid`; names without quotes are read in lower case: write \
-             \"userId\" in double quotes",
+            "a.sql:1:8: no column `userid`; the column is `userId`: write \"userId\" in double \
+             quotes, as names without quotes are read in lower case",
             "b.sql:1:8: no column `id` in a table `a` here; there is `l.id`",
             "c.sql:1:8: column `id` is in several of the joined tables; say whose it is",
             "column `id` stands more than once in the result; give each a name of its own with AS",
@@ -417,4 +417,126 @@ fn a_join_with_nothing_ends() {
         let result = project.pipeline(&format!("{output}{nothing}")).run().published();
         assert_eq!(result["outputs"]["rows"]["rows"], 0, "{view}");
     }
+}
+
+#[test]
+fn words_of_other_databases_are_answered_with_what_to_write() {
+    each_is_refused(&[
+        ("SELECT a.id FROM logs a ASOF JOIN logs b ON a.id = b.id", "1:25", "`ASOF JOIN` is not"),
+        ("SELECT a.id FROM logs a ASOF LEFT JOIN logs b USING (id)", "1:25", "a `LEFT JOIN` on"),
+        ("PIVOT logs ON name USING sum(amount)", "1:1", "`PIVOT` is not supported; write one"),
+        ("UNPIVOT logs ON id INTO NAME k VALUE v", "1:1", "`UNPIVOT`"),
+        ("SELECT * FROM (PIVOT logs ON name USING sum(id))", "1:16", "`PIVOT`"),
+        ("SELECT id DIV 2 AS x FROM logs", "1:11", "write `a / b`"),
+        ("SELECT name REGEXP 'a' AS x FROM logs", "1:13", "`REGEXP` is not supported; write `a ~"),
+        ("SELECT len(name) AS x FROM logs", "1:8", "no function `len`; write `length(text)`"),
+        ("SELECT year(at) AS x FROM logs", "1:8", "write `date_part('year', at)`"),
+        ("SELECT timestamp_trunc(at, DAY) AS x FROM logs", "1:8", "`date_trunc('day', at)`"),
+        ("SELECT unix_timestamp(at) AS x FROM logs", "1:8", "`to_unixtime(at)`"),
+        ("SELECT size(name) AS x FROM logs", "1:8", "`cardinality(list)`"),
+        ("SELECT parse_date('%Y', name) AS x FROM logs", "1:8", "`to_date(text, '%Y-%m-%d')`"),
+        ("SELECT startswith(name, 'a') AS x FROM logs", "1:8", "`starts_with(text, part)`"),
+        ("SELECT row_number() AS x FROM logs", "1:8", "`row_number` needs a window; write"),
+        ("SELECT CAST(name AS INT64) AS x FROM logs", "1:21", "write `BIGINT`"),
+        ("SELECT CAST(name AS FLOAT64) AS x FROM logs", "1:21", "write `DOUBLE`"),
+        ("SELECT CAST(name AS DATETIME) AS x FROM logs", "1:21", "write `TIMESTAMP`"),
+        ("SELECT CAST(name AS VARIANT) AS x FROM logs", "1:21", "contract.toml"),
+        ("CREATE TABLE x AS SELECT id FROM logs", "1:1", "the file's name is the view's"),
+        ("INSERT INTO x SELECT id FROM logs", "1:1", "an `[[output]]` of pipeline.toml writes"),
+        ("MERGE INTO x USING logs ON x.id = logs.id WHEN MATCHED THEN DELETE", "1:1", "a run re"),
+        ("SET x = 1", "1:1", "`[parameters]`"),
+        ("SELECT @x AS x FROM logs", "1:1", "no variable `@x`; write a parameter"),
+        ("SELECT ${x} AS x FROM logs", "1:9", "nothing is replaced in a SQL file"),
+        ("SELECT {{ ds }} AS x FROM logs", "1:9", "`$interval_start`"),
+        ("SELECT id FROM shop.logs", "1:16", "no table or view `shop.logs`"),
+        ("SELECT id FROM logs HAVING id > 1", "1:21", "write the condition in `WHERE`"),
+    ]);
+}
+
+#[test]
+fn hints_are_refused_wherever_they_stand() {
+    each_is_refused(&[
+        ("SELECT /*+ BROADCAST(a) */ id FROM logs a", "1:8", "the hint `/*+ BROADCAST(a) */`"),
+        ("SELECT id\nFROM logs /*+ OPTIONS(x) */", "2:11", "would have no effect; leave it out"),
+        ("SELECT id --+ INDEX(a)\nFROM logs", "1:11", "the hint `--+ INDEX(a)`"),
+        ("SELECT id FROM (SELECT /*+ NO_MERGE */ id FROM logs) x", "1:24", "NO_MERGE"),
+    ]);
+    each_is_taken(&[
+        "SELECT /* + no hint */ id FROM logs -- a + b",
+        "SELECT id, '/*+ a text */' AS t FROM logs",
+    ]);
+}
+
+#[test]
+fn constants_that_no_row_could_be_evaluated_with_are_refused() {
+    each_is_refused(&[
+        ("SELECT to_char(at, 'YYYY-MM-DD') AS x FROM logs", "1:20", "has no directive; directives"),
+        ("SELECT to_date(name, 'yyyy-MM-dd') AS x FROM logs", "1:22", "`%Y-%m-%d %H:%M:%S`"),
+        ("SELECT to_timestamp(name, '%!') AS x FROM logs", "1:27", "an unknown directive; see"),
+        ("SELECT date_trunc('dayy', at) AS x FROM logs", "1:19", "did you mean `day`?"),
+        ("SELECT date_trunc(at, 'day') AS x FROM logs", "1:8", "write `date_trunc('day', at)`"),
+        ("SELECT DATE_TRUNC(at, MONTH) AS x FROM logs", "1:8", "write `date_trunc('month', at)`"),
+        ("SELECT date_part('yeer', at) AS x FROM logs", "1:18", "did you mean `year`?"),
+        ("SELECT EXTRACT(DAYOFWEEK FROM at) AS x FROM logs", "1:31", "`dow` (0 is Sunday)"),
+        ("SELECT at AT TIME ZONE 'Tokyo' AS x FROM logs", "1:24", "did you mean `Asia/Tokyo`?"),
+        ("SELECT from_unixtime(id, 'yyyy') AS x FROM logs", "1:26", "unknown time zone `yyyy`"),
+    ]);
+    each_is_taken(&[
+        "SELECT to_char(at, '%Y-%m-%d %%') AS x, to_date(name, '%Y/%m/%d') AS y FROM logs",
+        "SELECT date_trunc('MONTH', at) AS x, date_trunc('week', at) AS y FROM logs",
+        "SELECT date_part('doy', at) AS x, date_part('years', at) AS y FROM logs",
+        "SELECT EXTRACT(EPOCH FROM at) AS x, EXTRACT(ISODOW FROM at) AS y FROM logs",
+        "SELECT EXTRACT(QUARTER FROM at) AS x, EXTRACT(MILLISECOND FROM at) AS y FROM logs",
+        "SELECT at AT TIME ZONE '+09:00' AS x, at AT TIME ZONE 'Asia/Tokyo' AS y FROM logs",
+        "SELECT to_timestamp(name, '%+') AS x, to_timestamp(name, '%Y', '%s') AS y FROM logs",
+    ]);
+}
+
+#[test]
+fn arguments_of_a_type_that_a_function_does_not_take_are_told_in_sqls_words() {
+    each_is_refused(&[
+        ("SELECT sum(name) AS x FROM logs", "1:8", "`sum` takes no VARCHAR, expected DECIMAL"),
+        ("SELECT id, avg(name) AS x FROM logs GROUP BY id", "1:12", "`TRY_CAST(a AS BIGINT)`"),
+        ("SELECT to_char(id, '%Y') AS x FROM logs", "1:8", "of the types BIGINT, VARCHAR; write"),
+        ("SELECT date_format(id, '%Y') AS x FROM logs", "1:8", "`to_char` takes no arguments"),
+        ("SELECT url_path(id) AS x FROM logs", "1:8", "expected a text as `url`, found BIGINT"),
+    ]);
+}
+
+#[test]
+fn a_query_that_nests_too_deeply_is_told_as_such_whatever_the_parser_says() {
+    let case = format!(
+        "SELECT {}1{} AS x FROM logs",
+        "CASE WHEN id > 1 THEN ".repeat(50),
+        " END".repeat(50)
+    );
+    let not = format!("SELECT {}true AS x FROM logs", "NOT ".repeat(3000));
+    let nested = format!("SELECT {}id{} AS x FROM logs", "abs(".repeat(60), ")".repeat(60));
+    let deep = "the query nests too deeply";
+    each_is_refused(&[
+        (case.as_str(), "1:998", deep),
+        (not.as_str(), "1:188", deep),
+        (nested.as_str(), "1:191", deep),
+    ]);
+    let case = format!(
+        "SELECT {}1{} AS x FROM logs",
+        "CASE WHEN id > 1 THEN ".repeat(40),
+        " END".repeat(40)
+    );
+    let not = format!("SELECT {}true AS x FROM logs", "NOT ".repeat(40));
+    each_is_taken(&[case.as_str(), not.as_str()]);
+    // A fault of another kind stays one.
+    each_is_refused(&[("SELECT ((id) FROM logs", "1:14", "expected: ), found: FROM")]);
+}
+
+#[test]
+fn a_syntax_error_says_where_and_what_may_have_been_meant() {
+    each_is_refused(&[
+        ("SELECT id FORM logs", "1:16", "found: logs; did you mean `FROM` at 1:11?"),
+        ("SELEC id FROM logs", "1:1", "did you mean `SELECT` at 1:1?"),
+        ("SELECT id\nFROM logs\nWHERE", "3:6", "found: the end of the file"),
+        ("SELECT id FROM logs WHERE name IN ()", "1:36", "at least one value"),
+        ("SELECT id FROM logs WHERE name = \"a\"", "1:34", "a text stands in single quotes"),
+        ("-- none", "1:1", "expected a SELECT, found nothing"),
+    ]);
 }

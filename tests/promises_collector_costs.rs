@@ -292,3 +292,145 @@ fn ids_stay_apart_though_their_requests_are_refused() {
     assert_eq!((lines.len(), lines[0]["event_id"].as_str()), (1, Some(&*id(1))));
     assert_eq!(lines[0]["visit"]["seq"], 1, "what was refused has not counted");
 }
+
+/// A connection of HTTP/2, spoken byte by byte.
+struct Http2(TcpStream);
+
+impl Http2 {
+    fn open(collector: &Collector) -> Self {
+        let mut stream = TcpStream::connect(collector.address).unwrap();
+        // Longer than the test needs, and shorter than an idle connection may be.
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        let mut connection = Http2(stream);
+        connection.send(&frame(4, 0, 0, &[])).unwrap();
+        connection
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    /// The next frame's type, stream and payload; none if there is no other.
+    fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        match self.0.read_exact(&mut head) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("the connection is open, and nothing comes")
+            }
+            Err(_) => return None,
+        }
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        self.0.read_exact(&mut payload).ok()?;
+        let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
+        Some((head[3], stream, payload))
+    }
+
+    /// Waits for so many answers.
+    fn answers(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let (kind, _, payload) = self.next().expect("the connection was closed");
+            assert_ne!(kind, 7, "GOAWAY: {payload:?}");
+            left -= usize::from(kind == HEADERS);
+        }
+    }
+}
+
+const HEADERS: u8 = 1;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The head of a request (RFC 7541: fields of the static table, and a path as it is).
+fn head(method: u8, path: &str, is_all: bool, stream: u32) -> Vec<u8> {
+    let mut fields = vec![method, 0x86, 0x04, path.len() as u8];
+    fields.extend(path.as_bytes());
+    frame(HEADERS, 4 | u8::from(is_all), stream, &fields)
+}
+
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
+
+#[test]
+fn frames_that_bring_nothing_close_their_connection_and_no_other() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let mut other = Http2::open(&collector);
+    other.send(&head(GET, "/healthz", true, 1)).unwrap();
+    other.answers(1);
+    let begun = head(POST, "/v1/events", false, 3);
+    let cancelled = [begun.clone(), frame(3, 0, 3, &8_u32.to_be_bytes())].concat();
+    let unfinished = frame(HEADERS, 0, 3, &[POST]);
+    for (what, first, flood) in [
+        ("PING", &[][..], frame(6, 0, 0, &[7; 8])),
+        ("answers to no PING", &[], frame(6, 1, 0, &[7; 8])),
+        ("SETTINGS", &[], frame(4, 0, 0, &[])),
+        ("SETTINGS with some", &[], frame(4, 0, 0, &[0, 4, 0, 1, 0, 0].repeat(100))),
+        ("PRIORITY", &[], frame(2, 0, 5, &[0, 0, 0, 1, 9])),
+        ("WINDOW_UPDATE", &[], frame(8, 0, 0, &1_u32.to_be_bytes())),
+        ("WINDOW_UPDATE of a stream", &begun, frame(8, 0, 3, &1_u32.to_be_bytes())),
+        ("RST_STREAM", &cancelled, frame(3, 0, 3, &8_u32.to_be_bytes())),
+        ("empty DATA", &begun, frame(0, 0, 3, &[])),
+        ("empty CONTINUATION", &unfinished, frame(9, 0, 3, &[])),
+        ("unknown frames", &[], frame(0xfe, 0, 0, &[0; 1000])),
+    ] {
+        let mut connection = Http2::open(&collector);
+        connection.send(&head(GET, "/healthz", true, 1)).unwrap();
+        connection.answers(1);
+        connection.send(first).unwrap();
+        // It may be closed before all of it is sent.
+        let _ = connection.send(&flood.repeat(2000));
+        let (mut goodbye, mut answered) = (None, 0);
+        while let Some((kind, _, payload)) = connection.next() {
+            answered += 1;
+            if kind == 7 {
+                goodbye = Some(payload);
+            }
+        }
+        assert!(answered < 1200, "{what}: {answered}");
+        if let Some(goodbye) = goodbye {
+            assert_eq!(goodbye[4..8], 11_u32.to_be_bytes(), "{what}: ENHANCE_YOUR_CALM");
+        }
+    }
+    other.send(&head(GET, "/healthz", true, 3)).unwrap();
+    other.answers(1);
+    let metrics = String::from_utf8(collector.browser().get("/metrics").body).unwrap();
+    let cut = metrics.lines().find(|line| line.starts_with("ashiato_collector_connections_cut"));
+    let cut: u64 = cut.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((7..=11).contains(&cut), "{metrics}");
+    assert!(collector.stop().success());
+}
+
+#[test]
+fn who_sends_requests_may_send_any_number_of_frames_in_proportion() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let mut connection = Http2::open(&collector);
+    let mut number = 0;
+    for _ in 0..30 {
+        let mut sent = Vec::new();
+        for _ in 0..100 {
+            let stream = 2 * number + 1;
+            let body = event(u64::from(number), "page_view").to_string();
+            sent.extend(frame(2, 0, stream, &[0, 0, 0, 0, 9]));
+            sent.extend(head(POST, "/v1/events", false, stream));
+            sent.extend(frame(8, 0, 0, &1_u32.to_be_bytes()));
+            body.as_bytes().chunks(30).for_each(|piece| sent.extend(frame(0, 0, stream, piece)));
+            sent.extend(frame(0, 1, stream, &[]));
+            number += 1;
+        }
+        sent.extend(frame(6, 0, 0, &[7; 8]));
+        connection.send(&sent).unwrap();
+        connection.answers(100);
+    }
+    drop(connection);
+    assert!(collector.stop().success());
+    assert_eq!(landed(&folder.path().join("raw")).len(), 3000);
+}

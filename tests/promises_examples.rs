@@ -125,3 +125,52 @@ fn the_shipped_pipelines_have_thresholds_grains_and_no_column_that_duckdb_reserv
             .is_none()
     );
 }
+
+#[test]
+fn the_pipeline_the_contract_and_the_view_of_the_readme_make_a_pipeline() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let block = |language: &str, number: usize| {
+        let fence = format!("```{language}\n");
+        let mut blocks = readme.split(fence.as_str()).skip(1);
+        blocks.nth(number).and_then(|rest| rest.split("```").next()).unwrap().to_owned()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    // Its places, and files that are no part of it.
+    let geoip = format!("{ROOT}/fixtures/geoip");
+    let mut pipeline = block("toml", 0);
+    for (theirs, ours) in [
+        ("s3://logs/raw", place("raw")),
+        ("s3://lake", place("lake")),
+        ("/data/GeoLite2-City.mmdb", format!("{geoip}/made_up_city.mmdb")),
+        ("/data/GeoLite2-ASN.mmdb", format!("{geoip}/made_up_asn.mmdb")),
+        ("/data/spill", place("spill")),
+    ] {
+        assert!(pipeline.contains(theirs), "the README names no {theirs}");
+        pipeline = pipeline.replace(theirs, &ours);
+    }
+    write("shop/pipeline.toml", &pipeline);
+    write("shop/contract.toml", &block("toml", 1));
+    write("shop/events.sql", &block("sql", 0));
+    write("shop/shops.csv", "region,opened\neast,2001-04-01\n");
+    write("shop/rates.csv", "category,from,rate\nstandard,2019-10-01,0.10\n");
+    fs::create_dir(folder.path().join("spill")).unwrap();
+    let line = r#"{"time":"2026-11-21T13:05:00+09:00","cart":{"price":"12.50"},"gift":"yes"}"#;
+    let object = "raw/dt=2026-11-21/hr=13/region=east/a.gz";
+    write(object, "");
+    fs::write(folder.path().join(object), crate::support::gzip(format!("{line}\n").as_bytes()))
+        .unwrap();
+    let ashiato = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+        finish(command.args(arguments).arg(folder.path().join("shop")).env("PSEUDONYM_KEY", "k"))
+    };
+    let checked = ashiato(&["check"]);
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+    let result = ashiato(&["run", "--date", "2026-11-21"]).published();
+    assert_eq!(result["outputs"]["events"]["rows"], 1, "{result}");
+}

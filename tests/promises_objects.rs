@@ -382,7 +382,12 @@ fn an_object_that_alone_is_denied_is_unreadable_and_a_store_that_denies_all_is_r
         put(&format!("other/dt=2026-11-21/{number}_denied.json"), 8);
     }
     let project = project.pipeline_with("", "max_unreadable_objects = 100", OUTPUT);
-    run_from(&server, &project, "other").fails_with(78, &["_denied.json: access is denied"]);
+    let run = run_from(&server, &project, "other");
+    run.fails_with(78, &["_denied.json: access is denied", "none can be read either", "`glob`"]);
+    // Alone it might be the credentials: to go on would publish an empty table.
+    put("alone/dt=2026-11-21/a_denied.json", 8);
+    let run = run_from(&server, &project, "alone");
+    run.fails_with(78, &["a_denied.json: access is denied", "the only object", "`glob`"]);
 }
 
 /// Runs with the source in a server's bucket.

@@ -12,5 +12,7 @@ SELECT
     CAST(coalesce(sum(tax_yen), 0) AS BIGINT) AS tax_yen,
     dt
 FROM purchases
-WHERE quantity > 0 AND amount_yen BETWEEN -1000000000 AND 1000000000
+WHERE price_yen IS NOT NULL
+    AND quantity BETWEEN 1 AND 1000000
+    AND amount_yen BETWEEN -1000000000 AND 1000000000
 GROUP BY dt, service, category

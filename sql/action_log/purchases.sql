@@ -5,6 +5,9 @@
 -- each of the first 200 items in their order, whatever the shop calls them. Where the log has no
 -- such list, or one that leaves items out (as collectors wrote once that knew items by their `sku`
 -- only), what led to the event counts for each item.
+--
+-- An order whose items are missing, or no list of items, is one row without a price: an expectation
+-- refuses it, so that it is in the quarantine and not just gone.
 WITH bought_items AS (
     SELECT
         dt,
@@ -30,7 +33,7 @@ WITH bought_items AS (
         invoice_tax(items, occurred_at) AS order_tax_yen,
         unnest(items) AS item,
         unnest(item_ways(item_via)) AS way,
-        unnest(range(1, CAST(cardinality(items) AS BIGINT) + 1)) AS item_number,
+        unnest(range(1, coalesce(CAST(cardinality(items) AS BIGINT), 1) + 1)) AS item_number,
         _source,
         _line
     FROM shop_logs

@@ -37,7 +37,7 @@ pub(crate) enum Cloud {
 }
 
 /// URL schemes of cloud stores.
-const CLOUD_SCHEMES: [(&str, Cloud); 7] = [
+pub(crate) const CLOUD_SCHEMES: [(&str, Cloud); 7] = [
     ("s3", Cloud::S3),
     ("s3a", Cloud::S3),
     ("gs", Cloud::Google),
@@ -216,7 +216,11 @@ fn path_of_file_url(text: &str) -> Result<PathBuf> {
 fn parse_cloud_url(text: &str, scheme: &str, rest: &str) -> Result<LocationKind> {
     let Some((_, cloud)) = CLOUD_SCHEMES.iter().find(|(known, _)| *known == scheme) else {
         let known = CLOUD_SCHEMES.map(|(known, _)| known).join(", ");
-        let reason = format!("unknown scheme `{scheme}`; expected a path or one of: file, {known}");
+        let mut reason =
+            format!("unknown scheme `{scheme}`; expected a path or one of: file, {known}");
+        if matches!(scheme, "hdfs" | "viewfs" | "webhdfs") {
+            reason += "; `ashiato distcp --target` brings published tables to Hadoop";
+        }
         return Err(refused(text, &reason));
     };
     let (bucket, name) = rest.split_once('/').unwrap_or((rest, ""));

@@ -7,7 +7,7 @@ use globset::Glob;
 use crate::base::error::{Diagnostic, Result};
 use crate::base::interval::Interval;
 use crate::collector::CollectorConfig;
-use crate::contract::{DuplicateKeys, UnknownFields};
+use crate::contract::{Column, ColumnType, DuplicateKeys, OnMismatch, UnknownFields};
 use crate::pipeline::Pipeline;
 
 /// The hours of which folders are compared: enough days for all rules of summer time.
@@ -70,6 +70,17 @@ fn compare_limits(pipeline: &Pipeline, collector: &CollectorConfig, found: &mut 
             ));
         }
     }
+    for column in contract.columns.iter().filter(|column| !takes_anything(column)) {
+        // One without a value is told of above.
+        let client_path = column.paths.iter().find(|path| is_clients_own(&path.to_string()));
+        if let Some(path) = client_path.filter(|_| !is_checked(column)) {
+            let (name, column_type) = (&column.name, &column.column_type);
+            found.warnings.push(format!(
+                "column `{name}`: events whose `{path}` is no {column_type} are acknowledged and \
+                 then rejected; `on_mismatch = \"null\"` would take them"
+            ));
+        }
+    }
     if contract.unknown_fields == UnknownFields::Reject {
         let why = "events with fields that the contract does not name are acknowledged and then \
                    rejected";
@@ -86,6 +97,40 @@ fn is_in_every_line(paths: &[String]) -> bool {
         || has("collector")
         || has("service") && has("body.service")
         || has("event") && has("body.event")
+}
+
+/// Whether no value of any type makes a line a reject.
+fn takes_anything(column: &Column) -> bool {
+    column.column_type == ColumnType::Json
+        || column.on_mismatch == OnMismatch::Null && !column.required
+}
+
+/// Whether clients can put any JSON there: all else of a line is the collector's own.
+fn is_clients_own(path: &str) -> bool {
+    path == "client_time"
+        || ["body", "via", "item_via"].iter().any(|own| {
+            path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+}
+
+/// Whether the collector writes another value beside the event where this column could not take its
+/// own, and the column reads that one first.
+fn is_checked(column: &Column) -> bool {
+    let place = |path: &str| column.paths.iter().position(|one| one.to_string() == path);
+    let is_first = |own: &str, body: &str| {
+        place(own).is_some_and(|own| place(body).is_none_or(|body| own < body))
+            && column.paths.iter().all(|path| {
+                let path = path.to_string();
+                path == body || !is_clients_own(&path)
+            })
+    };
+    match &column.column_type {
+        ColumnType::String => {
+            is_first("service", "body.service") || is_first("event", "body.event")
+        }
+        ColumnType::Timestamp { .. } => is_first("time", "body.time"),
+        _ => false,
+    }
 }
 
 /// That the folder of every hour is one that a run of that hour reads.

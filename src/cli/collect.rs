@@ -19,12 +19,12 @@ use super::supplies::new_answering_runtime;
 use crate::base::clock::SystemWallClock;
 use crate::base::config::ConfigFile;
 use crate::base::environment::Environment;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Diagnostic, Error, Result};
 use crate::base::ids::RandomIds;
 use crate::base::telemetry::set_log_filter;
 use crate::collector::{
-    CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, collect,
-    parse_collector_config,
+    CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, check_collector_config,
+    collect, parse_collector_config,
 };
 
 /// Files that are kept for the spool, the visit store and the object store.
@@ -168,13 +168,26 @@ pub(super) fn read_config(
     path: Option<&Path>,
     environment: &Environment,
 ) -> Result<CollectorConfig> {
+    let file = config_file(path)?;
+    parse_collector_config(&file, &|name| environment.get(name).map(str::to_owned))
+}
+
+/// The configuration of a file, and where it names secrets that are not at hand.
+pub(super) fn check_config(
+    path: &Path,
+    environment: &Environment,
+) -> Result<(CollectorConfig, Vec<Diagnostic>)> {
+    let file = config_file(Some(path))?;
+    check_collector_config(&file, &|name| environment.get(name).map(str::to_owned))
+}
+
+fn config_file(path: Option<&Path>) -> Result<ConfigFile> {
     let text = path.map(std::fs::read_to_string).transpose().map_err(|error| {
         let path = path.unwrap_or(Path::new("")).display();
         Error::config(format!("reading the configuration {path}: {error}"))
     })?;
     let path = path.map_or_else(|| PathBuf::from("the default configuration"), PathBuf::from);
-    let file = ConfigFile { path, text: text.unwrap_or_default() };
-    parse_collector_config(&file, &|name| environment.get(name).map(str::to_owned))
+    Ok(ConfigFile { path, text: text.unwrap_or_default() })
 }
 
 /// A connection is an open file, and the usual bound is 1,024 of them; gives how many there may be.

@@ -38,6 +38,18 @@ pub(super) fn client_key(ip: IpAddr) -> ClientKey {
     }
 }
 
+/// The /48 of an IPv6 address: a site's, or many homes', and as easily had as one of the 65,536
+/// /64s that it has.
+pub(super) fn site_key(ip: IpAddr) -> Option<ClientKey> {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80).into()),
+        IpAddr::V4(_) => None,
+    }
+}
+
+/// As much as so many clients may, a /48 may.
+pub(super) const SITE_CLIENTS: u32 = 16;
+
 /// Whether an address is one of some networks'.
 pub(super) fn is_trusted(ip: IpAddr, networks: &[IpNet]) -> bool {
     networks.iter().any(|network| network.contains(&ip))

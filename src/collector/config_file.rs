@@ -40,7 +40,24 @@ pub fn parse_collector_config(
     file: &ConfigFile,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<CollectorConfig> {
+    let (config, absent) = check_collector_config(file, lookup)?;
+    match absent.is_empty() {
+        true => Ok(config),
+        false => Err(Error::Config(absent)),
+    }
+}
+
+/// The same where the secrets may not be at hand: also gives where a key of cookies is named that
+/// the environment does not have, and so was not looked at.
+///
+/// # Errors
+/// [`Error::Config`] with all else that is wrong.
+pub fn check_collector_config(
+    file: &ConfigFile,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(CollectorConfig, Vec<Diagnostic>)> {
     let mut found = Findings { file, diagnostics: Vec::new() };
+    let mut secrets = Secrets { lookup, absent: Vec::new() };
     let config = toml_span::parse(&file.text)
         .map_err(|error| {
             let error = DeserError { errors: vec![error] };
@@ -52,19 +69,33 @@ pub fn parse_collector_config(
             substitute_variables(&mut value, lookup, &mut errors);
             found.diagnostics.extend(file.diagnostics(&DeserError { errors }));
             Section::read(&mut value, &mut found, |section, found| {
-                read_collector(section, found, lookup)
+                read_collector(section, found, &mut secrets)
             })
         });
-    match config {
-        Some(config) if found.diagnostics.is_empty() => Ok(config),
-        _ => Err(Error::Config(found.diagnostics)),
+    let mut absent = Findings { file, diagnostics: Vec::new() };
+    for (span, variable) in secrets.absent {
+        absent.at(span, format!("the environment has no variable `{variable}`"));
     }
+    match config {
+        Some(config) if found.diagnostics.is_empty() => Ok((config, absent.diagnostics)),
+        _ => {
+            found.diagnostics.append(&mut absent.diagnostics);
+            Err(Error::Config(found.diagnostics))
+        }
+    }
+}
+
+/// Where secrets come from.
+struct Secrets<'a> {
+    lookup: Lookup<'a>,
+    /// Variables that are named in a place and that there are not.
+    absent: Vec<(Span, String)>,
 }
 
 fn read_collector(
     section: &mut Section<'_>,
     found: &mut Findings<'_>,
-    lookup: Lookup<'_>,
+    secrets: &mut Secrets<'_>,
 ) -> Option<CollectorConfig> {
     let mut config = CollectorConfig::default();
     set(&mut config.listen, parsed(section, "listen", "an address such as 127.0.0.1:8080", found));
@@ -96,9 +127,9 @@ fn read_collector(
     set(&mut config.limits, section.section("limits", found, read_limits));
     set(&mut config.consent, section.section("consent", found, read_consent));
     let cookies =
-        section.section("cookies", found, |section, found| read_cookies(section, found, lookup));
+        section.section("cookies", found, |section, found| read_cookies(section, found, secrets));
     config.cookies = cookies.unwrap_or_else(|| {
-        let keys = read_keys([None, None], section.span, lookup, found);
+        let keys = read_keys([None, None], section.span, secrets, found);
         CookieSettings { keys, ..CookieSettings::default() }
     });
     if let Some((rules, renewing)) = section.section("visits", found, read_visits) {
@@ -220,7 +251,7 @@ fn read_consent(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<C
 fn read_cookies(
     section: &mut Section<'_>,
     found: &mut Findings<'_>,
-    lookup: Lookup<'_>,
+    secrets: &mut Secrets<'_>,
 ) -> Option<CookieSettings> {
     let mut cookies = CookieSettings::default();
     let mut name = |key, slot: &mut String| {
@@ -252,7 +283,7 @@ fn read_cookies(
         found.at(section.span, "`same_site = \"none\"` needs `secure = true`: browsers refuse it");
     }
     let names = [section.text("key_variable"), section.text("previous_key_variable")];
-    cookies.keys = read_keys(names, section.span, lookup, found);
+    cookies.keys = read_keys(names, section.span, secrets, found);
     cookies.accept_unsigned = section.truth("accept_unsigned", cookies.accept_unsigned, found);
     Some(cookies)
 }
@@ -265,7 +296,7 @@ const KEY_VARIABLES: [&str; 2] = ["ASHIATO_COOKIE_KEY", "ASHIATO_COOKIE_KEY_PREV
 fn read_keys(
     names: [Option<Spanned<String>>; 2],
     span: Span,
-    lookup: Lookup<'_>,
+    secrets: &mut Secrets<'_>,
     found: &mut Findings<'_>,
 ) -> CookieKeys {
     let mut keys = CookieKeys::default();
@@ -273,13 +304,13 @@ fn read_keys(
         let span = name.as_ref().map_or(span, |name| name.span);
         let is_named = name.is_some();
         let name = name.map_or_else(|| usual.to_owned(), |name| name.value);
-        let Some(secret) = lookup(&name).filter(|secret| !secret.is_empty()) else {
+        let Some(secret) = (secrets.lookup)(&name).filter(|secret| !secret.is_empty()) else {
             if is_named {
-                found.at(span, format!("the environment has no variable `{name}`"));
+                secrets.absent.push((span, name));
             }
             continue;
         };
-        if place > 0 && keys.is_empty() {
+        if place > 0 && keys.is_empty() && secrets.absent.is_empty() {
             found.at(span, format!("there is a key in `{name}` from before, and no key now"));
         } else if !keys.push(secret.as_bytes()) {
             let expected = format!("expected at least {KEY_BYTES_MIN} bytes, 32 random ones best");

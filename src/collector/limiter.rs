@@ -9,7 +9,8 @@
 //! A few bytes may unpack to many, and each item of a cart has what led to it in its event's line.
 //! What honest clients send becomes some lines of its own length; so only what is far beyond that
 //! is charged, by a token bucket of its client, and many honest clients behind one address pay
-//! nothing. A client is an IPv4 address, or the /64 of an IPv6 one, of which each has 2^64.
+//! nothing. A client is an IPv4 address, or the /64 of an IPv6 one, of which each has 2^64; and all
+//! /64s of a /48 together may do as much as 16 clients, for who has one has 65,536 of them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -21,7 +22,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::StatusCode;
 
 use super::body::Refused;
-use super::client::{Client, ClientKey, client_key};
+use super::client::{Client, ClientKey, SITE_CLIENTS, client_key, site_key};
 use super::config::Limits;
 
 /// Bytes that a byte sent pays for.
@@ -32,9 +33,47 @@ const REQUEST_BYTES: usize = 4 << 10;
 /// What clients may do.
 #[derive(Debug)]
 pub(super) struct ClientLimiter {
+    clients: Bounds,
+    /// Of each /48 of IPv6.
+    sites: Bounds,
+    limits: Limits,
+}
+
+/// What each of those with a key may do.
+#[derive(Debug)]
+struct Bounds {
     rate: Option<DefaultKeyedRateLimiter<ClientKey>>,
     surplus: Buckets,
-    limits: Limits,
+}
+
+impl Bounds {
+    /// As much as so many clients.
+    fn of(limits: &Limits, clients: u32) -> Self {
+        let rate = NonZeroU32::new(limits.client_rate_max.saturating_mul(clients));
+        // The largest request that may come must be allowed, however seldom.
+        let largest = limits.request_lines_bytes_max.max(limits.body_bytes_max);
+        let full = largest.max(limits.client_surplus_max) as f64;
+        Bounds {
+            rate: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
+            surplus: Buckets {
+                rate: limits.client_surplus_max as f64 * f64::from(clients),
+                full: full * f64::from(clients),
+                buckets: Mutex::default(),
+            },
+        }
+    }
+
+    fn admits(&self, key: ClientKey) -> bool {
+        self.rate.as_ref().is_none_or(|rate| rate.check_key(&key).is_ok())
+    }
+
+    fn tidy(&self, now: Instant) {
+        if let Some(rate) = &self.rate {
+            rate.retain_recent();
+            rate.shrink_to_fit();
+        }
+        self.surplus.tidy(now);
+    }
 }
 
 /// What a request has paid for, and was charged.
@@ -60,34 +99,30 @@ impl Bill {
 
 impl ClientLimiter {
     pub fn new(limits: &Limits) -> Self {
-        let rate = NonZeroU32::new(limits.client_rate_max);
-        // The largest request that may come must be allowed, however seldom.
-        let largest = limits.request_lines_bytes_max.max(limits.body_bytes_max);
         ClientLimiter {
-            rate: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
-            surplus: Buckets {
-                rate: limits.client_surplus_max as f64,
-                full: largest.max(limits.client_surplus_max) as f64,
-                buckets: Mutex::default(),
-            },
+            clients: Bounds::of(limits, 1),
+            sites: Bounds::of(limits, SITE_CLIENTS),
             limits: limits.clone(),
         }
     }
 
     /// Forgets clients that are gone; asked now and then.
     pub fn tidy(&self) {
-        if let Some(rate) = &self.rate {
-            rate.retain_recent();
-            rate.shrink_to_fit();
-        }
-        self.surplus.tidy(Instant::now());
+        let now = Instant::now();
+        self.clients.tidy(now);
+        self.sites.tidy(now);
+    }
+
+    /// The bounds that a client has, each with its key.
+    fn bounds_of(&self, client: &Client) -> impl Iterator<Item = (&Bounds, ClientKey)> {
+        let of_client = client.ip.map(|ip| (&self.clients, client_key(ip)));
+        let of_site = client.ip.and_then(site_key).map(|site| (&self.sites, site));
+        of_client.into_iter().chain(of_site)
     }
 
     /// Refuses a request too many.
     pub fn admit(&self, client: &Client) -> Result<(), Refused> {
-        if let (Some(rate), Some(ip)) = (&self.rate, client.ip)
-            && rate.check_key(&client_key(ip)).is_err()
-        {
+        if self.bounds_of(client).any(|(bounds, key)| !bounds.admits(key)) {
             let max = self.limits.client_rate_max;
             return Err(too_much(format!(
                 "expected at most {max} requests a second of one client"
@@ -104,8 +139,8 @@ impl ClientLimiter {
     /// Charges a client for bytes that were unpacked.
     pub fn charge_unpacked(&self, client: &Client, bill: &mut Bill, bytes: usize) {
         let surplus = bill.surplus(bytes);
-        if let Some(ip) = client.ip.filter(|_| surplus > 0) {
-            self.surplus.charge(client_key(ip), surplus, Instant::now());
+        for (bounds, key) in self.bounds_of(client).filter(|_| surplus > 0) {
+            bounds.surplus.charge(key, surplus, Instant::now());
         }
     }
 
@@ -123,8 +158,8 @@ impl ClientLimiter {
     }
 
     fn take(&self, client: &Client, bytes: usize) -> Result<(), Refused> {
-        let Some(ip) = client.ip else { return Ok(()) };
-        if self.surplus.take(client_key(ip), bytes, Instant::now()) {
+        let now = Instant::now();
+        if self.bounds_of(client).all(|(bounds, key)| bounds.surplus.take(key, bytes, now)) {
             return Ok(());
         }
         let max = self.limits.client_surplus_max;
@@ -218,6 +253,25 @@ mod tests {
         assert_eq!(taken(["2001:db8::1", "2001:db8::2", "2001:db8::3"]), [true, true, false]);
         assert_eq!(taken(["2001:db8:0:1::1", "192.0.2.1", "192.0.2.2"]), [true; 3]);
         assert_eq!(taken(["192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"]), [true, false, false]);
+    }
+
+    #[test]
+    fn many_networks_of_one_site_may_do_as_much_as_a_few_clients() {
+        let limits = Limits { client_rate_max: 100, ..Limits::default() };
+        let limiter = ClientLimiter::new(&limits);
+        let one_of = |site: u16, network: u32| client(&format!("2001:db8:{site:x}:{network:x}::1"));
+        let networks = 0..20_000;
+        let admitted = networks.clone().filter(|n| limiter.admit(&one_of(1, *n)).is_ok()).count();
+        assert!((1600..8000).contains(&admitted), "{admitted}");
+        let taken =
+            |n: &u32| limiter.charge_lines(&one_of(1, *n), &mut Bill::of(0), 1 << 20).is_ok();
+        let taken = networks.filter(taken).count();
+        assert!((64..1000).contains(&taken), "{taken}");
+        assert!(limiter.admit_packed(&one_of(1, 60_000)).is_err());
+        assert!(limiter.admit_packed(&one_of(2, 1)).is_ok());
+        assert!(
+            limiter.admit(&one_of(2, 1)).is_ok() && limiter.admit(&client("192.0.2.1")).is_ok()
+        );
     }
 
     #[test]

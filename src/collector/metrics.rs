@@ -140,7 +140,7 @@ impl Metrics {
         registry.register("connections", "Open connections", self.connections.clone());
         let help = "Connections closed at once, as there were too many";
         registry.register("connections_refused", help, self.connections_refused.clone());
-        let help = "Connections closed as unfinished heads took too much";
+        let help = "Connections closed as unfinished heads or empty frames of HTTP/2 took too much";
         registry.register("connections_cut", help, self.connections_cut.clone());
         let help = "Log lines dropped as nobody read them";
         registry.register("log_lines_dropped", help, self.log_lines_dropped.clone());

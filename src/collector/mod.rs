@@ -30,6 +30,7 @@ mod control;
 mod cookies;
 mod envelope;
 mod events;
+mod frames;
 mod health;
 mod intake;
 mod limiter;
@@ -48,7 +49,7 @@ pub mod visits;
 
 pub use claims::Claims;
 pub use config::*;
-pub use config_file::parse_collector_config;
+pub use config_file::{check_collector_config, parse_collector_config};
 pub use control::{Control, ControlRequest, ask_control};
 pub use cookies::CookieKeys;
 pub use events::{Body, BodyFault, Event, EventReader, EventText, Events, NotUtf8, Refusal};

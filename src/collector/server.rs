@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{client_key, is_trusted};
+use super::client::{SITE_CLIENTS, client_key, is_trusted, site_key};
 use super::config::Limits;
 use super::service::Service;
 use super::socket::{Heads, Socket, Use};
@@ -110,6 +110,8 @@ struct Connections {
     heads: Arc<Heads>,
     places: Arc<Semaphore>,
     clients: Arc<Clients>,
+    /// Of each /48 of IPv6.
+    sites: Arc<Clients>,
     graceful: GracefulShutdown,
 }
 
@@ -124,6 +126,7 @@ impl Connections {
             heads: Arc::new(Heads::new(limits.heads_bytes_max, time_max, metrics)),
             places: Arc::new(Semaphore::new(limits.connections_max)),
             clients: Arc::default(),
+            sites: Arc::default(),
             graceful: GracefulShutdown::new(),
         }
     }
@@ -169,10 +172,14 @@ impl Connections {
         let max = service.config.limits.client_connections_max;
         // A proxy has the connections of many.
         if max == 0 || is_trusted(ip, &service.config.trusted_proxies) {
-            return Some(Place { _all: all, _own: None });
+            return Some(Place { _all: all, _own: None, _of_site: None });
         }
         let own = self.clients.enter(client_key(ip), max)?;
-        Some(Place { _all: all, _own: Some(own) })
+        let of_site = match site_key(ip) {
+            Some(site) => Some(self.sites.enter(site, max.saturating_mul(SITE_CLIENTS as usize))?),
+            None => None,
+        };
+        Some(Place { _all: all, _own: Some(own), _of_site: of_site })
     }
 }
 
@@ -180,6 +187,7 @@ impl Connections {
 struct Place {
     _all: OwnedSemaphorePermit,
     _own: Option<ClientPlace>,
+    _of_site: Option<ClientPlace>,
 }
 
 /// How many connections clients have.

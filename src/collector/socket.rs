@@ -7,25 +7,26 @@
 //!
 //! Nearly all heads come whole, and cost nothing here. Those that do not are bounded in time each,
 //! and in bytes all together: thousands of connections that each begin a large head would take the
-//! memory of all others.
+//! memory of all others. Of HTTP/2 it counts the frames that bring nothing, too (see `frames`).
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::frames::{FrameBudget, FrameReader, GO_AWAY};
 use super::metrics::Metrics;
 
 /// Bytes of a head that any connection may hold, however much others do.
 const SHARE_BYTES: usize = 2048;
-/// How a connection of HTTP/2 begins.
-const HTTP2: &[u8] = b"PRI";
+/// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of heads that are not whole, of all connections.
 #[derive(Debug)]
@@ -95,28 +96,83 @@ pub(super) struct Socket {
     held: usize,
     /// Ends when a head has taken too long.
     time: Option<Pin<Box<Sleep>>>,
-    /// How many of the connection's first bytes are those of HTTP/2, as far as they have arrived.
-    matching: Option<usize>,
+    protocol: Protocol,
+}
+
+/// What a connection speaks, as far as its first bytes have arrived.
+#[derive(Debug)]
+enum Protocol {
+    /// So many of them are those of HTTP/2.
+    Unknown(usize),
+    Http1,
+    Http2(Box<Http2>),
+}
+
+/// A connection of HTTP/2.
+#[derive(Debug)]
+struct Http2 {
+    arriving: FrameReader,
+    leaving: FrameReader,
+    budget: FrameBudget,
+    /// Whether it has sent too much that brings nothing.
+    is_over: bool,
 }
 
 impl Socket {
     pub fn new(stream: TcpStream, used: Arc<Use>, heads: Arc<Heads>) -> Self {
-        Socket { stream, used, heads, held: 0, time: None, matching: Some(0) }
+        Socket { stream, used, heads, held: 0, time: None, protocol: Protocol::Unknown(0) }
     }
 
-    /// Compares the connection's first bytes with those of HTTP/2.
-    fn look_at(&mut self, bytes: &[u8]) {
-        let Some(count) = self.matching.filter(|count| *count < HTTP2.len()) else { return };
-        let expected = &HTTP2[count..];
-        let length = expected.len().min(bytes.len());
-        let is_same = bytes[..length] == expected[..length];
-        self.matching = is_same.then_some(count + length);
+    /// Looks at bytes that have arrived; whether the connection may go on.
+    fn look_at(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.protocol {
+            Protocol::Http1 => true,
+            Protocol::Http2(_) => self.count_frames(bytes),
+            Protocol::Unknown(count) => {
+                let expected = &HTTP2[*count..];
+                let length = expected.len().min(bytes.len());
+                *count += length;
+                if bytes[..length] != expected[..length] {
+                    self.protocol = Protocol::Http1;
+                } else if *count == HTTP2.len() {
+                    self.protocol = Protocol::Http2(Box::new(Http2 {
+                        arriving: FrameReader::default(),
+                        leaving: FrameReader::default(),
+                        budget: FrameBudget::new(Instant::now()),
+                        is_over: false,
+                    }));
+                }
+                self.count_frames(&bytes[length..])
+            }
+        }
     }
 
-    /// Whether the connection is to end, as its next head takes too much or too long.
+    /// Charges a connection of HTTP/2 for its frames; whether it may go on.
+    fn count_frames(&mut self, bytes: &[u8]) -> bool {
+        let Protocol::Http2(http2) = &mut self.protocol else { return true };
+        let Http2 { arriving, leaving, budget, is_over } = &mut **http2;
+        let used = &self.used;
+        arriving.read(bytes, |frame| {
+            *is_over = *is_over || !budget.pay(frame, used.begun.load(Relaxed), Instant::now);
+        });
+        if *is_over {
+            self.heads.metrics.connection_cut();
+            if leaving.is_between_frames() {
+                // As far as there is room for it: who floods need not be told.
+                let _ = self.stream.try_write(&GO_AWAY);
+            }
+        }
+        !*is_over
+    }
+
+    /// Whether the connection is to end, as its next head takes too much or too long, or its frames
+    /// bring nothing.
     ///
     /// What arrives over HTTP/2 between requests may be no head, and its own pings bound the time.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        if matches!(&self.protocol, Protocol::Http2(http2) if http2.is_over) {
+            return true;
+        }
         let bytes = self.used.head_bytes.load(Relaxed);
         if bytes == 0 || self.used.open.load(Relaxed) > 0 {
             if self.held > 0 || self.time.is_some() {
@@ -129,7 +185,7 @@ impl Socket {
             self.heads.metrics.connection_cut();
             return true;
         }
-        if self.matching == Some(HTTP2.len()) {
+        if matches!(self.protocol, Protocol::Http2(_)) {
             return false;
         }
         let time_max = self.heads.time_max;
@@ -158,9 +214,11 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut socket.stream).poll_read(context, buffer))?;
         let arrived = &buffer.filled()[before..];
-        socket.look_at(arrived);
         if socket.used.open.load(Relaxed) == 0 {
             socket.used.head_bytes.fetch_add(arrived.len(), Relaxed);
+        }
+        if !socket.look_at(arrived) {
+            buffer.set_filled(before);
         }
         Poll::Ready(Ok(()))
     }
@@ -172,7 +230,12 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let socket = self.get_mut();
+        let written = ready!(Pin::new(&mut socket.stream).poll_write(context, bytes))?;
+        if let Protocol::Http2(http2) = &mut socket.protocol {
+            http2.leaving.read(&bytes[..written], |_| {});
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,9 +1,11 @@
 //! Where tables, state and quarantine may lie.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
 
 use crate::base::environment::Environment;
 use crate::base::error::{Diagnostic, Error, Result};
@@ -176,8 +178,41 @@ fn real(path: &Path) -> PathBuf {
     found.unwrap_or(absolute)
 }
 
+/// What keeps roots, state and quarantine that are on disk from being written, as far as it can be
+/// told without making a file: the permissions of the nearest folder that is there.
+///
+/// Places in stores are not asked.
+pub fn unwritable_places(
+    roots: &[TableRoot],
+    state: &StoreLocation,
+    quarantine: &StoreLocation,
+) -> Vec<Diagnostic> {
+    let may_write = |folder: &Path| access(folder, AccessFlags::W_OK | AccessFlags::X_OK);
+    let problem = |label: &str, place: &StoreLocation| {
+        let place = place.local_path()?;
+        check_place_by(label, &place, |folder| Ok(may_write(folder)?)).err()
+    };
+    let roots = roots.iter().filter_map(|root| {
+        let problem = problem(&root.label, &root.root)?;
+        Some(root.problem(problem))
+    });
+    let others = [("the state folder", state), ("the quarantine", quarantine)];
+    let others = others.into_iter().filter_map(|(label, place)| problem(label, place));
+    roots.chain(others.map(Diagnostic::new)).collect()
+}
+
 /// The device that a folder is on or will be on; or why it cannot be written.
 fn check_place(label: &str, place: &Path) -> Result<u64, String> {
+    // A file without a name, which no reader can see.
+    check_place_by(label, place, |folder| tempfile::tempfile_in(folder).map(drop))
+}
+
+/// Looks at the nearest folder that is there; `try_it` says whether files can be made in it.
+fn check_place_by(
+    label: &str,
+    place: &Path,
+    try_it: impl Fn(&Path) -> io::Result<()>,
+) -> Result<u64, String> {
     let absolute = std::path::absolute(place)
         .map_err(|err| format!("{label}: the path {} is of no use: {err}", place.display()))?;
     for folder in absolute.ancestors() {
@@ -192,9 +227,7 @@ fn check_place(label: &str, place: &Path) -> Result<u64, String> {
             Err(err) => return Err(refused(&format!("cannot be looked at: {err}"))),
             Ok(found) if !found.is_dir() => return Err(refused("is not a folder; move it away")),
             Ok(found) => {
-                // A file without a name, which no reader can see.
-                let probe = tempfile::tempfile_in(folder);
-                probe.map_err(|err| refused(&format!("refuses new files: {err}")))?;
+                try_it(folder).map_err(|err| refused(&format!("refuses new files: {err}")))?;
                 return Ok(found.dev());
             }
         }

@@ -103,7 +103,7 @@ pub use drift::{ColumnChanges, RetypedColumn};
 pub use gc::{Garbage, GcRequest, collect_garbage};
 pub use hand_off::{HandOff, HandOffPlan, hand_off};
 pub use history::{PastPublish, Standing, list_publishes, publishes_of};
-pub use layout::{TableRoot, check_layout, check_places};
+pub use layout::{TableRoot, check_layout, check_places, unwritable_places};
 pub use manifest::{
     Manifest, ManifestColumn, ManifestFile, ManifestInput, ManifestTable, PreviousManifest,
     Provenance, read_manifest,

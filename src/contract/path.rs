@@ -54,6 +54,13 @@ impl FromStr for JsonPath {
 
     /// Reads `session.short`, or `headers."user.agent"` with `\"` and `\\` between the quotes.
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "$" || text.starts_with("$.") {
+            let bare = text.trim_start_matches(['$', '.']);
+            return Err(format!(
+                "paths begin with the first key: write `{bare}`, or `\"$\".…` for a key of that \
+                 name"
+            ));
+        }
         let mut keys = Vec::new();
         let mut rest = text;
         loop {

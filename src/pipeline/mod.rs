@@ -14,6 +14,7 @@ mod output;
 mod parameters;
 mod resolve;
 mod resolve_output;
+mod source_names;
 mod words;
 
 pub use model::*;

@@ -7,6 +7,7 @@ use toml_span::value::ValueInner;
 use toml_span::{DeserError, Spanned};
 
 use super::resolve_output::resolve_output;
+use super::source_names::{glob_fault, path_fault};
 use super::words::is_word;
 use super::{
     EnrichmentSettings, Framing, NamedFile, OnEmpty, Output, Parameter, ParameterType, Pipeline,
@@ -161,18 +162,22 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
     let location = section.required_text("location");
     let path = match section.text("path") {
         None => PathTemplate::parse("").ok(),
-        Some(path) => PathTemplate::parse(&path.value)
-            .map_err(|message| found.at(path.span, format!("`path`: {message}")))
-            .ok(),
+        Some(path) => {
+            if let Some((message, help)) = path_fault(&path.value) {
+                let message = format!("`path` = `{}`: {message}", path.value);
+                found.diagnostics.push(found.file.diagnostic(path.span, message).help(help));
+            }
+            PathTemplate::parse(&path.value)
+                .map_err(|message| found.at(path.span, format!("`path`: {message}")))
+                .ok()
+        }
     };
     let glob = section.text("glob");
     if let Some(glob) = &glob
-        && let Err(error) = globset::Glob::new(&glob.value)
+        && let Some((message, help)) = glob_fault(&glob.value)
     {
-        found.at(glob.span, format!("`glob`: {error}"));
-    }
-    if glob.as_ref().is_some_and(|glob| glob.value.is_empty()) {
-        found.at(section.span, "`glob` is empty and would match nothing");
+        let message = format!("`glob` = `{}`: {message}", glob.value);
+        found.diagnostics.push(found.file.diagnostic(glob.span, message).help(help));
     }
     let framings = [
         ("auto", Framing::Auto),
@@ -254,7 +259,12 @@ fn resolve_resources(section: &mut Section<'_>, found: &mut Findings<'_>) -> Opt
     let default = Resources::default();
     let memory_limit_bytes = section.byte_size("memory_limit", found);
     if memory_limit_bytes.is_some_and(|limit| limit < MEMORY_LIMIT_BYTES_MIN) {
-        found.at(section.span, "`memory_limit`: expected at least 256MiB");
+        let given = memory_limit_bytes.unwrap_or_default();
+        let message = format!(
+            "`memory_limit`: expected at least 256MiB ({MEMORY_LIMIT_BYTES_MIN} bytes), found \
+             {given} bytes"
+        );
+        found.at(section.span, message);
     }
     let threads = section.number::<usize>("threads", found);
     let writers = section.number::<usize>("max_open_writers", found);

@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_plan::displayable;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::bounded_functions::bound_functions;
 use super::engine_errors::engine_error;
-use super::evaluation::{EvaluationRejects, physical_rules};
+use super::evaluation::{EvaluationRejects, guards_of, physical_rules};
+use super::expect::column_of_expectation;
 use super::logs_table::{LogsFeed, LogsTable};
 use super::memory::TwoPartPool;
 use super::output_rows::OutputRows;
@@ -140,7 +142,8 @@ impl Engine {
         quarantine: QuarantineSender,
     ) -> Result<OutputRows> {
         let name = &output.output.name;
-        let rejects = Arc::new(EvaluationRejects::new(name, quarantine));
+        let guards = guards_of(&output.output, &output.plan, column_of_expectation);
+        let rejects = Arc::new(EvaluationRejects::new(name, guards, quarantine));
         // The nodes of the plan are plain values; these two are how they meet the world.
         let config = self.context.copied_config().with_extension(Arc::new(logs));
         let config = config.with_extension(Arc::clone(&rejects));
@@ -197,12 +200,19 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
         .with_config(config)
         .with_runtime_env(new_runtime(settings)?)
         .with_default_features()
+        .with_analyzer_rules(analyzer_rules())
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
     bound_functions(&context);
     udf::register(&context, enrichment);
     Ok(context)
+}
+
+/// The engine's rules, before which casts are as they were written; functions bring more.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let keep: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(udf::KeepCasts);
+    std::iter::once(keep).chain(Analyzer::new().rules).collect()
 }
 
 impl Engine {

@@ -21,6 +21,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 use super::comparisons::mixed_in_expression;
 use super::parameters::{ParameterValues, bind_parameters};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_expression};
+use super::sql_signatures::in_sql_types;
 use crate::base::error::{Error, Result};
 use crate::pipeline::{Expectation, OnFail, Output};
 use crate::quarantine::{QuarantineRecord, RowFault};
@@ -28,6 +29,11 @@ use crate::query::rejected_rows::{describe_origin, reject_rows};
 
 /// Prefix of the columns that carry the predicates' results.
 const COLUMN_PREFIX: &str = "__expectation_";
+
+/// The name of the column that carries an expectation's results.
+pub(crate) fn column_of_expectation(number: usize) -> String {
+    format!("{COLUMN_PREFIX}{number}")
+}
 
 /// The predicate as a column that is true or false.
 ///
@@ -63,13 +69,16 @@ pub(crate) fn plan_expectation(
     let predicate = state.create_logical_expr_from_sql_expr(tree, schema)?;
     let found = predicate.get_type(schema)?;
     if found != DataType::Boolean {
-        let message = format!("expected a predicate (true or false), found {found}");
+        let message = format!(
+            "expected a predicate (true or false), found {}",
+            in_sql_types(&found.to_string())
+        );
         return Err(DataFusionError::Plan(message));
     }
     if let Some(mixed) = mixed_in_expression(&predicate, schema).into_iter().next() {
         return plan_error(&mixed.message, &mixed.help);
     }
-    Ok(predicate.is_true().alias(format!("{COLUMN_PREFIX}{number}")))
+    Ok(predicate.is_true().alias(column_of_expectation(number)))
 }
 
 /// What the expectations of one output found so far.

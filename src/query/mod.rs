@@ -28,6 +28,8 @@ mod slices;
 mod spill;
 mod sql_clauses;
 mod sql_error;
+mod sql_signatures;
+mod sql_syntax;
 mod views;
 
 pub use engine::{Engine, EngineSettings};

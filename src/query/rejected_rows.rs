@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::LineDelimitedWriter;
 
@@ -29,7 +29,8 @@ pub(crate) fn reject_rows(
     rows: &RecordBatch,
 ) -> Result<Vec<QuarantineRecord>> {
     let origin = Origin::of(rows);
-    let json = rows_as_json(&without_carried(rows)?)?;
+    let own = with_long_decimals_as_text(&without_carried(rows)?)?;
+    let json = rows_as_json(&own)?;
     let record = |(row, json): (usize, serde_json::Value)| {
         let from = (origin.source(row), origin.line(row), origin.offset(row));
         QuarantineRecord::of_row(output, fault, json, from)
@@ -46,12 +47,59 @@ pub(crate) fn describe_origin(rows: &RecordBatch, row: usize) -> String {
     }
 }
 
+/// Where a row is from, as `line 7 of logs/a.ndjson`: for a pair of a join both places.
+pub(crate) fn places_of_row(row: &RecordBatch) -> Vec<String> {
+    let schema = row.schema();
+    let columns = |name: &str, carried: &str| -> Vec<usize> {
+        let fields = schema.fields().iter().enumerate();
+        let is_one = |field: &str| field == name || field.starts_with(carried);
+        let found = fields.filter(|(_, field)| is_one(field.name()));
+        found.map(|(index, _)| index).collect()
+    };
+    let sources = columns("_source", CARRIED_SOURCE);
+    let lines = columns("_line", CARRIED_LINE);
+    // Whose they are is not known.
+    if sources.len() != lines.len() {
+        return Vec::new();
+    }
+    let place = |(source, line): (usize, usize)| {
+        let place = Origin::of(&row.project(&[source, line]).ok()?);
+        Some(format!("line {} of {}", place.line(0)?, place.source(0)?))
+    };
+    sources.into_iter().zip(lines).filter_map(place).collect()
+}
+
 /// The rows without the columns that are there only to say where they are from.
 fn without_carried(rows: &RecordBatch) -> Result<RecordBatch> {
     let schema = rows.schema();
     let own = |index: &usize| !is_carried(schema.field(*index).name());
     let own: Vec<usize> = (0..schema.fields().len()).filter(own).collect();
     rows.project(&own).map_err(|error| bug(&error))
+}
+
+/// Decimals of more digits than a JSON number is sure to keep, as texts.
+fn with_long_decimals_as_text(rows: &RecordBatch) -> Result<RecordBatch> {
+    let is_long = |column: &ArrayRef| match column.data_type() {
+        DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            let texts = cast(column, &DataType::Utf8).map_err(|error| bug(&error))?;
+            let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+            let long = texts.as_string::<i32>().iter().flatten().any(|text| digits(text) > 15);
+            Ok(long.then_some(texts))
+        }
+        _ => Ok(None),
+    };
+    let long = rows.columns().iter().map(is_long).collect::<Result<Vec<_>>>()?;
+    if long.iter().all(Option::is_none) {
+        return Ok(rows.clone());
+    }
+    let schema = rows.schema();
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for ((field, column), text) in schema.fields().iter().zip(rows.columns()).zip(long) {
+        let data_type = if text.is_some() { DataType::Utf8 } else { column.data_type().clone() };
+        fields.push(Field::new(field.name(), data_type, true));
+        columns.push(text.unwrap_or_else(|| Arc::clone(column)));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| bug(&error))
 }
 
 /// The column that says something of the rows' origin: as the view has it, or as it was carried.

@@ -1,8 +1,12 @@
 //! DataFusion's errors as findings about a SQL file, with line, column and near names.
 
 use datafusion::common::{Column, DataFusionError, SchemaError};
+use datafusion::functions::all_default_functions;
+use datafusion::functions_aggregate::all_default_aggregate_functions;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use super::sql_signatures::signature_message;
+use super::sql_syntax::{SyntaxFault, syntax_fault};
 use crate::base::config::{ConfigFile, line_and_column, nearest};
 use crate::base::error::Diagnostic;
 
@@ -12,18 +16,47 @@ pub(crate) fn diagnostics(file: &ConfigFile, error: &DataFusionError) -> Vec<Dia
 }
 
 fn diagnostic(file: &ConfigFile, error: &DataFusionError) -> Diagnostic {
-    let (message, help) = message_and_help(error);
+    if let Some(SyntaxFault { message, help, place }) = syntax_fault_of(&file.text, error) {
+        let fault = Diagnostic::new(message).in_file(&file.path).at(place.0, place.1);
+        return match help {
+            Some(help) => fault.help(help),
+            None => fault,
+        };
+    }
+    let (message, mut help) = message_and_help(error);
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let (line, column) = match span {
         Some(span) => (span.start.line as usize, span.start.column as usize),
         None => place_in_message(error.find_root())
             .unwrap_or_else(|| place_of_words(&file.text, &message)),
     };
+    if message.starts_with("no column") && character_at(&file.text, line, column) == Some('"') {
+        let text = "a text stands in single quotes";
+        help = Some(help.map_or(text.to_owned(), |help| format!("{help} ({text})")));
+    }
     let diagnostic = Diagnostic::new(message).in_file(&file.path).at(line, column);
     match help {
         Some(help) => diagnostic.help(help),
         None => diagnostic,
     }
+}
+
+/// What the parser says; none if the text was parsed.
+fn syntax_fault_of(text: &str, error: &DataFusionError) -> Option<SyntaxFault> {
+    let DataFusionError::SQL(parser_error, _) = error.find_root() else { return None };
+    match parser_error.as_ref() {
+        ParserError::RecursionLimitExceeded => Some(syntax_fault(text, "", None, true)),
+        ParserError::ParserError(said) => {
+            let place = place_in_message(error.find_root());
+            let said = said.rsplit_once(" at Line: ").map_or(said.as_str(), |(said, _)| said);
+            Some(syntax_fault(text, said, place, false))
+        }
+        ParserError::TokenizerError(_) => None,
+    }
+}
+
+fn character_at(text: &str, line: usize, column: usize) -> Option<char> {
+    text.lines().nth(line.checked_sub(1)?)?.chars().nth(column.checked_sub(1)?)
 }
 
 /// The message on one line, lower case at its start, and advice.
@@ -53,6 +86,33 @@ pub(crate) fn message_and_help(error: &DataFusionError) -> (String, Option<Strin
 
 /// Messages of the planner that say what it did, not what is wrong.
 fn plain_words(text: &str) -> Option<(String, Option<String>)> {
+    if let Some(plain) = signature_message(text) {
+        return Some(plain);
+    }
+    if text.contains("No SQL statements were provided") {
+        let message = "expected a SELECT, found nothing".to_owned();
+        return Some((message, Some("write one, or remove the file".to_owned())));
+    }
+    if text.contains("HAVING clause references") {
+        let message = "`HAVING` looks at what is neither grouped nor an aggregate".to_owned();
+        return Some((message, Some("write the condition in `WHERE`".to_owned())));
+    }
+    if let Some((_, after)) = text.split_once("ariable [\"") {
+        let name = after.split('"').next()?;
+        let help = "write a parameter of `[parameters]` in pipeline.toml as `$name`";
+        return Some((format!("no variable `{name}`"), Some(help.to_owned())));
+    }
+    if let Some((_, after)) = text.split_once("Unsupported SQL type ") {
+        let help = "write `VARCHAR`, `BIGINT`, `DOUBLE`, `DECIMAL(p, s)`, `BOOLEAN`, `DATE`, \
+                    `TIMESTAMP` or `BYTEA`";
+        return Some((format!("type `{after}` is not supported"), Some(help.to_owned())));
+    }
+    if let Some((_, after)) = text.split_once("table 'datafusion.")
+        && let Some((name, _)) = after.split_once("' not found")
+    {
+        let help = "write the table's name alone: there are no schemas";
+        return Some((format!("no table or view `{name}`"), Some(help.to_owned())));
+    }
     if text.contains("only supports a single SQL statement") {
         let help = "write each in a file of its own";
         return Some(("expected one SELECT, found several".to_owned(), Some(help.to_owned())));
@@ -125,7 +185,8 @@ fn missing_column(field: &Column, valid: &[Column]) -> (String, Option<String>) 
     let message = format!("no column `{name}`");
     if let Some(column) = valid.iter().find(other_case) {
         let help = format!(
-            "names without quotes are read in lower case: write \"{}\" in double quotes",
+            "the column is `{0}`: write \"{0}\" in double quotes, as names without quotes are read \
+             in lower case",
             column.name
         );
         return (message, Some(help));
@@ -178,10 +239,26 @@ fn place_in_message(error: &DataFusionError) -> Option<(usize, usize)> {
 
 /// Errors of types have no place: the first name of the message that stands in the file is near.
 fn place_of_words(sql: &str, message: &str) -> (usize, usize) {
+    let called = message.strip_prefix('`').and_then(|rest| rest.split('`').next());
+    if let Some(position) = called.and_then(|called| place_of_call(sql, called)) {
+        return line_and_column(sql, position);
+    }
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let words = message.split(|c| !is_word(c)).filter(|word| word.len() > 2);
     let position = words.filter_map(|word| position_of_word(sql, word)).next();
     line_and_column(sql, position.unwrap_or(0))
+}
+
+/// Where a function is called, by whichever of its names.
+fn place_of_call(sql: &str, function: &str) -> Option<usize> {
+    let scalar = all_default_functions();
+    let scalar = scalar.iter().find(|known| known.name() == function);
+    let aggregate = all_default_aggregate_functions();
+    let aggregate = aggregate.iter().find(|known| known.name() == function);
+    let mut names = vec![function.to_owned()];
+    names.extend(scalar.iter().flat_map(|known| known.aliases().iter().cloned()));
+    names.extend(aggregate.iter().flat_map(|known| known.aliases().iter().cloned()));
+    names.iter().filter_map(|name| position_of_word(sql, name)).min()
 }
 
 /// Where a whole word first stands, whatever its case.
@@ -204,6 +281,11 @@ mod tests {
     fn a_word_is_found_whole_and_in_any_case() {
         assert_eq!(position_of_word("select amounts, AMOUNT from x", "amount"), Some(16));
         assert_eq!(position_of_word("select a", "b"), None);
+    }
+
+    #[test]
+    fn a_function_is_found_by_its_other_names() {
+        assert_eq!(place_of_call("SELECT date_format(a, 'x')", "to_char"), Some(7));
     }
 
     #[test]

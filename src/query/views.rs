@@ -12,6 +12,7 @@ use super::comparisons::{MixedComparison, mixed_in_plan};
 use super::parameters::{ParameterValues, UnknownParameter, bind_parameters};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_query};
 use super::sql_error;
+use super::sql_syntax::instead_of_statement;
 use crate::base::config::{ConfigFile, line_and_column, suggestion};
 use crate::base::error::Diagnostic;
 use crate::pipeline::View;
@@ -130,7 +131,8 @@ fn too_large(file: &ConfigFile, too_deep: TooDeep) -> Vec<Diagnostic> {
 
 fn no_select(view: &View) -> Vec<Diagnostic> {
     let message = "expected one SELECT (it may begin with WITH)";
-    vec![Diagnostic::new(message).in_file(&view.file.path).at(1, 1)]
+    let help = instead_of_statement(&view.file.text);
+    vec![Diagnostic::new(message).in_file(&view.file.path).at(1, 1).help(help)]
 }
 
 async fn register_view(

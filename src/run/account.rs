@@ -120,7 +120,13 @@ pub(super) fn check_thresholds(
         return Err(too_many("lines", &breach, at));
     }
     for record in records {
-        check_output_rows(plan, &record.output, record.rejected_of_all(), at)?;
+        let checked = check_output_rows(plan, &record.output, record.rejected_of_all(), at);
+        checked.map_err(|error| match (error, &record.evaluation.first) {
+            (Error::Data(message), Some(first)) => {
+                Error::Data(format!("{message}; the first that could not be evaluated: {first}"))
+            }
+            (error, _) => error,
+        })?;
     }
     Ok(())
 }

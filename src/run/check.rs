@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::Schema;
 use serde_json::{Value, json};
 
 use super::execute::RunSupplies;
-use super::layout::check_layout;
+use super::layout::{check_layout, check_writable};
 use super::load::read_pipeline;
 use super::lookups::{load_lookups, open_lookups};
 use super::plan::{RunPlan, example_parameters, resource_shares};
@@ -25,7 +25,15 @@ use crate::store::Stores;
 pub async fn check_pipeline(folder: &Path, stores: &Stores) -> Result<Pipeline> {
     let (pipeline, mut found) = read_pipeline(folder, stores.environment());
     let Some(pipeline) = pipeline else { return Err(Error::Config(found)) };
-    found.extend(check_layout(&pipeline));
+    let layout = check_layout(&pipeline);
+    // One fault of a place is enough.
+    if layout.is_empty() && found.is_empty() {
+        found.extend(check_writable(&pipeline));
+    }
+    // A name in which a variable is missing is none to be judged.
+    if !found.iter().any(|fault| fault.message.contains(UNSET)) {
+        found.extend(layout);
+    }
     match check_queries(&pipeline, stores).await {
         Ok(more) => found.extend(more),
         Err(Error::Config(more)) => found.extend(more),
@@ -51,6 +59,9 @@ pub fn warnings_of(pipeline: &Pipeline) -> Vec<Diagnostic> {
     }
     warnings
 }
+
+/// What a variable without a value is told by.
+const UNSET: &str = "environment variable";
 
 /// Plans every SQL file and every output.
 async fn check_queries(pipeline: &Pipeline, stores: &Stores) -> Result<Vec<Diagnostic>> {

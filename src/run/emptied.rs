@@ -60,14 +60,17 @@ pub(super) async fn look_at_past(
         plan.paths.manifest(),
         on_empty.name(),
     );
-    result.emptied = Some(emptied);
+    // A run that goes on to replace the rows looks twice.
+    let is_told = result.emptied.replace(emptied).is_some();
     match on_empty {
         OnEmpty::Keep => {
             tracing::warn!("{found}: its rows stay as they are");
             Ok(Past::Kept)
         }
         OnEmpty::Replace => {
-            tracing::warn!("{found}: its rows go");
+            if !is_told {
+                tracing::warn!("{found}: its rows go");
+            }
             Ok(Past::Replaced)
         }
         OnEmpty::Fail => Err(Error::Data(format!(

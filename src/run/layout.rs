@@ -75,6 +75,14 @@ pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
     faults.map(|fault| fault.in_file(&pipeline.file.path)).collect()
 }
 
+/// Places on disk that cannot be written, as `check` tells it; a run makes sure of it by itself.
+pub(super) fn check_writable(pipeline: &Pipeline) -> Vec<Diagnostic> {
+    // Names that are none are found with the layout.
+    let Ok(places) = Places::of(pipeline) else { return Vec::new() };
+    let found = commit::unwritable_places(&places.roots, &places.state, &places.quarantine);
+    found.into_iter().map(|fault| fault.in_file(&pipeline.file.path)).collect()
+}
+
 /// Of a location that names objects itself, neither `path` nor `glob` would be heeded.
 fn check_source_keys(pipeline: &Pipeline) -> Vec<Diagnostic> {
     let source = &pipeline.source;

@@ -9,7 +9,7 @@ use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::decompress::Unreadable;
 use super::list::SourceObject;
-use crate::base::error::Error;
+use crate::base::error::{Diagnostic, Error};
 
 /// Other objects that are asked for before all of the store counts as denied.
 const ASKED_MAX: usize = 8;
@@ -37,8 +37,11 @@ impl ReadAccess {
     /// What an error that a retry will not help means for an object of which no byte came: it
     /// cannot be read, if another one can; else the error stands.
     ///
+    /// One that is read alone, or only with others that are denied as well, cannot be told from a
+    /// store whose credentials are wrong: to leave it out would publish an empty table.
+    ///
     /// # Errors
-    /// `error` itself.
+    /// `error`, with how many others were denied as well.
     pub async fn judge(
         &self,
         store: &dyn ObjectStore,
@@ -49,10 +52,11 @@ impl ReadAccess {
         if !matches!(error, Error::Config(_)) {
             return Err(error);
         }
-        for other in self.others(objects, object) {
+        let others = self.others(objects, object);
+        for other in &others {
             let options =
                 GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
-            if store.get_opts(&objects[other].path, options).await.is_ok() {
+            if store.get_opts(&objects[*other].path, options).await.is_ok() {
                 let said = error.to_string();
                 let doing = format!("reading {}: ", objects[object].location);
                 let reason = said.strip_prefix(&doing).unwrap_or(&said);
@@ -60,7 +64,7 @@ impl ReadAccess {
                 return Ok(Unreadable { format: "denied".to_owned(), reason });
             }
         }
-        Err(error)
+        Err(denied_alone(error, others.len()))
     }
 
     /// The object that was read last, and some from all over the listing.
@@ -71,4 +75,23 @@ impl ReadAccess {
         let step = candidates.len().div_ceil(ASKED_MAX).max(1);
         known.into_iter().chain(candidates.into_iter().step_by(step)).filter(is_asked).collect()
     }
+}
+
+/// The error of an object beside which no other could be read, `asked` of which were.
+fn denied_alone(error: Error, asked: usize) -> Error {
+    let Error::Config(found) = error else { return error };
+    let help = match asked {
+        0 => "it is the only object that is read here, so that it cannot be told whether all of \
+              the store is denied: let these credentials read it, or leave it out by `glob`"
+            .to_owned(),
+        asked => format!(
+            "of {asked} others that were asked for none can be read either: let these credentials \
+             read them, or leave them out by `glob`"
+        ),
+    };
+    let with_help = |fault: Diagnostic| match fault.help {
+        Some(_) => fault,
+        None => fault.help(help.as_str()),
+    };
+    Error::Config(found.into_iter().map(with_help).collect())
 }

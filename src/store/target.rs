@@ -11,7 +11,7 @@
 use super::hdfs::Hdfs;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
-use crate::base::location::{StoreLocation, path_of_url, split_scheme};
+use crate::base::location::{CLOUD_SCHEMES, StoreLocation, path_of_url, split_scheme};
 
 /// URL schemes that only Hadoop knows.
 const HADOOP_SCHEMES: [&str; 11] =
@@ -63,6 +63,15 @@ impl CopyTarget {
                 }
                 let place = StoreLocation::parse(path)?;
                 (format!("file://{}", path.trim_end_matches('/')), Place::Store(place))
+            }
+            Some((scheme, _)) if !is_known_scheme(&scheme) => {
+                let known = HADOOP_SCHEMES.join(", ");
+                let reason = format!(
+                    "unknown scheme `{scheme}`; expected a path, a scheme of Hadoop's ({known}), \
+                     or one of: file, {}",
+                    CLOUD_SCHEMES.map(|(known, _)| known).join(", ")
+                );
+                return Err(refused(text, &reason));
             }
             Some((scheme, rest)) if !rest.starts_with("//") => {
                 return Err(refused(text, &format!("expected `{scheme}://` and more")));
@@ -160,6 +169,10 @@ fn problem_of(url: &str) -> Option<String> {
     })
 }
 
+fn is_known_scheme(scheme: &str) -> bool {
+    scheme == "file" || CLOUD_SCHEMES.iter().any(|(known, _)| *known == scheme)
+}
+
 fn refused(text: &str, reason: &str) -> Error {
     Error::config(format!("target `{text}`: {reason}"))
 }
@@ -218,6 +231,14 @@ mod tests {
             "s3:///x",
         ] {
             assert_eq!(parse(text).map_err(|error| error.exit_code()), Err(78), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_answered_with_all_that_a_target_may_have() {
+        let error = parse("foo://x/y").unwrap_err().to_string();
+        for scheme in ["unknown scheme `foo`", "hdfs", "viewfs", "file", "s3a", "abfss"] {
+            assert!(error.contains(scheme), "{error}");
         }
     }
 

@@ -9,11 +9,13 @@
 //! | durations         | `DECIMAL(38, 0)`      | a duration, or an error                    |
 //! | floats            | `DOUBLE`              | `DOUBLE`                                   |
 //!
-//! The order of the rows does not matter: only the whole sum must fit.
+//! The order of the rows does not matter: only the whole sum must fit. [`super::exact_aggregates`]
+//! takes a sum that may not as it was added and narrows it above, where it is known whose it is.
 
 use std::fmt;
 use std::sync::Arc;
 
+use super::checked_avg::refuse_widest;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array};
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{
@@ -39,9 +41,28 @@ pub(super) fn checked_sum() -> AggregateUDF {
     AggregateUDF::from(CheckedSum::default())
 }
 
+/// The same with its result as it was added, which has a place always.
+pub(super) fn wide_sum() -> AggregateUDF {
+    AggregateUDF::from(CheckedSum { is_wide: true, ..CheckedSum::default() })
+}
+
+/// Whether a function is the one that refuses sums, and may do so for values of a type: 10^10
+/// decimals of 28 digits or fewer have a place.
+pub(super) fn may_have_no_place(function: &AggregateUDF, value: &DataType) -> bool {
+    let sum = function.inner().downcast_ref::<CheckedSum>();
+    let is_narrow = matches!(value, DataType::Duration(_))
+        || matches!(wide_type(value), DataType::Decimal256(..) if !is_widest(value));
+    sum.is_some_and(|sum| !sum.is_wide) && is_narrow
+}
+
+fn is_widest(value: &DataType) -> bool {
+    matches!(value, DataType::Decimal256(..))
+}
+
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 struct CheckedSum {
     engine: Sum,
+    is_wide: bool,
 }
 
 /// The type in which values of a type are added.
@@ -81,7 +102,11 @@ impl AggregateUDFImpl for CheckedSum {
                 "sum: intervals cannot be added up exactly, since months have no length; expected \
                  numbers or durations (the difference of two timestamps)"
             ),
-            _ => self.engine.return_type(types),
+            value if self.is_wide => Ok(wide_type(value)),
+            value => {
+                refuse_widest(self.name(), value)?;
+                self.engine.return_type(types)
+            }
         }
     }
 

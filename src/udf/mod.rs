@@ -16,10 +16,14 @@
 mod adapter;
 mod arguments;
 mod checked_arithmetic;
+mod checked_avg;
 mod checked_shift;
 mod checked_sum;
 mod consumption_tax;
 mod docs;
+mod exact_aggregates;
+mod exact_double;
+mod exact_results;
 mod geoip;
 mod geoip_asn;
 mod geoip_country;
@@ -35,6 +39,7 @@ mod tax_rate;
 mod url_host;
 mod url_path;
 mod url_query;
+mod whole_numbers;
 
 use std::sync::Arc;
 
@@ -43,6 +48,9 @@ use datafusion::prelude::SessionContext;
 
 pub(crate) use checked_arithmetic::operator_of;
 pub use docs::{ArgumentDoc, ExampleDoc, FunctionDoc};
+pub use exact_double::KeepCasts;
+pub(crate) use exact_double::is_conversion;
+pub(crate) use exact_results::aggregate_of;
 pub use row_source::AddRowSource;
 
 use crate::enrich::Enrichment;
@@ -96,8 +104,12 @@ pub fn register(engine: &SessionContext, enrichment: &Arc<Enrichment>) {
     for function in all(enrichment) {
         engine.register_udf(function);
     }
+    whole_numbers::register(engine);
     engine.register_udaf(checked_sum::checked_sum());
+    engine.register_udaf(checked_avg::checked_avg());
     engine.add_analyzer_rule(Arc::new(checked_arithmetic::CheckArithmetic));
+    engine.add_analyzer_rule(Arc::new(exact_double::ExactDoubles));
+    engine.add_analyzer_rule(Arc::new(exact_aggregates::ExactAggregates));
     engine.add_analyzer_rule(Arc::new(AddRowSource));
 }
 

@@ -4,12 +4,17 @@
 
 prints one JSON object: `logs` (lines of id, a and b, as texts), `views` (SQL by name; each gives
 kind, id and value) and `expected`: by view, for each kind and id, the value. An id without one must
-be a reject. A value in a list may be given, or its row may be a reject.
+be a reject. A value in a list may be given, or its row may be a reject. A kind that begins with
+`double` has numbers, which must be the same doubles.
+
+`expectations` are predicates by name, each with the types of a and b, and with what becomes of each
+id: it is `kept`, `broken`, or it has `failed` to be evaluated. A value that is not of its type is NULL.
 """
 
 import json
 import random
 import sys
+from fractions import Fraction
 
 INTEGERS = {f"{sign}Int{bits}": (bits, sign == "") for bits in (8, 16, 32, 64) for sign in ("", "U")}
 I128 = 2**127 - 1
@@ -225,6 +230,103 @@ def gathered(rows):
     return case
 
 
+def add_gathered(case, name, source, valid, result):
+    """An aggregate of groups, and of windows of three rows; `result` makes a value of addends."""
+    groups = {}
+    for row, x in valid:
+        groups.setdefault(row % 3, []).append(x)
+    frames = [
+        (row, [x for _, x in valid[max(0, index - 2) : index + 1]])
+        for index, (row, _) in enumerate(valid)
+    ]
+
+    def add(kind, sql, addends):
+        case.branches.append(sql)
+        results = ((row, result(values)) for row, values in addends)
+        case.expected[kind] = {str(row): value for row, value in results if value is not None}
+
+    function = name.split()[-1]
+    kind = f"{name} of groups"
+    add(
+        kind,
+        f"SELECT '{kind}' AS kind, id % 3 AS id, CAST({function}(x) AS TEXT) AS value "
+        f"FROM {source} GROUP BY id % 3",
+        groups.items(),
+    )
+    kind = f"{name} of windows"
+    add(
+        kind,
+        f"SELECT '{kind}' AS kind, id, CAST({function}(x) OVER (ORDER BY id ROWS BETWEEN 2 "
+        f"PRECEDING AND CURRENT ROW) AS TEXT) AS value FROM {source}",
+        frames,
+    )
+
+
+def averages(rows):
+    """Of integers and doubles the nearest double, of decimals four more digits, cut off."""
+    case = Case()
+
+    def nearest(values):
+        return repr(float(Fraction(sum(values)) / len(values)))
+
+    for name in ("Int8", "Int32", "Int64", "UInt64"):
+        valid = [(row, x) for row, x, _ in rows if within(x, *bounds(name))]
+        source = f"(SELECT id, arrow_cast(a, '{name}') AS x FROM logs)"
+        add_gathered(case, f"double {name} avg", source, valid, nearest)
+    # Their sums are doubles, in whatever order they are added.
+    quarters = [(row, Fraction(row * row % 1000, 4)) for row, _, _ in rows]
+    source = "(SELECT id, CAST(id * id % 1000 AS DOUBLE) / 4 AS x FROM logs)"
+    add_gathered(case, "double quarters avg", source, quarters, nearest)
+    for digits, scale in ((9, 2), (18, 0), (28, 10), (34, 4), (38, 0), (38, 10), (38, 38)):
+        unit, limit = 10**scale, 10**digits
+        more = min(38, scale + 4) - scale
+        valid = [(row, x * unit) for row, x, _ in rows if abs(x) * unit < limit]
+        source = f"(SELECT id, CAST(a AS DECIMAL({digits}, {scale})) AS x FROM logs)"
+
+        def average(values):
+            value = truncated(sum(values) * 10**more, len(values))
+            fits = abs(value) < 10 ** min(38, digits + 4)
+            return decimal_text(value, scale + more) if fits else None
+
+        def total(values):
+            value = sum(values)
+            return decimal_text(value, scale) if abs(value) < 10 ** min(38, digits + 10) else None
+
+        add_gathered(case, f"decimal({digits},{scale}) avg", source, valid, average)
+        add_gathered(case, f"decimal({digits},{scale}) sum", source, valid, total)
+    return case
+
+
+def expectations(rows):
+    """What becomes of each row, if a predicate with arithmetic decides."""
+    checks = {}
+    types = [(name, name.lower(), *bounds(name)) for name in ("Int32", "Int64")]
+    types.append(("Decimal128(38, 0)", "decimal", 1 - 10**38, 10**38 - 1))
+    for data_type, name, low, high in types:
+        operators = "+-*" if name == "decimal" else "+-*/%"
+        for op in operators:
+            fate = {"kept": [], "broken": [], "failed": []}
+            for row, x, y in rows:
+                if not within(x, low, high) or not within(y, low, high):
+                    fate["broken"].append(row)
+                    continue
+                value = operate(op, x, y)
+                if not within(value, low, high):
+                    fate["failed"].append(row)
+                else:
+                    fate["kept" if value > 10 else "broken"].append(row)
+            word = {"+": "plus", "-": "minus", "*": "times", "/": "by", "%": "modulo"}[op]
+            predicate = f"{name}_a {op} {name}_b > 10"
+            checks[f"{name}_{word}"] = {"predicate": predicate, **fate}
+    columns = [
+        f"arrow_try_cast({side}, '{data_type}') AS {name}_{side}"
+        for data_type, name, _, _ in types
+        for side in "ab"
+    ]
+    view = f"SELECT id, {', '.join(columns)}, _source, _line FROM logs"
+    return {"view": view, "checks": checks}
+
+
 def main():
     choose = random.Random(int(sys.argv[1]))
     values = edges()
@@ -236,6 +338,7 @@ def main():
         "casts": casts(rows),
         "filters": filters(rows),
         "gathered": gathered(rows),
+        "averages": averages(rows),
     }
     print(
         json.dumps(
@@ -243,6 +346,7 @@ def main():
                 "logs": [json.dumps({"id": row, "a": str(a), "b": str(b)}) for row, a, b in rows],
                 "views": {name: case.sql() for name, case in cases.items()},
                 "expected": {name: case.expected for name, case in cases.items()},
+                "expectations": expectations(rows),
             }
         )
     )

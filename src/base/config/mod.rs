@@ -3,6 +3,7 @@
 //! `toml-span` keeps the span of each key and value and goes on after an error, so that one check
 //! of a file finds all that is wrong with it; serde would stop at the first.
 
+mod keys;
 pub(crate) mod paths;
 pub(crate) mod section;
 pub(crate) mod time_zone;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use toml_span::{DeserError, ErrorKind, Span};
 
 use super::error::Diagnostic;
+
+use keys::{key_before, key_help};
 
 /// A configuration file's text, which turns byte spans into lines and columns.
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ impl ConfigFile {
             ErrorKind::UnexpectedKeys { keys, expected } => {
                 let unknown = keys.iter().map(|(key, span)| {
                     let diagnostic = self.diagnostic(*span, format!("unknown key `{key}`"));
-                    diagnostic.help(suggestion(key, expected.iter().map(String::as_str)))
+                    diagnostic.help(key_help(key, expected))
                 });
                 unknown.collect()
             }
@@ -49,7 +52,16 @@ impl ConfigFile {
                 vec![self.diagnostic(error.span, format!("missing key `{field}`"))]
             }
             ErrorKind::Wanted { expected, found } => {
-                vec![self.diagnostic(error.span, format!("expected {expected}, found {found}"))]
+                let key = key_before(&self.text, error.span.start);
+                let key = key.map_or_else(String::new, |key| format!("`{key}`: "));
+                let wanted = format!("{key}expected {expected}, found {found}");
+                let diagnostic = self.diagnostic(error.span, wanted);
+                vec![match (expected.to_string().as_str(), found.to_string().as_str()) {
+                    ("an array", "string") => diagnostic.help("write it in brackets: `[\"…\"]`"),
+                    ("a string", _) => diagnostic.help("write it in quotes"),
+                    ("a bool", "string") => diagnostic.help("write `true` or `false`, no quotes"),
+                    _ => diagnostic,
+                }]
             }
             ErrorKind::Custom(message) => vec![self.diagnostic(error.span, message.as_ref())],
             _ => vec![self.diagnostic(error.span, error.to_string())],

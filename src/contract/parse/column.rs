@@ -218,10 +218,29 @@ fn read_type(
 
 fn simple_type(name: &Spanned<String>, findings: &mut Findings<'_>) -> Option<ColumnType> {
     let simple = simple_type_of(&name.value).unwrap_or_else(|| {
-        let help = suggestion(&name.value, TYPES.into_iter());
+        let help = type_help(&name.value, TYPES.into_iter());
         Err(format!("unknown type `{}`; {help}", name.value))
     });
     simple.map_err(|message| findings.add(name.span, message)).ok()
+}
+
+/// What may have been meant by a name of no type: SQL and other programs have their own.
+fn type_help<'t>(name: &str, known: impl Iterator<Item = &'t str>) -> String {
+    let lower = name.to_lowercase();
+    let bare = lower.split(['(', '<', '[']).next().unwrap_or_default().trim();
+    let ours = match bare {
+        "bigint" | "long" | "int" | "integer" | "int8" | "uint64" => "int64",
+        "smallint" | "short" | "tinyint" | "int16" => "int32",
+        "varchar" | "text" | "str" | "char" | "utf8" | "uuid" => "string",
+        "datetime" | "timestamptz" | "timestamp_ntz" | "time" => "timestamp",
+        "double" | "float" | "real" | "float32" | "number" => "float64",
+        "numeric" => "decimal(12,2)",
+        "boolean" => "bool",
+        "array" => "list` with `[[column.item]]",
+        "map" | "object" | "struct" | "record" | "variant" | "jsonb" => "json",
+        _ => return suggestion(name, known),
+    };
+    format!("did you mean `{ours}`?")
 }
 
 /// The type of a name, without keys of its own; none for other names.
@@ -251,7 +270,7 @@ impl ColumnType {
             "timestamp" => Ok(ColumnType::Timestamp { forms, assumed_zone: None }),
             other => simple_type_of(other).unwrap_or_else(|| {
                 let known = TYPES.into_iter().filter(|name| *name != "list");
-                Err(format!("unknown type `{other}`; {}", suggestion(other, known)))
+                Err(format!("unknown type `{other}`; {}", type_help(other, known)))
             }),
         }
     }

@@ -270,7 +270,7 @@ fn what_is_wrong_with_a_name_or_path_is_told() {
 fn what_is_wrong_with_a_type_is_told() {
     let known = "expected one of: string, bool, int32, int64, float64, decimal(12,2), date, \
                  timestamp, list, json";
-    let unknown = format!("unknown type `varchar`; {known}");
+    let unknown = format!("unknown type `blob`; {known}");
     let cases = [
         ("type = \"varchar\"", unknown.as_str()),
         ("type = \"int46\"", "unknown type `int46`; did you mean `int64`?"),

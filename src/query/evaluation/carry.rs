@@ -13,6 +13,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{
     Aggregate, Filter, Join, Limit, Projection, Sort, SubqueryAlias, TableScanBuilder, Window,
 };
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, TableScan, Unnest, col};
 
 use super::fallible::may_fail;
@@ -24,6 +25,8 @@ pub(crate) const CARRIED_SOURCE: &str = "__origin_source_";
 pub(crate) const CARRIED_LINE: &str = "__origin_line_";
 /// The row's offset.
 pub(crate) const CARRIED_OFFSET: &str = "__origin_offset_";
+/// Which group a row is, by a column that its query does not take further.
+const KEY: &str = "__key_";
 /// What an aggregate's or a window's argument is computed as.
 const COMPUTED: &str = "__computed_";
 
@@ -39,6 +42,11 @@ pub(crate) fn is_origin(name: &str) -> bool {
 /// Whether a column is there only for rejects.
 pub(crate) fn is_carried(name: &str) -> bool {
     ORIGIN.iter().any(|(_, carried)| name.starts_with(carried))
+}
+
+/// The name of a group's column that a projection passes on for rejects: `__key_7_name` is `name`.
+pub(crate) fn key_name(name: &str) -> Option<&str> {
+    name.strip_prefix(KEY)?.split_once('_').map(|(_, name)| name)
 }
 
 /// The same query, whose rows say where they come from wherever they may fail.
@@ -128,6 +136,9 @@ impl Carrier {
             (true, Some(origin)) => Some(self.pass_on(&mut exprs, origin)),
             _ => None,
         };
+        if wanted {
+            self.pass_on_keys(&mut exprs, &input.plan);
+        }
         let projection = Projection::try_new(exprs, Arc::new(input.plan))?;
         let plan = LogicalPlan::Projection(projection);
         let origin = origin.map(|places| places.map(|place| column_at(&plan, place)));
@@ -147,6 +158,19 @@ impl Carrier {
         })
     }
 
+    /// Adds the columns that say which group a row is, as far as they are not there.
+    fn pass_on_keys(&mut self, exprs: &mut Vec<Expr>, input: &LogicalPlan) {
+        let LogicalPlan::Aggregate(aggregate) = input else { return };
+        let keys = aggregate.schema.columns().into_iter().take(aggregate.group_expr.len());
+        for key in keys {
+            let name = format!("{}_{}", self.name(KEY), key.name);
+            let key = Expr::Column(key);
+            if !exprs.contains(&key) {
+                exprs.push(key.alias(name));
+            }
+        }
+    }
+
     fn carry_alias(&mut self, alias: SubqueryAlias, wanted: bool) -> Result<Carried> {
         let input = self.carry(Arc::unwrap_or_clone(alias.input), wanted)?;
         let places = input.origin.map(|origin| places_of(&input.plan, &origin));
@@ -164,6 +188,7 @@ impl Carrier {
     }
 
     fn carry_join(&mut self, join: Join, below: bool) -> Result<Carried> {
+        let (join, condition) = split_condition(join);
         let left = self.carry_trimmed(&join.left, below)?;
         let right = self.carry_trimmed(&join.right, below)?;
         let origin = match join.join_type {
@@ -173,6 +198,10 @@ impl Carrier {
         };
         let (left, right) = (Arc::new(left.plan), Arc::new(right.plan));
         let plan = LogicalPlan::Join(Join { left, right, ..join }).recompute_schema()?;
+        let plan = match condition {
+            None => plan,
+            Some(condition) => LogicalPlan::Filter(Filter::try_new(condition, Arc::new(plan))?),
+        };
         Ok(Carried { plan, origin })
     }
 
@@ -289,6 +318,17 @@ impl Carrier {
         computed.push(expr.unalias().alias(&name));
         col(name)
     }
+}
+
+/// An inner join without the parts of its condition that may fail on a pair of rows: above it they
+/// say the same, and such a pair is a reject.
+fn split_condition(join: Join) -> (Join, Option<Expr>) {
+    if join.join_type != JoinType::Inner {
+        return (join, None);
+    }
+    let parts = join.filter.clone().into_iter().flat_map(split_conjunction_owned);
+    let (failing, safe): (Vec<_>, Vec<_>) = parts.partition(may_fail);
+    (Join { filter: conjunction(safe), ..join }, conjunction(failing))
 }
 
 /// The scan with the columns that say where its rows are from.

@@ -1,9 +1,8 @@
 //! The plan node that evaluates expressions and rejects the rows that they fail on.
 
 use std::collections::HashSet;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
@@ -12,12 +11,12 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -27,14 +26,13 @@ use futures::StreamExt;
 use futures::future::ready;
 use futures::stream::{self, BoxStream};
 
-use super::carry::is_origin;
+use super::carry::{is_origin, key_name};
 use super::fallible::physical_may_fail;
 use super::isolate::{Expressions, FailedRow, Isolation, Piece, fault_message, is_fault_of_row};
-use super::rejects::EvaluationRejects;
-use crate::udf::operator_of;
+use super::join_condition::check_join;
+use super::rejects::{EvaluationRejects, RowCounts};
+use super::shown::{describe, readable_row};
 
-/// Characters of an expression that stand in the quarantine.
-const EXPRESSION_CHARACTERS_MAX: usize = 300;
 /// Results of the parts of a batch that are put together again.
 const GATHERED_BYTES: usize = 1 << 20;
 /// The column of a filter's predicate.
@@ -81,20 +79,25 @@ fn check_projections(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
         {
             return check_filter(filter).map(Transformed::yes);
         }
-        Ok(Transformed::no(node))
+        let join = check_join(&node)?;
+        Ok(join.map_or_else(|| Transformed::no(node), Transformed::yes))
     })
     .data()
 }
 
-/// The checked projection, of no more columns than it needs: a filter or join below can then leave
-/// the others out.
+/// The checked projection, of no more columns than it and a reject need: a filter or join below can
+/// then leave the others out.
 fn check_projection(projection: &ProjectionExec) -> Result<Arc<dyn ExecutionPlan>> {
     let input = projection.input();
     let schema = input.schema();
     let exprs = projection.expr().iter();
     let used = exprs.flat_map(|one| collect_columns(&one.expr)).map(|column| column.index());
     let used: HashSet<usize> = used.collect();
-    let wanted = |index: &usize| used.contains(index) || is_origin(schema.field(*index).name());
+    let keys = key_columns(input);
+    let wanted = |index: &usize| {
+        let name = schema.field(*index).name();
+        used.contains(index) || *index < keys || is_origin(name) || key_name(name).is_some()
+    };
     let kept: Vec<usize> = (0..schema.fields().len()).filter(wanted).collect();
     if kept.len() == schema.fields().len() {
         return Ok(Arc::new(CheckedProjectionExec::new(projection.clone(), None)));
@@ -116,6 +119,17 @@ fn check_projection(projection: &ProjectionExec) -> Result<Arc<dyn ExecutionPlan
     let output = projection.schema();
     let moved = ProjectionExec::try_new_with_schema_metadata(exprs, Arc::new(narrowed), &output)?;
     Ok(Arc::new(CheckedProjectionExec::new(moved, None)))
+}
+
+/// How many of a plan's first columns say which group a row is.
+fn key_columns(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        return aggregate.group_expr().expr().len();
+    }
+    match plan.downcast_ref::<FilterExec>() {
+        Some(filter) if filter.projection().is_none() => key_columns(filter.input()),
+        _ => 0,
+    }
 }
 
 fn column_of(schema: &SchemaRef, index: usize) -> ProjectionExpr {
@@ -148,15 +162,13 @@ pub(crate) struct CheckedProjectionExec {
     projection: ProjectionExec,
     /// The expression that is a filter's predicate.
     predicate: Option<usize>,
-    rows: Arc<RowCounts>,
+    place: Arc<Place>,
 }
 
-/// How many rows one place of a query has seen, over all its partitions.
+/// Which place of a query a node is, whatever it is rebuilt for: a recursive query does so for each
+/// of its rounds.
 #[derive(Debug, Default)]
-struct RowCounts {
-    seen: AtomicU64,
-    failed: AtomicU64,
-}
+struct Place;
 
 impl CheckedProjectionExec {
     /// The node's name in plans.
@@ -168,7 +180,7 @@ impl CheckedProjectionExec {
     }
 
     fn new(projection: ProjectionExec, predicate: Option<usize>) -> Self {
-        CheckedProjectionExec { projection, predicate, rows: Arc::default() }
+        CheckedProjectionExec { projection, predicate, place: Arc::default() }
     }
 }
 
@@ -209,7 +221,8 @@ impl ExecutionPlan for CheckedProjectionExec {
         let projection = projection.ok_or_else(|| {
             DataFusionError::Internal("a projection has become another node".to_owned())
         })?;
-        Ok(Arc::new(CheckedProjectionExec::new(projection, self.predicate)))
+        let (predicate, place) = (self.predicate, Arc::clone(&self.place));
+        Ok(Arc::new(CheckedProjectionExec { projection, predicate, place }))
     }
 
     fn with_new_children(
@@ -233,8 +246,8 @@ impl ExecutionPlan for CheckedProjectionExec {
         })?;
         let schema = self.projection.schema();
         let exprs = self.projection.expr().iter().map(|one| Arc::clone(&one.expr)).collect();
-        let (predicate, rows) = (self.predicate, Arc::clone(&self.rows));
-        let exprs = Expressions { exprs, schema: Arc::clone(&schema), predicate };
+        let rows = rejects.counts_at(Arc::as_ptr(&self.place).addr());
+        let exprs = Expressions { exprs, schema: Arc::clone(&schema), predicate: self.predicate };
         let input = Arc::clone(self.projection.input());
         let batches = input.execute(partition, context)?;
         let evaluation = Arc::new(Evaluation { exprs, input, rejects, rows });
@@ -276,8 +289,7 @@ type Evaluated = Result<RecordBatch>;
 
 impl Evaluation {
     fn note(&self, seen: u64, failed: u64) {
-        let seen = self.rows.seen.fetch_add(seen, Ordering::Relaxed) + seen;
-        let failed = self.rows.failed.fetch_add(failed, Ordering::Relaxed) + failed;
+        let (seen, failed) = self.rows.add(seen, failed);
         self.rejects.note_evaluated(seen, failed);
     }
 
@@ -305,64 +317,11 @@ impl Evaluation {
         self.note(0, 1);
         let expression = describe(&self.exprs.exprs[failed.expr], &self.input);
         let message = fault_message(&failed.error);
-        let rejected = self.rejects.reject(&failed.row, &expression, &message).await;
-        rejected.map_err(|error| DataFusionError::External(Box::new(error)))
+        let external = |error| DataFusionError::External(Box::new(error));
+        let column = self.exprs.schema.field(failed.expr).name();
+        self.rejects.check_guard(column, &failed.row, &message).map_err(external)?;
+        let row = readable_row(&failed.row, &self.input)?;
+        let rejected = self.rejects.reject(&row, &expression, &message).await;
+        rejected.map_err(external)
     }
-}
-
-/// An expression over the rows of `input` as SQL, shortened to a line.
-fn describe(expr: &Arc<dyn PhysicalExpr>, input: &Arc<dyn ExecutionPlan>) -> String {
-    let shown = Arc::clone(expr).transform_up(|expr| {
-        let shown = match expr.downcast_ref::<Column>() {
-            Some(column) => show_column(column, input),
-            None => expr.downcast_ref::<ScalarFunctionExpr>().and_then(show_call),
-        };
-        Ok(shown.map_or_else(|| Transformed::no(expr), Transformed::yes))
-    });
-    let shown = shown.map_or_else(|_| Arc::clone(expr), |shown| shown.data);
-    let mut text = String::new();
-    // Writing to a text does not fail.
-    let _ = write!(text, "{}", fmt_sql(shown.as_ref()));
-    match text.char_indices().nth(EXPRESSION_CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// A column that the optimizer has made, by what it stands for.
-fn show_column(column: &Column, input: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn PhysicalExpr>> {
-    let name = column.name();
-    let text = if name.starts_with("__common_expr_") {
-        definition(name, input)?
-    } else {
-        let list = name.strip_prefix("__unnest_placeholder(")?;
-        format!("unnest({})", list.rsplit_once(",depth=").map_or(list, |(list, _)| list))
-    };
-    Some(Arc::new(Column::new(&text, 0)))
-}
-
-fn definition(name: &str, plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
-    let checked = plan.downcast_ref::<CheckedProjectionExec>();
-    let checked = checked.map(CheckedProjectionExec::projection);
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>().or(checked) {
-        let one = projection.expr().iter().find(|one| one.alias == name)?;
-        return Some(describe(&one.expr, projection.input()));
-    }
-    plan.children().into_iter().find_map(|child| definition(name, child))
-}
-
-/// A call as its reader knows it: operators between their operands, and no row source.
-fn show_call(call: &ScalarFunctionExpr) -> Option<Arc<dyn PhysicalExpr>> {
-    let operands: Vec<String> =
-        call.args().iter().map(|arg| fmt_sql(arg.as_ref()).to_string()).collect();
-    let text = match (operator_of(call.fun()), operands.as_slice()) {
-        (Some(op), [left, right]) => format!("({left} {op} {right})"),
-        (Some(op), [operand]) => format!("({op}{operand})"),
-        (None, [own @ .., source, line]) if source == "_source" && line == "_line" => {
-            format!("{}({})", call.name(), own.join(", "))
-        }
-        _ => return None,
-    };
-    // A column's name is shown as it is.
-    Some(Arc::new(Column::new(&text, 0)))
 }

@@ -16,14 +16,18 @@
 //! rejects.rs     quarantine: reason `evaluation_error`, output, expression, object, line, offset
 //! ```
 //!
-//! What gathers rows (aggregates, windows) then finds computed columns. Its own errors, a sum that
-//! has no place, belong to no row and end the run.
+//! What gathers rows (aggregates, windows) then finds computed columns, and gives sums that always
+//! have a place; their results are computed above, where a group is a row as well. What still ends
+//! the run is a condition of an outer join, for no pair can be left out of it (join_condition.rs).
 
 mod carry;
 mod checked_exec;
 mod fallible;
+mod guards;
 mod isolate;
+mod join_condition;
 mod rejects;
+mod shown;
 
 use std::sync::Arc;
 
@@ -34,6 +38,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use carry::{CARRIED_LINE, CARRIED_OFFSET, CARRIED_SOURCE, is_carried};
 pub(crate) use checked_exec::{CheckedProjectionExec, physical_rules};
+pub(crate) use guards::guards_of;
 pub use rejects::EvaluationCounts;
 pub(crate) use rejects::{EvaluationRejects, output_error};
 

@@ -11,6 +11,7 @@ use super::Walk;
 const JSON_HELP: &str = "name the field in contract.toml as a column's `path`, which types it";
 const QUANTIFIED_HELP: &str = "write `x IN (SELECT …)`, `x NOT IN (SELECT …)`, or compare with \
                               `(SELECT max(…) FROM …)` or `min`";
+const RLIKE_HELP: &str = "write `a ~ 'pattern'` or `regexp_like(a, 'pattern')`";
 const PATTERN_HELP: &str = "write `LIKE 'a%'`, or a regular expression: `a ~ '^(x|y)$'`";
 
 impl Walk<'_> {
@@ -89,12 +90,15 @@ impl Walk<'_> {
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 self.expressions([timestamp.as_ref(), time_zone]);
+                self.time_zone(time_zone);
             }
             Expr::Extract { field, syntax: _, expr } => {
                 self.expression(expr);
                 if let DateTimeField::Week(Some(_)) = field {
                     let message = format!("`{field}` is not supported");
                     self.refuse_as("WEEK", message, "write `WEEK`: weeks begin on Monday");
+                } else {
+                    self.extracted(field, expr.span());
                 }
             }
             Expr::Ceil { expr, field } | Expr::Floor { expr, field } => {
@@ -155,7 +159,11 @@ impl Walk<'_> {
                 for StructField { field_name: _, field_type, options: _ } in fields {
                     self.data_type(field_type);
                     let help = "write `named_struct('name', value)`";
-                    self.refuse_as("STRUCT", "types of a struct's fields".to_owned(), help);
+                    self.refuse_as(
+                        "STRUCT",
+                        "types of a struct's fields are not supported".to_owned(),
+                        help,
+                    );
                 }
             }
             Expr::Named { expr, name: _ } => self.expression(expr),
@@ -208,7 +216,8 @@ impl Walk<'_> {
                 return self.refuse_as("", message, JSON_HELP);
             }
             Expr::SimilarTo { .. } => ("SIMILAR TO", PATTERN_HELP),
-            Expr::RLike { .. } => ("RLIKE", "write `a ~ 'pattern'` or `regexp_like(a, 'pattern')`"),
+            Expr::RLike { regexp: true, .. } => ("REGEXP", RLIKE_HELP),
+            Expr::RLike { .. } => ("RLIKE", RLIKE_HELP),
             Expr::Collate { .. } => {
                 ("COLLATE", "texts compare by their bytes: write `lower(a)` to ignore case")
             }

@@ -93,6 +93,7 @@ impl Walk<'_> {
         if let Some(list) = list {
             self.pattern_argument(&called, list);
             self.time_pattern_argument(&called, list);
+            self.constant_arguments(&called, list);
         }
         if let Some(filter) = filter {
             self.expression(filter);
@@ -113,6 +114,10 @@ impl Walk<'_> {
                 if nulls.is_some() && !aggregate.supports_null_handling_clause() {
                     self.refuse_of(null_clause(nulls), &called, "leave it out");
                 }
+            }
+            (Kind::Window, None) => {
+                let help = format!("write `{called}(…) OVER (PARTITION BY a ORDER BY b)`");
+                self.refuse_as("", format!("`{called}` needs a window"), help);
             }
             (Kind::Window, over) => {
                 self.window_call(&called, function, list, nulls);

@@ -10,6 +10,7 @@
 //! SELECT id FROM logs PREWHERE id > 5      `PREWHERE` is not supported; write it in `WHERE`
 //! ```
 
+mod constants;
 mod depth;
 mod expressions;
 mod functions;
@@ -22,7 +23,7 @@ mod types;
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer, Whitespace};
 
 pub(crate) use depth::{TooDeep, count_tokens, limit_depth};
 
@@ -41,6 +42,7 @@ pub(crate) struct Refusal {
 pub(crate) fn refuse_query(state: &SessionState, text: &str, query: &ast::Query) -> Vec<Refusal> {
     let mut walk = Walk::new(state, text);
     walk.query(query);
+    walk.hints(text);
     walk.found
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn refuse_expression(
 ) -> Vec<Refusal> {
     let mut walk = Walk::new(state, text);
     walk.expression(expression);
+    walk.hints(text);
     walk.found
 }
 
@@ -80,6 +83,26 @@ impl<'w> Walk<'w> {
         let words = tokens.map(|token| (token.token, token.span)).filter_map(word).collect();
         let near = Location { line: 1, column: 1 };
         Walk { state, words, near, resolves_windows: false, found: Vec::new() }
+    }
+
+    /// Hints look like comments to the parser, wherever they stand.
+    fn hints(&mut self, text: &str) {
+        let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
+        for token in tokens.unwrap_or_default() {
+            let hint = match &token.token {
+                Token::Whitespace(Whitespace::MultiLineComment(hint)) => format!("/*{hint}*/"),
+                Token::Whitespace(Whitespace::SingleLineComment { prefix, comment }) => {
+                    format!("{prefix}{}", comment.trim_end())
+                }
+                _ => continue,
+            };
+            if hint.starts_with("/*+") || hint.starts_with("--+") {
+                let message = format!("the hint `{hint}` would have no effect");
+                self.within(token.span, |walk| {
+                    walk.refuse_as("", message, "leave it out, or the `+` for a comment");
+                });
+            }
+        }
     }
 
     /// Walks a part that begins at `span`.

@@ -161,7 +161,8 @@ impl Walk<'_> {
     fn select(&mut self, select: &Select) {
         let Select {
             select_token: _,
-            optimizer_hints,
+            // All hints of the text are looked for, wherever they stand.
+            optimizer_hints: _,
             distinct,
             select_modifiers,
             top,
@@ -199,7 +200,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let dropped: [(bool, &str, &str); 12] = [
+        let dropped: [(bool, &str, &str); 11] = [
             (prewhere.is_some(), "PREWHERE", "write the condition in `WHERE`"),
             (exclude.is_some(), "EXCLUDE", "write it after the star: `* EXCLUDE (a, b)`"),
             (into.is_some(), "INTO", "a view's file makes the table: leave it out"),
@@ -210,7 +211,6 @@ impl Walk<'_> {
             (!sort_by.is_empty(), "SORT BY", "an output's `sort_by` orders its files"),
             (top.is_some(), "TOP", "write `LIMIT n` at the end"),
             (value_table_mode.is_some(), "AS", "list the columns"),
-            (!optimizer_hints.is_empty(), "SELECT", "hints would have no effect: leave them out"),
             (
                 matches!(flavor, SelectFlavor::FromFirstNoSelect),
                 "FROM",

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::Walk;
+use crate::query::sql_syntax::{ASOF_HELP, PIVOT_HELP, UNPIVOT_HELP};
 
 const SAMPLE_HELP: &str = "write a condition that takes a share of the rows, such as `WHERE \
                            _line % 100 = 0`";
@@ -87,9 +88,7 @@ impl Walk<'_> {
             JoinOperator::AsOf { match_condition, constraint } => {
                 self.expression(match_condition);
                 self.constraint(constraint);
-                let help = "write a `LEFT JOIN` on `b.at <= a.at` and keep the latest by \
-                            `row_number() OVER (PARTITION BY … ORDER BY b.at DESC) = 1`";
-                self.refuse("ASOF JOIN", help);
+                self.refuse("ASOF JOIN", ASOF_HELP);
             }
             JoinOperator::CrossApply => self.refuse("CROSS APPLY", "write `CROSS JOIN LATERAL`"),
             JoinOperator::OuterApply => self.refuse("OUTER APPLY", "write `LEFT JOIN LATERAL`"),
@@ -230,10 +229,8 @@ impl Walk<'_> {
 
     fn unknown_table(&mut self, table: &TableFactor) {
         let (clause, help) = match table {
-            TableFactor::Pivot { .. } => {
-                ("PIVOT", "write one aggregate a column: `sum(n) FILTER (WHERE kind = 'a') AS a`")
-            }
-            TableFactor::Unpivot { .. } => ("UNPIVOT", "write one SELECT a column, and UNION ALL"),
+            TableFactor::Pivot { .. } => ("PIVOT", PIVOT_HELP),
+            TableFactor::Unpivot { .. } => ("UNPIVOT", UNPIVOT_HELP),
             TableFactor::TableFunction { .. } => ("TABLE", "name the function itself in `FROM`"),
             TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => {
                 ("JSON_TABLE", "name the list in contract.toml as a column, and `unnest` it")

@@ -68,12 +68,44 @@ impl Walk<'_> {
                     }
                 }
             }
+            // All others are honoured as they stand, or refused by the planner in plain words.
+            other => self.foreign_type(other),
+        }
+    }
+
+    /// A type of other databases.
+    fn foreign_type(&mut self, data_type: &DataType) {
+        match data_type {
+            DataType::Int64 => self.refuse_type(data_type, "write `BIGINT`"),
+            DataType::Int32 => self.refuse_type(data_type, "write `INT`"),
+            DataType::Int16 => self.refuse_type(data_type, "write `SMALLINT`"),
+            DataType::Float64 => self.refuse_type(data_type, "write `DOUBLE`"),
+            DataType::Float32 => self.refuse_type(data_type, "write `REAL`"),
+            DataType::Bytes(_) => self.refuse_type(data_type, "write `BYTEA`"),
+            DataType::Datetime(_) => self.refuse_type(data_type, "write `TIMESTAMP`"),
+            DataType::BigNumeric(_) => self.refuse_type(data_type, "write `DECIMAL(38, n)`"),
+            DataType::JSON | DataType::JSONB => {
+                let help = "name the field in contract.toml as a column's `path`, which types it";
+                self.refuse_type(data_type, help);
+            }
             DataType::Custom(name, _) => {
-                let help = "write `VARCHAR`, `BIGINT`, `DOUBLE`, `DECIMAL(p, s)`, `BOOLEAN`, \
-                            `DATE`, `TIMESTAMP` or `BYTEA`";
+                let help = match name.to_string().to_uppercase().as_str() {
+                    "LONG" => "write `BIGINT`",
+                    "SHORT" => "write `SMALLINT`",
+                    "BYTE" => "write `TINYINT`",
+                    "NUMBER" => "write `DECIMAL(38, n)`, or `BIGINT`",
+                    "TIMESTAMP_NTZ" | "DATETIME2" => "write `TIMESTAMP`",
+                    "TIMESTAMP_LTZ" | "TIMESTAMP_TZ" => "write `TIMESTAMPTZ`",
+                    "VARIANT" | "OBJECT" => {
+                        "name the field in contract.toml as a column's `path`, which types it"
+                    }
+                    _ => {
+                        "write `VARCHAR`, `BIGINT`, `DOUBLE`, `DECIMAL(p, s)`, `BOOLEAN`, `DATE`, \
+                         `TIMESTAMP` or `BYTEA`"
+                    }
+                };
                 self.refuse_as(&name.to_string(), format!("no type `{name}`"), help);
             }
-            // All others are honoured as they stand, or refused by the planner in plain words.
             _ => {}
         }
     }

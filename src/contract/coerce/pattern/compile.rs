@@ -372,7 +372,8 @@ impl<'p> Directive<'p> {
     fn pointer(&self) -> String {
         let text = match self.letter {
             'f' | 'N' | 'L' | 'n' => "a second's fraction is `%f`, or `%3f`, `%6f`, `%9f`",
-            'Q' | 'v' => "milliseconds since the epoch are the form `epoch_ms`",
+            'v' => "write `%e-%b-%Y`",
+            'Q' => "milliseconds since the epoch are the form `epoch_ms`",
             '+' => "that is the form `rfc3339`",
             'c' | 'x' | 'X' => "it depends on the locale: write it out, as `%a %b %e %H:%M:%S %Y`",
             'U' | 'W' | 'V' | 'G' | 'g' => "weeks are not read: name month and day, or `%j`",

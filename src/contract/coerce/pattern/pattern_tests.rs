@@ -222,6 +222,7 @@ fn a_pattern_that_cannot_be_honoured_is_refused_with_what_to_write() {
     let cases = [
         ("%F %T.%N %z", "unknown directive, `%N`; a second's fraction is `%f`"),
         ("%F %T.%L %z", "unknown directive, `%L`; a second's fraction is `%f`"),
+        ("%v", "unknown directive, `%v`; write `%e-%b-%Y`"),
         ("%Q", "unknown directive, `%Q`; milliseconds since the epoch are the form `epoch_ms`"),
         ("%+", "unknown directive, `%+`; that is the form `rfc3339`"),
         ("%c", "unknown directive, `%c`; it depends on the locale"),
