@@ -1,9 +1,11 @@
 //! What all other folders use: errors, configuration files, intervals, clocks, ids, files, logs.
 
+pub(crate) mod blocking;
 pub mod clock;
 pub mod config;
 pub mod environment;
 pub mod error;
+pub mod failpoints;
 pub mod fs;
 pub mod ids;
 pub mod interval;

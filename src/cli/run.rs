@@ -17,9 +17,10 @@ use super::signals::Stop;
 use super::supplies::{new_commit_supplies, new_runtime, resolve_interval, temporary_folder};
 use crate::base::environment::Environment;
 use crate::base::error::{EXIT_NOTHING_TO_DO, Error, Result};
+use crate::base::failpoints::Failpoints;
 use crate::base::telemetry::{LogFormat, Progress, ProgressReporter, start_logs};
 use crate::run::{
-    RunPlan, RunRequest, RunResult, RunSupplies, Status, ThresholdsResult, execute, load_pipeline,
+    RunContext, RunPlan, RunRequest, RunResult, Status, ThresholdsResult, execute, load_pipeline,
     plan_run, publish_shards,
 };
 use crate::scan::Shard;
@@ -187,16 +188,17 @@ async fn do_task(
     let cancel = CancellationToken::new();
     let stop = Stop::watch(cancel.clone())?;
     let progress = Arc::new(Progress::default());
-    let supplies = RunSupplies {
+    let context = RunContext {
         stores: stores.clone(),
         commit: new_commit_supplies(order.environment, stores)?,
         progress: Arc::clone(&progress),
         cancel,
         publishing: Arc::default(),
         now: Utc::now(),
+        failpoints: Failpoints::of(order.environment),
     };
     if let Task::DryRun = order.task {
-        result.plan = Some(crate::run::describe_plan(plan, &supplies).await?);
+        result.plan = Some(crate::run::describe_plan(plan, &context).await?);
         result.status = Status::Planned;
         return Ok(());
     }
@@ -205,8 +207,8 @@ async fn do_task(
     let terminal = std::io::stderr().is_terminal() && !quiet && log_format == LogFormat::Text;
     let reporter = ProgressReporter::start(progress, bars, terminal);
     let done = tokio::select! {
-        done = work(order.task, plan, &supplies, result) => done,
-        () = out_of_patience(&supplies) => Err(Error::Unavailable("the run was stopped".into())),
+        done = work(order.task, plan, &context, result) => done,
+        () = out_of_patience(&context) => Err(Error::Unavailable("the run was stopped".into())),
     };
     reporter.stop();
     match (done, stop.signal()) {
@@ -228,20 +230,20 @@ async fn do_task(
 async fn work(
     task: Task,
     plan: &RunPlan,
-    supplies: &RunSupplies,
+    context: &RunContext,
     result: &mut RunResult,
 ) -> Result<()> {
     match task {
-        Task::Publish(shards) => publish_shards(plan, supplies, shards, result).await,
-        Task::Run | Task::DryRun => execute(plan, supplies, result).await,
+        Task::Publish(shards) => publish_shards(plan, context, shards, result).await,
+        Task::Run | Task::DryRun => execute(plan, context, result).await,
     }
 }
 
 /// Comes some time after a signal, for work that does not heed it, but never while publishing.
-async fn out_of_patience(supplies: &RunSupplies) {
-    supplies.cancel.cancelled().await;
+async fn out_of_patience(context: &RunContext) {
+    context.cancel.cancelled().await;
     tokio::time::sleep(STOP_TIMEOUT).await;
-    if supplies.publishing.load(Relaxed) {
+    if context.publishing.load(Relaxed) {
         std::future::pending::<()>().await;
     }
 }

@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::args::IntervalArgs;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
+use crate::base::failpoints::Failpoints;
 use crate::base::interval::Interval;
 use crate::base::location::StoreLocation;
 use crate::commit::{BeforeAct, CommitSupplies, State};
@@ -22,8 +23,6 @@ use crate::store::paths::RunPaths;
 const PATIENCE_SECONDS: &str = "ASHIATO_PUBLISH_PATIENCE_SECONDS";
 /// How long it may take if nothing is said.
 const PATIENCE_SECONDS_DEFAULT: u64 = 15;
-/// In builds for tests: the number of the act of a publish before which the process dies.
-const TEST_KILL_AT: &str = "ASHIATO_TEST_KILL_AT";
 
 /// The interval that the arguments say.
 pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Result<Interval> {
@@ -128,10 +127,7 @@ pub(super) fn new_commit_supplies(
 }
 
 fn before_act(environment: &Environment) -> BeforeAct {
-    let kill_at: Option<u64> = match environment.get(TEST_KILL_AT) {
-        Some(text) if cfg!(debug_assertions) => text.parse().ok(),
-        _ => None,
-    };
+    let kill_at = Failpoints::of(environment).kill_at;
     let acts = AtomicU64::new(0);
     Arc::new(move |act| {
         tracing::debug!(act, "publishing");

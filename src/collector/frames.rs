@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A client may ask to have a PING answered, and change its settings or priorities, as often as it
-//! likes, at some bytes each: the protocol bounds none of it (RFC 9113, section 10.5). Whoever sends
-//! requests pays nothing in the end, and who waits for the next one may go on asking whether the
-//! connection lives.
+//! likes, at some bytes each: the protocol bounds none of it (RFC 9113, section 10.5). Whoever
+//! sends requests pays nothing in the end, and who waits for the next one may go on asking whether
+//! the connection lives.
 
 use std::time::Instant;
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::observer::RunObserver;
 use super::plan::RunPlan;
 use super::report::{OutputResult, QuarantineResult, RunResult};
-use super::witness::RunWitness;
 use crate::base::error::{Error, Result};
 use crate::commit::{ColumnChanges, Manifest};
 use crate::quarantine::{Breach, QuarantineFile};
@@ -12,8 +12,8 @@ use crate::scan::Skipped;
 use crate::sink::WrittenOutput;
 
 /// What the scan met.
-pub(super) fn fill_account(result: &mut RunResult, witness: &RunWitness) {
-    let account = witness.account();
+pub(super) fn fill_account(result: &mut RunResult, observer: &RunObserver) {
+    let account = observer.account();
     result.add_tallies(account.tallies.values().chain(&account.cut_short));
     result.sources.objects = account.tallies.len() as u64;
     result.sources.damaged = account.damaged.iter().cloned().collect();

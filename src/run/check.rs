@@ -5,12 +5,13 @@ use std::path::Path;
 use datafusion::arrow::datatypes::Schema;
 use serde_json::{Value, json};
 
-use super::execute::RunSupplies;
+use super::context::RunContext;
 use super::layout::{check_layout, check_writable};
+use super::listing::list_source;
 use super::load::read_pipeline;
 use super::lookups::{load_lookups, open_lookups};
 use super::plan::{RunPlan, example_parameters, resource_shares};
-use super::stages::{list_source, plan_queries};
+use super::stages::plan_queries;
 use crate::base::error::{Diagnostic, Error, Result};
 use crate::pipeline::Pipeline;
 use crate::query::{Engine, PlannedOutput};
@@ -92,13 +93,13 @@ const NO_DATABASE: &str = "no GeoIP database";
 ///
 /// # Errors
 /// What would stop the run before it reads data.
-pub async fn describe_plan(plan: &RunPlan, supplies: &RunSupplies) -> Result<Value> {
+pub async fn describe_plan(plan: &RunPlan, context: &RunContext) -> Result<Value> {
     let pipeline = &plan.pipeline;
     let lookups = load_lookups(pipeline)?;
-    let (engine, outputs) = plan_queries(plan, supplies, &lookups).await?;
+    let (engine, outputs) = plan_queries(plan, context, &lookups).await?;
     drop(engine);
     let logs = logs_schema(&pipeline.contract, &pipeline.source.partition_columns);
-    let objects = list_source(plan, supplies).await?.objects;
+    let objects = list_source(plan, context).await?.objects;
     let listed: Vec<Value> = objects
         .iter()
         .map(|object| json!({ "location": object.location, "bytes": object.size }))

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::execute::RunSupplies;
-use super::hold::wait_for;
+use super::context::RunContext;
 use super::layout::Places;
 use super::plan::RunPlan;
 use super::report::{EmptiedResult, RunResult};
+use crate::base::blocking::run_blocking;
 use crate::base::error::{Error, Result};
 use crate::commit::{self, Manifest, State};
 use crate::pipeline::OnEmpty;
@@ -30,12 +30,12 @@ pub(super) enum Past {
 /// `Error::Data` if there are some, and `on_empty` is `fail`.
 pub(super) async fn look_at_past(
     plan: &RunPlan,
-    supplies: &RunSupplies,
+    context: &RunContext,
     result: &mut RunResult,
 ) -> Result<Past> {
-    let (of_plan, of_supplies) = (plan.clone(), supplies.clone());
-    let manifests = wait_for("reading manifests", move || {
-        let state = of_supplies.commit.open_state(&Places::of(&of_plan.pipeline)?.state)?;
+    let (of_plan, of_context) = (plan.clone(), context.clone());
+    let manifests = run_blocking("reading manifests", move || {
+        let state = of_context.commit.open_state(&Places::of(&of_plan.pipeline)?.state)?;
         published_within(&state, &of_plan.paths)
     });
     let manifests = manifests.await?;

@@ -142,16 +142,17 @@ impl<'w> World<'w> {
         };
         let plan = plan_run(pipeline, interval, request).unwrap();
         let stores = self.stores(attempt);
-        let supplies = RunSupplies {
+        let context = RunContext {
             commit: self.commit_supplies(stores.clone()),
             stores,
             progress: Arc::new(Progress::default()),
             cancel: CancellationToken::new(),
             publishing: Arc::default(),
             now: time(),
+            failpoints: Default::default(),
         };
         let mut result = RunResult::default();
-        let done = execute(&plan, &supplies, &mut result).await;
+        let done = execute(&plan, &context, &mut result).await;
         (result, done)
     }
 
@@ -192,7 +193,7 @@ impl<'w> World<'w> {
             age_min: chrono::Duration::hours(48),
             is_dry_run: false,
         };
-        let supplies = self.commit_supplies(self.stores(0));
+        let context = self.commit_supplies(self.stores(0));
         let pipeline = self.pipeline.file_name().unwrap().to_string_lossy().into_owned();
         let paths = crate::store::paths::RunPaths {
             pipeline,
@@ -203,8 +204,8 @@ impl<'w> World<'w> {
             let place = StoreLocation::parse("s3://lake/state").unwrap();
             // The store goes on going wrong.
             (0..ATTEMPTS_MAX).find_map(|_| {
-                let state = supplies.open_state(&place).ok()?;
-                collect_garbage(&supplies, &state, &paths, &request).ok()
+                let state = context.open_state(&place).ok()?;
+                collect_garbage(&context, &state, &paths, &request).ok()
             })
         });
         assert!(collected.await.unwrap().is_some(), "seed {}: gc never came through", self.seed);

@@ -4,24 +4,28 @@
 //! what became of it. [`load`] reads a pipeline's folder.
 
 mod account;
+mod begin;
 pub mod check;
+mod context;
 mod emptied;
 pub mod execute;
-mod hold;
 mod layout;
+mod listing;
 pub mod load;
 mod lookups;
+mod observer;
 pub mod plan;
+mod prepare;
 mod provenance;
 mod publish;
 pub mod report;
 mod shape;
 mod shards;
 mod stages;
-mod witness;
 
 pub use check::{check_pipeline, describe_plan, warnings_of};
-pub use execute::{RunSupplies, execute};
+pub use context::RunContext;
+pub use execute::execute;
 pub use layout::own_tables;
 pub use load::load_pipeline;
 pub use plan::{RunPlan, RunRequest, plan_run};

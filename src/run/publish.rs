@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 
-use super::execute::RunSupplies;
-use super::hold::{HeldInterval, wait_for};
+use super::begin::BegunRun;
+use super::context::RunContext;
 use super::plan::RunPlan;
 use super::report::RunResult;
 use super::shape::{columns_of, shapes_of, timestamps_of};
+use crate::base::blocking::run_blocking;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;
@@ -43,7 +44,7 @@ pub(super) type TaskRecord = PendingRecord<TaskWork>;
 /// Writes down what a task has written, so that a publish in any process can take it.
 pub(super) async fn record_work(
     plan: &RunPlan,
-    held: &HeldInterval,
+    begun: &BegunRun,
     records: &[WrittenOutput],
     result: &RunResult,
 ) -> Result<TaskRecord> {
@@ -58,13 +59,13 @@ pub(super) async fn record_work(
         }
     }
     let work = TaskWork {
-        inputs: held.inputs.clone(),
-        is_listed_by_time: held.is_listed_by_time,
-        provenance: held.provenance.clone(),
+        inputs: begun.inputs.clone(),
+        is_listed_by_time: begun.is_listed_by_time,
+        provenance: begun.provenance.clone(),
         result: result.clone(),
     };
-    let attempt = Arc::clone(&held.attempt);
-    wait_for("recording what was written", move || attempt.put_pending(files, work)).await
+    let attempt = Arc::clone(&begun.attempt);
+    run_blocking("recording what was written", move || attempt.put_pending(files, work)).await
 }
 
 /// Makes what the tasks of a run have written visible, one record a task; gives the smaller
@@ -75,17 +76,17 @@ pub(super) async fn record_work(
 /// then goes on from there.
 pub(super) async fn publish_tables(
     plan: &RunPlan,
-    supplies: &RunSupplies,
+    context: &RunContext,
     attempt: Arc<Attempt>,
     outputs: &[PlannedOutput],
     records: Vec<TaskRecord>,
     counts: serde_json::Value,
 ) -> Result<Vec<String>> {
-    supplies.progress.begin_publishing();
+    context.progress.begin_publishing();
     let Some(first) = records.first() else {
         return Err(Error::Bug("a publish of no task".to_owned()));
     };
-    let environment = supplies.stores.environment();
+    let environment = context.stores.environment();
     let files: Vec<&WrittenFile> =
         records.iter().flat_map(|record| record.files.iter().map(|file| &file.file)).collect();
     let added = added_columns(&attempt, outputs).await?;
@@ -93,7 +94,7 @@ pub(super) async fn publish_tables(
     let request = PublishRequest {
         interval_start: plan.interval.start_rfc3339(),
         interval_end: plan.interval.end_rfc3339(),
-        published_at: supplies.now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        published_at: context.now.to_rfc3339_opts(SecondsFormat::Secs, true),
         provenance: first.work.provenance.clone(),
         inputs: first.work.inputs.clone(),
         is_listed_by_time: first.work.is_listed_by_time,
@@ -102,9 +103,10 @@ pub(super) async fn publish_tables(
         folder: plan.pipeline.folder.display().to_string(),
         counts,
     };
-    supplies.publishing.store(true, Relaxed);
+    context.publishing.store(true, Relaxed);
     let run = plan.run_id();
-    let published = wait_for("publishing", move || commit::publish_run(&attempt, &request)).await?;
+    let published =
+        run_blocking("publishing", move || commit::publish_run(&attempt, &request)).await?;
     match published {
         PublishOutcome::Published { manifest, replaced_intervals, recovered } => {
             for recovered in recovered {
@@ -131,7 +133,7 @@ type AddedColumns = BTreeMap<String, Vec<String>>;
 
 async fn added_columns(attempt: &Arc<Attempt>, outputs: &[PlannedOutput]) -> Result<AddedColumns> {
     let (attempt, outputs) = (Arc::clone(attempt), outputs.to_vec());
-    wait_for("reading the last columns", move || {
+    run_blocking("reading the last columns", move || {
         let mut added = AddedColumns::new();
         for shape in outputs.iter().map(shapes_of).collect::<Result<Vec<_>>>()?.concat() {
             let new = attempt.shape_changes(&shape)?.columns.unwrap_or_default().added;

@@ -112,7 +112,7 @@ pub struct ThresholdsResult {
     /// `max_reject_ratio` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_at_least: Option<u64>,
-    /// Whether nothing of this was held against the run, by `--allow-rejects`.
+    /// Whether nothing of this was begun against the run, by `--allow-rejects`.
     pub ignored: bool,
 }
 

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use super::account::{check_shards, fill_published, fill_skipped};
-use super::emptied::{Past, look_at_past};
-use super::execute::RunSupplies;
-use super::hold::{manifest_input, wait_for};
+use super::account::{check_shards, fill_published};
+use super::context::RunContext;
 use super::layout::Places;
-use super::lookups::load_lookups;
+use super::listing::manifest_input;
 use super::plan::RunPlan;
-use super::provenance::{is_made_already, provenance_of};
+use super::prepare::{Prepared, prepare};
+use super::provenance::is_made_already;
 use super::publish::{TaskRecord, publish_tables};
 use super::report::{RunResult, Status};
-use super::stages::{list_source, plan_queries};
+use crate::base::blocking::run_blocking;
 use crate::base::error::{Error, Result};
 use crate::commit::{self, Attempt, Manifest, ManifestInput, PendingRecord, Provenance};
 use crate::scan::Shard;
@@ -27,22 +26,18 @@ const TASK: &str = "publish";
 /// `Error::Data` if all shards together rejected too much.
 pub async fn publish_shards(
     plan: &RunPlan,
-    supplies: &RunSupplies,
+    context: &RunContext,
     shards: u32,
     result: &mut RunResult,
 ) -> Result<()> {
-    let lookups = load_lookups(&plan.pipeline)?;
-    let (_, outputs) = plan_queries(plan, supplies, &lookups).await?;
-    let source = list_source(plan, supplies).await?;
-    fill_skipped(result, &source.skipped);
-    if source.objects.is_empty() && look_at_past(plan, supplies, result).await? != Past::Replaced {
+    let Some(prepared) = prepare(plan, context, result).await? else {
         result.status = Status::NothingToDo;
         return Ok(());
-    }
-    let provenance = provenance_of(plan, &lookups, &supplies.stores).await?;
+    };
+    let Prepared { outputs, source, provenance, .. } = prepared;
     let inputs = source.objects.iter().map(manifest_input).collect();
     let made_from = (inputs, provenance.clone());
-    let (attempt, records) = match read_records(plan, supplies, shards, made_from).await? {
+    let (attempt, records) = match read_records(plan, context, shards, made_from).await? {
         Written::All(attempt, records) => (attempt, records),
         Written::MadeAlready(published) => {
             result.status = Status::AlreadyPublished;
@@ -62,7 +57,7 @@ pub async fn publish_shards(
     check_shards(plan, result)?;
     let attempt = Arc::from(attempt);
     let counts = result.counts()?;
-    let replaced = publish_tables(plan, supplies, attempt, &outputs, records, counts).await?;
+    let replaced = publish_tables(plan, context, attempt, &outputs, records, counts).await?;
     result.replaced_intervals = replaced;
     result.status = Status::Published;
     Ok(())
@@ -78,16 +73,16 @@ enum Written {
 
 async fn read_records(
     plan: &RunPlan,
-    supplies: &RunSupplies,
+    context: &RunContext,
     shards: u32,
     (inputs, provenance): (Vec<ManifestInput>, Provenance),
 ) -> Result<Written> {
-    let (plan, supplies) = (plan.clone(), supplies.clone());
-    wait_for("reading what the shards wrote", move || {
-        let state = supplies.commit.open_state(&Places::of(&plan.pipeline)?.state)?;
+    let (plan, context) = (plan.clone(), context.clone());
+    run_blocking("reading what the shards wrote", move || {
+        let state = context.commit.open_state(&Places::of(&plan.pipeline)?.state)?;
         let task = TASK.to_owned();
         let (attempt, recovered) =
-            Attempt::begin(supplies.commit, state.clone(), plan.paths.clone(), task)?;
+            Attempt::begin(context.commit, state.clone(), plan.paths.clone(), task)?;
         for recovered in recovered {
             tracing::warn!("an earlier attempt ended early: {recovered:?}");
         }

@@ -84,7 +84,7 @@ pub struct UnreadableObject {
 }
 
 /// Hears of everything that a scan meets besides rows. Called from a blocking thread.
-pub trait ScanWitness: Send + Sync + std::fmt::Debug {
+pub trait ScanObserver: Send + Sync + std::fmt::Debug {
     /// A line that did not become a row; an error stops the scan.
     fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()>;
     /// An element of a list that its line went on without; an error stops the scan.

@@ -41,7 +41,7 @@ pub use list::{
     Listing, Skipped, SourceObject, SourceSpec, WILDCARDS, is_listed_by_time, list_objects,
     nearest_to,
 };
-pub use log_scan::{LogScan, ObjectTally, ScanWitness, UnreadableObject, logs_schema};
+pub use log_scan::{LogScan, ObjectTally, ScanObserver, UnreadableObject, logs_schema};
 pub use look_ahead::{ObjectRoom, ReadRoom, TakenRoom};
 pub use open::open_object;
 pub use scan_logs::scan;

@@ -5,7 +5,7 @@
 //! part-1.gz  ─ thread, ahead of its turn ───────► [lines 3…]             ├─► in order
 //!                                                                        │
 //!              decode on several threads, in order again  ◄──────────────┘
-//!              account: every line to the witness, batches to the queries
+//!              account: every line to the observer, batches to the queries
 //! ```
 //!
 //! So one large object keeps all cores busy, and so do many small ones; and the same run twice
@@ -19,7 +19,7 @@ use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::log_scan::{LogScan, ObjectTally, ScanWitness};
+use super::log_scan::{LogScan, ObjectTally, ScanObserver};
 use super::read_ahead::{Step, read_ahead};
 use crate::base::error::Result;
 use crate::base::long_tasks::spawn_long;
@@ -28,11 +28,11 @@ use crate::decode::{Decoded, Reject, count_unknown_field};
 /// Batches that may wait for the queries.
 const BATCHES_AHEAD: usize = 2;
 
-/// Starts reading; batches have [`LogScan::schema`]. With a witness every line is accounted for
+/// Starts reading; batches have [`LogScan::schema`]. With a observer every line is accounted for
 /// even if nobody wants the batches any more; without one the scan then ends.
 pub fn scan(
     scan: &Arc<LogScan>,
-    witness: Option<Arc<dyn ScanWitness>>,
+    observer: Option<Arc<dyn ScanObserver>>,
 ) -> mpsc::Receiver<Result<RecordBatch>> {
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let (scan, runtime) = (Arc::clone(scan), Handle::current());
@@ -45,7 +45,7 @@ pub fn scan(
                 return;
             }
         };
-        let mut account = ScanAccount::new(&scan, witness, sender);
+        let mut account = ScanAccount::new(&scan, observer, sender);
         let mut steps = std::pin::pin!(steps);
         while let Some(step) = runtime.block_on(steps.next()) {
             if !account.take(step) {
@@ -59,7 +59,7 @@ pub fn scan(
 /// Keeps account of a scan's steps, which come in order.
 struct ScanAccount<'s> {
     scan: &'s LogScan,
-    witness: Option<Arc<dyn ScanWitness>>,
+    observer: Option<Arc<dyn ScanObserver>>,
     batches: mpsc::Sender<Result<RecordBatch>>,
     /// Of the object whose turn it is.
     tally: ObjectTally,
@@ -69,23 +69,23 @@ struct ScanAccount<'s> {
 impl<'s> ScanAccount<'s> {
     fn new(
         scan: &'s LogScan,
-        witness: Option<Arc<dyn ScanWitness>>,
+        observer: Option<Arc<dyn ScanObserver>>,
         batches: mpsc::Sender<Result<RecordBatch>>,
     ) -> Self {
         let (tally, unknown_fields) = (ObjectTally::default(), BTreeMap::new());
-        ScanAccount { scan, witness, batches, tally, unknown_fields }
+        ScanAccount { scan, observer, batches, tally, unknown_fields }
     }
 
     /// Takes one step; false if the scan is over. An error is the last thing that is sent; the
-    /// witness hears how far its object was read.
+    /// observer hears how far its object was read.
     fn take(&mut self, step: Step) -> bool {
         match self.account_for(step) {
             Ok(goes_on) => goes_on,
             Err(error) => {
-                if let Some(witness) = &self.witness {
+                if let Some(observer) = &self.observer {
                     let tally = std::mem::take(&mut self.tally);
                     let lines = tally.decoded + tally.rejected + tally.blank;
-                    witness.object_cut_short(ObjectTally { lines, ..tally });
+                    observer.object_cut_short(ObjectTally { lines, ..tally });
                 }
                 // Without a receiver nobody is left to hear of the error.
                 let _ = self.batches.blocking_send(Err(error));
@@ -113,8 +113,8 @@ impl<'s> ScanAccount<'s> {
                 let unknown_fields = std::mem::take(&mut self.unknown_fields);
                 let object = &self.scan.objects[object];
                 tally.check(&object.location)?;
-                if let Some(witness) = &self.witness {
-                    witness.object_done(object, tally, unknown_fields);
+                if let Some(observer) = &self.observer {
+                    observer.object_done(object, tally, unknown_fields);
                 }
                 Ok(true)
             }
@@ -122,8 +122,8 @@ impl<'s> ScanAccount<'s> {
                 self.progress(0, compressed_bytes);
                 self.tally = ObjectTally::default();
                 let object = &self.scan.objects[object];
-                let heard = self.witness.as_ref();
-                heard.map_or(Ok(()), |witness| witness.object_unreadable(object, unreadable))?;
+                let heard = self.observer.as_ref();
+                heard.map_or(Ok(()), |observer| observer.object_unreadable(object, unreadable))?;
                 Ok(true)
             }
             Step::Failed(error) => Err(error),
@@ -146,10 +146,10 @@ impl<'s> ScanAccount<'s> {
         for reject in decoded.rejects {
             self.reject(object, reject)?;
         }
-        if let Some(witness) = self.witness.as_ref().filter(|_| !decoded.mended.is_empty()) {
-            witness.mended(&decoded.mended);
+        if let Some(observer) = self.observer.as_ref().filter(|_| !decoded.mended.is_empty()) {
+            observer.mended(&decoded.mended);
             for dropped in decoded.dropped_items {
-                witness.item_dropped(&self.scan.objects[object], dropped)?;
+                observer.item_dropped(&self.scan.objects[object], dropped)?;
             }
         }
         self.progress(rows, compressed_bytes);
@@ -157,18 +157,18 @@ impl<'s> ScanAccount<'s> {
             return Ok(true);
         }
         let sent = self.batches.blocking_send(Ok(decoded.batch)).is_ok();
-        Ok(sent || self.witness.is_some())
+        Ok(sent || self.observer.is_some())
     }
 
     fn reject(&self, object: usize, reject: Reject) -> Result<()> {
         let object = &self.scan.objects[object];
-        self.witness.as_ref().map_or(Ok(()), |witness| witness.reject(object, reject))
+        self.observer.as_ref().map_or(Ok(()), |observer| observer.reject(object, reject))
     }
 
     /// `compressed_bytes` counts from the object's start.
     fn progress(&mut self, rows: u64, compressed_bytes: u64) {
-        if let Some(witness) = &self.witness {
-            witness.progress(rows, compressed_bytes - self.tally.compressed_bytes);
+        if let Some(observer) = &self.observer {
+            observer.progress(rows, compressed_bytes - self.tally.compressed_bytes);
         }
         self.tally.compressed_bytes = compressed_bytes;
     }

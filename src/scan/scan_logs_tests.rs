@@ -34,7 +34,7 @@ struct Heard {
     unreadable: Mutex<Vec<(String, Unreadable)>>,
 }
 
-impl ScanWitness for Heard {
+impl ScanObserver for Heard {
     fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()> {
         let place = format!("{}:{}", object.location, reject.line);
         self.rejects.lock().unwrap().push(place);

@@ -1,25 +1,25 @@
-//! Holding an interval: from the listing of its input to its publish.
+//! The beginning and the end of a run's work on its interval, under an advisory lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::execute::RunSupplies;
+use super::context::RunContext;
 use super::layout::{Places, check_layout, own_tables};
+use super::listing::manifest_input;
 use super::plan::RunPlan;
+use super::prepare::Prepared;
 use super::provenance::is_made_already;
 use super::shape::check_shapes;
-use super::stages::ListedSource;
+use crate::base::blocking::run_blocking;
 use crate::base::error::{Error, Result};
 use crate::commit::{
     self, Attempt, ColumnChanges, Manifest, ManifestInput, PendingFile, Provenance,
 };
-use crate::query::PlannedOutput;
-use crate::scan::SourceObject;
 use crate::sink::{BegunUpload, UploadRoom, UploadStaging};
 
-/// The right to work on an interval, and what is known of it.
+/// A run that has the lock of its interval, and what is known of that.
 #[derive(Debug)]
-pub(super) struct HeldInterval {
+pub(super) struct BegunRun {
     pub(super) attempt: Arc<Attempt>,
     pub(super) inputs: Vec<ManifestInput>,
     pub(super) is_listed_by_time: bool,
@@ -33,33 +33,31 @@ pub(super) struct HeldInterval {
     _staging: Option<UploadStaging>,
 }
 
-/// Takes hold of the interval, and completes what a crashed attempt's publish left.
+/// Locks the interval, and rolls forward what a crashed attempt's publish left.
 ///
 /// # Errors
-/// `Error::Unavailable` if another attempt holds it, `Error::Config` if the folders are of no use
+/// `Error::Unavailable` if another attempt has the lock, `Error::Config` if the folders are of no use
 /// or an output's shape changed more than its policy allows, `Error::Usage` if the interval
 /// overlaps a published one, or another one published these objects.
-pub(super) async fn hold_interval(
+pub(super) async fn begin_run(
     plan: &RunPlan,
-    supplies: &RunSupplies,
-    source: &ListedSource,
-    provenance: Provenance,
-    outputs: &[PlannedOutput],
-) -> Result<HeldInterval> {
+    context: &RunContext,
+    Prepared { source, provenance, outputs, .. }: &Prepared,
+) -> Result<BegunRun> {
     let faults = check_layout(&plan.pipeline);
     if !faults.is_empty() {
         return Err(Error::Config(faults));
     }
     let inputs: Vec<_> = source.objects.iter().map(manifest_input).collect();
     let is_listed_by_time = source.is_by_time;
-    let (plan, supplies, outputs) = (plan.clone(), supplies.clone(), outputs.to_vec());
-    wait_for("holding the interval", move || {
+    let provenance = provenance.clone();
+    let (plan, context, outputs) = (plan.clone(), context.clone(), outputs.clone());
+    run_blocking("beginning the run", move || {
         let places = Places::of(&plan.pipeline)?;
         commit::check_places(&places.roots, &places.state, &places.quarantine)?;
-        let state = supplies.commit.open_state(&places.state)?;
-        let begun =
-            Attempt::begin(supplies.commit.clone(), state, plan.paths.clone(), plan.shard.task());
-        let (attempt, recovered) = begun?;
+        let state = context.commit.open_state(&places.state)?;
+        let (attempt, recovered) =
+            Attempt::begin(context.commit.clone(), state, plan.paths.clone(), plan.shard.task())?;
         for recovered in recovered {
             tracing::warn!("an earlier attempt ended early: {recovered:?}");
         }
@@ -77,14 +75,14 @@ pub(super) async fn hold_interval(
         if made_already.is_some() {
             attempt.restore_markers()?;
         }
-        Ok(HeldInterval {
+        Ok(BegunRun {
             column_changes,
             attempt: Arc::new(attempt),
             inputs,
             is_listed_by_time,
             provenance,
             made_already,
-            uploads: UploadRoom::new(supplies.stores.clone()),
+            uploads: UploadRoom::new(context.stores.clone()),
             _staging: upload_staging(&plan, &places)?,
         })
     })
@@ -99,33 +97,16 @@ fn upload_staging(plan: &RunPlan, places: &Places) -> Result<Option<UploadStagin
     UploadStaging::create(&plan.spill, &plan.paths.attempt).map(Some)
 }
 
-impl HeldInterval {
-    /// Lets go of the interval; removes what was written and neither published nor handed over.
-    pub(super) async fn release(self) {
+impl BegunRun {
+    /// Unlocks the interval; removes what was written and neither published nor handed over.
+    pub(super) async fn end(self) {
         let begun = self.uploads.begun().into_iter();
         let begun: Vec<_> =
             begun.map(|BegunUpload { root, file }| PendingFile { root, file }).collect();
         let attempt = Arc::clone(&self.attempt);
-        let discarded = wait_for("discarding files", move || attempt.discard(&begun)).await;
+        let discarded = run_blocking("discarding files", move || attempt.discard(&begun)).await;
         if let Err(error) = discarded {
             tracing::warn!("what was written but not published stays until `ashiato gc`: {error}");
         }
-    }
-}
-
-/// Does work that waits for disks and stores on a thread that may wait.
-pub(super) async fn wait_for<T: Send + 'static>(
-    doing: &str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Bug(format!("{doing}: {error}")))?
-}
-
-pub(super) fn manifest_input(object: &SourceObject) -> ManifestInput {
-    ManifestInput {
-        location: object.location.clone(),
-        bytes: object.size,
-        e_tag: object.e_tag.clone(),
     }
 }

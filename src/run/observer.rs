@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::execute::RunSupplies;
+use super::context::RunContext;
 use super::plan::RunPlan;
 use super::report::{UNREADABLE_NAMED_MAX, UnreadableSource};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Progress;
 use crate::decode::{DroppedItem, Mended, Reject, RejectReason, count_mended, count_unknown_field};
 use crate::quarantine::{QuarantineRecord, QuarantineSender, Thresholds};
-use crate::scan::{ObjectTally, ScanWitness, UnreadableObject};
+use crate::scan::{ObjectTally, ScanObserver, UnreadableObject};
 use crate::scan::{SourceObject, Unreadable};
 
 /// Keeps account of one run's scan.
 #[derive(Debug)]
-pub(super) struct RunWitness {
+pub(super) struct RunObserver {
     quarantine: QuarantineSender,
     progress: Arc<Progress>,
     thresholds: Thresholds,
@@ -42,11 +42,11 @@ pub(super) struct Account {
     pub cut_short: Vec<ObjectTally>,
 }
 
-impl RunWitness {
-    pub fn new(plan: &RunPlan, supplies: &RunSupplies, quarantine: QuarantineSender) -> Self {
-        RunWitness {
+impl RunObserver {
+    pub fn new(plan: &RunPlan, context: &RunContext, quarantine: QuarantineSender) -> Self {
+        RunObserver {
             quarantine,
-            progress: Arc::clone(&supplies.progress),
+            progress: Arc::clone(&context.progress),
             thresholds: plan.thresholds(),
             rejected: AtomicU64::new(0),
             account: Mutex::default(),
@@ -59,7 +59,7 @@ impl RunWitness {
     }
 }
 
-impl ScanWitness for RunWitness {
+impl ScanObserver for RunObserver {
     fn reject(&self, object: &SourceObject, reject: Reject) -> Result<()> {
         *self.account().rejects_by_reason.entry(reject.reason).or_default() += 1;
         if reject.reason == RejectReason::DamagedStream {
