@@ -221,7 +221,7 @@ fn what_is_wrong_with_the_whole_contract_is_told() {
             "expected a policy, found `first`; expected one of: last, reject",
         ),
         ("depth_max = 257COLUMN", "expected 1 to 256 levels, found 257"),
-        ("depth_max = \"8\"COLUMN", "expected i64, found string"),
+        ("depth_max = \"8\"COLUMN", "`depth_max`: expected i64, found string"),
         (
             "line_bytes_max = \"16 megs\"COLUMN",
             "expected a byte size such as `16MiB` or `1048576`, found `16 megs`",
@@ -256,7 +256,7 @@ fn what_is_wrong_with_a_name_or_path_is_told() {
         ("paths = []", "expected at least one path, found none"),
         ("paths = [\"a\", \"a\"]", "path `a` is there twice"),
         ("path = \"a..b\"", "path `a..b`: expected a key; an empty one is written \"\""),
-        ("path = 1", "expected a string, found integer"),
+        ("path = 1", "`path`: expected a string, found integer; write it in quotes"),
     ];
     for (keys, expected) in cases {
         assert_eq!(column_finding(&format!("type = \"json\"\n{keys}")), expected, "{keys}");
@@ -272,7 +272,8 @@ fn what_is_wrong_with_a_type_is_told() {
                  timestamp, list, json";
     let unknown = format!("unknown type `blob`; {known}");
     let cases = [
-        ("type = \"varchar\"", unknown.as_str()),
+        ("type = \"blob\"", unknown.as_str()),
+        ("type = \"varchar\"", "unknown type `varchar`; did you mean `string`?"),
         ("type = \"int46\"", "unknown type `int46`; did you mean `int64`?"),
         ("", "missing key `type`"),
         ("type = \"decimal(39,2)\"", "expected a precision of 1 to 38, found 39"),
@@ -470,7 +471,10 @@ fn what_is_wrong_with_a_columns_policies_is_told() {
             "a required column cannot be NULL: drop `required` or `on_mismatch`",
         ),
         ("on_mismatch = \"nul\"", "expected a policy, found `nul`; did you mean `null`?"),
-        ("required = \"yes\"", "expected a bool, found string"),
+        (
+            "required = \"yes\"",
+            "`required`: expected a bool, found string; write `true` or `false`, no quotes",
+        ),
     ];
     for (keys, expected) in cases {
         assert_eq!(column_finding(&format!("type = \"int64\"\n{keys}")), expected, "{keys}");
