@@ -4,11 +4,12 @@ use chrono::{Duration, Utc};
 
 use super::args::GcArgs;
 use super::output;
-use super::supplies::{OpenedState, temporary_folder};
+use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::base::location::StoreLocation;
 use crate::commit::{GcRequest, collect_garbage};
+use crate::run::temporary_folder;
 use crate::sink::remove_dead_spills;
 
 /// Removes what dead attempts have left, and prints it as one line of JSON.

@@ -1,28 +1,18 @@
 //! What subcommands share: intervals, threads, and what committing needs.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::path::Path;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
 use super::args::IntervalArgs;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
-use crate::base::failpoints::Failpoints;
 use crate::base::interval::Interval;
 use crate::base::location::StoreLocation;
-use crate::commit::{BeforeAct, CommitSupplies, State};
+use crate::commit::{CommitSupplies, State};
 use crate::pipeline::Pipeline;
-use crate::run::load_pipeline;
-use crate::store::Stores;
+use crate::run::new_commit_supplies;
 use crate::store::paths::RunPaths;
-
-/// The variable that says how long a publish of another process into an object store may take.
-const PATIENCE_SECONDS: &str = "ASHIATO_PUBLISH_PATIENCE_SECONDS";
-/// How long it may take if nothing is said.
-const PATIENCE_SECONDS_DEFAULT: u64 = 15;
 
 /// The interval that the arguments say.
 pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Result<Interval> {
@@ -37,11 +27,6 @@ pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Resu
                 .to_owned(),
         )),
     }
-}
-
-/// The machine's folder for temporary files.
-pub(super) fn temporary_folder(environment: &Environment) -> PathBuf {
-    environment.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
 }
 
 /// A pipeline's state, opened for a command that reads no logs.
@@ -61,7 +46,7 @@ const ANSWERS_INTERVAL: u32 = 3;
 impl OpenedState {
     /// Reads the pipeline in a folder and opens its state.
     pub fn of(folder: &Path, environment: &Environment) -> Result<Self> {
-        let pipeline = load_pipeline(folder, environment)?;
+        let pipeline = Pipeline::load(folder, environment)?;
         let stores = super::new_stores(environment)?;
         let runtime = new_runtime(STORE_THREADS)?;
         let commit = {
@@ -103,39 +88,4 @@ pub(super) fn new_answering_runtime(threads: usize) -> Result<Runtime> {
 fn build(builder: &mut Builder) -> Result<Runtime> {
     let runtime = builder.enable_all().build();
     runtime.map_err(|error| Error::Unavailable(format!("starting threads: {error}")))
-}
-
-/// What committing needs; to be asked on a runtime.
-pub(super) fn new_commit_supplies(
-    environment: &Environment,
-    stores: &Stores,
-) -> Result<CommitSupplies> {
-    let seconds =
-        environment.get(PATIENCE_SECONDS).map_or(Ok(PATIENCE_SECONDS_DEFAULT), |text| {
-            text.parse().map_err(|_| {
-                Error::config(format!(
-                    "environment variable {PATIENCE_SECONDS}: expected seconds, found `{text}`"
-                ))
-            })
-        })?;
-    Ok(CommitSupplies {
-        stores: stores.clone(),
-        runtime: Handle::current(),
-        patience: Duration::from_secs(seconds),
-        before_act: before_act(environment),
-    })
-}
-
-fn before_act(environment: &Environment) -> BeforeAct {
-    let kill_at = Failpoints::of(environment).kill_at;
-    let acts = AtomicU64::new(0);
-    Arc::new(move |act| {
-        tracing::debug!(act, "publishing");
-        if Some(acts.fetch_add(1, Relaxed)) == kill_at {
-            // As a power cut would: nothing is written, closed or flushed any more.
-            nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)
-                .map_err(|error| Error::Bug(format!("dying for a test: {error}")))?;
-        }
-        Ok(())
-    })
 }

@@ -62,6 +62,7 @@
 //! no conditions: an attempt that was slow for that long in the middle of step 1 may remove a
 //! marker that was put back meanwhile; it notices, and puts it back.
 
+mod acts;
 mod adopt;
 mod attempt;
 mod contents;
@@ -94,6 +95,7 @@ mod supplies;
 mod table;
 mod verify;
 
+pub(crate) use acts::before_act;
 pub use adopt::{AdoptRequest, Adopted, AdoptedTable, adopt};
 pub use attempt::Attempt;
 pub use copy::{Copied, CopiedTable, copy_interval};

@@ -36,13 +36,13 @@ impl fmt::Display for JsonPath {
     }
 }
 
-/// A key as it stands in a path: in quotes if it is empty or holds one of `."\[]`.
+/// A key as it stands in a path: in quotes if it is empty, `$`, or holds one of `."\[]`.
 #[derive(Debug, Clone, Copy)]
 pub struct PathKey<'a>(pub &'a str);
 
 impl fmt::Display for PathKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.is_empty() && !self.0.contains(QUOTED_FOR) {
+        if !matches!(self.0, "" | "$") && !self.0.contains(QUOTED_FOR) {
             return f.write_str(self.0);
         }
         write!(f, "\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))

@@ -9,6 +9,7 @@
 //!    (with two formats, `/data/events/parquet` and `/data/events/tsv`).
 
 mod exclusive_keys;
+mod load;
 mod model;
 mod output;
 mod parameters;
@@ -17,6 +18,7 @@ mod resolve_output;
 mod source_names;
 mod words;
 
+pub(crate) use load::read_pipeline;
 pub use model::*;
 pub use output::*;
 pub use parameters::{Parameter, ParameterType, ParameterValue};

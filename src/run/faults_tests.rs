@@ -21,6 +21,7 @@ use crate::base::interval::Interval;
 use crate::base::location::StoreLocation;
 use crate::base::telemetry::Progress;
 use crate::commit::{CommitSupplies, GcRequest, collect_garbage};
+use crate::pipeline::Pipeline;
 use crate::scan::Shard;
 use crate::store::Stores;
 use crate::store::faults::{FaultRates, FaultyStore};
@@ -129,7 +130,7 @@ impl<'w> World<'w> {
     }
 
     async fn run(&self, attempt: u64) -> (RunResult, Result<()>) {
-        let pipeline = Arc::new(load_pipeline(self.pipeline, &Environment::default()).unwrap());
+        let pipeline = Arc::new(Pipeline::load(self.pipeline, &Environment::default()).unwrap());
         let interval = Interval::of_date("2026-11-21", pipeline.time_zone).unwrap();
         let request = RunRequest {
             parameters: vec![],

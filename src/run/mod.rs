@@ -1,7 +1,8 @@
 //! A run: one execution of a pipeline over one interval.
 //!
 //! [`plan`] says what a run will do, without touching data; [`execute`] does it; [`report`] says
-//! what became of it. [`load`] reads a pipeline's folder.
+//! what became of it. [`Runner`] is what
+//! others call.
 
 mod account;
 mod begin;
@@ -11,7 +12,6 @@ mod emptied;
 pub mod execute;
 mod layout;
 mod listing;
-pub mod load;
 mod lookups;
 mod observer;
 pub mod plan;
@@ -19,6 +19,7 @@ mod prepare;
 mod provenance;
 mod publish;
 pub mod report;
+mod runner;
 mod shape;
 mod shards;
 mod stages;
@@ -27,9 +28,10 @@ pub use check::{check_pipeline, describe_plan, warnings_of};
 pub use context::RunContext;
 pub use execute::execute;
 pub use layout::own_tables;
-pub use load::load_pipeline;
 pub use plan::{RunPlan, RunRequest, plan_run};
 pub use report::{RunResult, Status, ThresholdsResult};
+pub use runner::{RunControl, RunOptions, RunReport, Runner};
+pub(crate) use runner::{new_commit_supplies, temporary_folder};
 pub use shards::publish_shards;
 
 #[cfg(test)]

@@ -4,27 +4,30 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::{Pipeline, PipelineFiles, resolve_pipeline};
 use crate::base::config::ConfigFile;
 use crate::base::config::paths::PIPELINE_DIR;
 use crate::base::environment::Environment;
 use crate::base::error::{Diagnostic, Error, Result};
-use crate::pipeline::{Pipeline, PipelineFiles, resolve_pipeline};
 
-/// Reads and resolves the pipeline in `folder`.
-///
-/// `${PIPELINE_DIR}` in its values is the folder itself; other variables come from `environment`.
-///
-/// # Errors
-/// `Error::Config` with everything found wrong.
-pub fn load_pipeline(folder: &Path, environment: &Environment) -> Result<Pipeline> {
-    match read_pipeline(folder, environment) {
-        (Some(pipeline), found) if found.is_empty() => Ok(pipeline),
-        (_, found) => Err(Error::Config(found)),
+impl Pipeline {
+    /// Reads and resolves the pipeline in `folder`.
+    ///
+    /// `${PIPELINE_DIR}` in its values is the folder itself; other variables come from
+    /// `environment`.
+    ///
+    /// # Errors
+    /// `Error::Config` with everything found wrong.
+    pub fn load(folder: &Path, environment: &Environment) -> Result<Self> {
+        match read_pipeline(folder, environment) {
+            (Some(pipeline), found) if found.is_empty() => Ok(pipeline),
+            (_, found) => Err(Error::Config(found)),
+        }
     }
 }
 
 /// The pipeline as far as it can be told, and all that is wrong with its files.
-pub(super) fn read_pipeline(
+pub(crate) fn read_pipeline(
     folder: &Path,
     environment: &Environment,
 ) -> (Option<Pipeline>, Vec<Diagnostic>) {
