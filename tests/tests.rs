@@ -31,6 +31,7 @@ mod promises_sql;
 mod promises_stop;
 mod promises_stores;
 mod promises_tables;
+mod promises_upgrade;
 mod promises_values;
 mod promises_visitor;
 mod promises_visits;
