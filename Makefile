@@ -7,8 +7,12 @@ HADOOP_VENV := target/hadoop-venv
 BENCH_VENV := target/bench/venv
 COLLECTOR_VENV := target/bench/collector-venv
 FUZZ_SECONDS := 1800
+# Promises that need no server and few seconds.
+QUICK := architecture slt promises_check promises_clauses promises_docs promises_examples \
+	promises_exit_codes promises_names promises_numbers promises_output promises_quarantine \
+	promises_rerun promises_source promises_sql promises_tables promises_values
 
-.PHONY: help setup build run test interop test-hadoop check format release bench bench-peers bench-collector fuzz fuzz-events miri
+.PHONY: help setup build run quick test docs interop test-hadoop check format release bench bench-peers bench-collector fuzz fuzz-events miri
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +37,14 @@ $(AZURITE)/.ready: Makefile
 	npm install --no-audit --no-fund --silent --prefix $(AZURITE) azurite@3.37.0
 	touch $@
 
-test: $(VENV)/.ready $(AZURITE)/.ready ## All tests: the crate's, then the tables read by other tools
+quick: ## The inner loop: unit tests, and the promises that need no server
+	cargo test --lib
+	cargo test --test tests -- $(QUICK)
+
+docs: ## Write anew what documents take from the code
+	ASHIATO_WRITE_DOCS=1 cargo test --test tests promises_docs::the_page_of
+
+test: setup ## All tests, after what they need is installed: the crate's, then the tables read by other tools
 	cargo test
 	$(MAKE) interop
 	$(MAKE) test-hadoop

@@ -3,6 +3,8 @@
 pub(crate) mod blocking;
 pub mod clock;
 pub mod config;
+#[cfg(test)]
+pub(crate) mod document_tables;
 pub mod environment;
 pub mod error;
 pub mod failpoints;

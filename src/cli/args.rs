@@ -281,6 +281,10 @@ pub(super) struct FunctionsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }
 
 #[derive(Debug, Clone, Args)]

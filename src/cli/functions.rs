@@ -5,7 +5,7 @@ use super::output;
 use crate::base::error::{Error, Result};
 use crate::udf;
 
-/// Prints the functions' documentation as text or JSON.
+/// Prints the functions' documentation as text, JSON or Markdown.
 ///
 /// # Errors
 /// `Error::Usage` if no function has such a name.
@@ -20,6 +20,10 @@ pub(super) fn functions(args: &FunctionsArgs) -> Result<()> {
     }
     if args.json {
         return output::print_json(&found);
+    }
+    if args.markdown {
+        let sections: Vec<String> = found.iter().map(|doc| doc.to_markdown()).collect();
+        return output::print_line(&sections.join("\n"));
     }
     let text: Vec<String> = found.iter().map(ToString::to_string).collect();
     output::print_line(&text.join("\n\n"))

@@ -186,9 +186,9 @@ fn keys_of_another_visit_store_are_refused_as_they_have_no_effect() {
 }
 
 #[test]
-fn the_readme_shows_the_defaults_as_they_are() {
-    let readme = include_str!("../../README.md");
-    let (_, shown) = readme.split_once("# collector.toml").unwrap();
+fn the_page_shows_the_defaults_as_they_are() {
+    let page = include_str!("../../docs/collector.md");
+    let (_, shown) = page.split_once("# collector.toml").unwrap();
     let (shown, _) = shown.split_once("```").unwrap();
     let whole = parse(&format!("#{shown}")).unwrap();
     assert!(matches!(whole.visit_store, VisitStoreConfig::Redis { .. }));

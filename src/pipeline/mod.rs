@@ -8,6 +8,8 @@
 //! 3. `resolve_output`: the output has one format, so `/data/events` is the root of its one table
 //!    (with two formats, `/data/events/parquet` and `/data/events/tsv`).
 
+#[cfg(test)]
+mod defaults_tests;
 mod exclusive_keys;
 mod load;
 mod model;

@@ -317,4 +317,43 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(record).unwrap(), expected);
     }
+
+    #[test]
+    fn the_page_names_all_reasons() {
+        const PAGE: &str = include_str!("../../docs/operations.md");
+
+        let mut known: Vec<&str> = all_reasons().map(RejectReason::as_str).collect();
+        known.push(UNREADABLE_OBJECT);
+        let mut shown = crate::base::document_tables::names(PAGE, "### Reasons");
+        known.sort_unstable();
+        shown.sort_unstable();
+        assert_eq!(shown, known);
+    }
+
+    fn all_reasons() -> impl Iterator<Item = RejectReason> {
+        use RejectReason::*;
+        /// The reasons one after the other; a new one does not compile before it has its place.
+        fn next(reason: RejectReason) -> Option<RejectReason> {
+            match reason {
+                InvalidJson => Some(NotAnObject),
+                NotAnObject => Some(InvalidUtf8),
+                InvalidUtf8 => Some(LoneSurrogate),
+                LoneSurrogate => Some(NulCharacter),
+                NulCharacter => Some(TooDeep),
+                TooDeep => Some(DuplicateKey),
+                DuplicateKey => Some(UnknownField),
+                UnknownField => Some(MissingRequired),
+                MissingRequired => Some(TypeMismatch),
+                TypeMismatch => Some(OutOfRange),
+                OutOfRange => Some(InvalidTimestamp),
+                InvalidTimestamp => Some(LineTooLong),
+                LineTooLong => Some(DamagedStream),
+                DamagedStream => Some(Expectation),
+                Expectation => Some(UnusablePartition),
+                UnusablePartition => Some(EvaluationError),
+                EvaluationError => None,
+            }
+        }
+        std::iter::successors(Some(InvalidJson), |reason| next(*reason))
+    }
 }

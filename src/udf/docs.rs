@@ -58,6 +58,29 @@ impl FunctionDoc {
     }
 }
 
+impl FunctionDoc {
+    /// The same documentation as a section of a page.
+    pub fn to_markdown(&self) -> String {
+        let mut text = format!("## {}\n`{}`\n\n", self.name, self.syntax);
+        let lines: Vec<&str> = self.description.lines().collect();
+        text += &format!("{}\n\n", lines.join("\n\n"));
+        for argument in self.arguments {
+            text += &format!("- `{}`: {}\n", argument.name, argument.description);
+        }
+        text += "\n```sql\n";
+        for example in self.examples {
+            text += &format!("{};  -- {}\n", example.sql, example.result);
+        }
+        text += &format!("```\n\nSource: {}.", self.source);
+        let links: Vec<String> =
+            self.see_also.iter().map(|name| format!("[`{name}`](#{name})")).collect();
+        if !links.is_empty() {
+            text += &format!(" See also: {}.", links.join(", "));
+        }
+        text + "\n"
+    }
+}
+
 impl fmt::Display for FunctionDoc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n\n  {}\n", self.syntax, self.description.replace('\n', "\n  "))?;

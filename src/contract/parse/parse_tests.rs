@@ -1,7 +1,8 @@
 use super::*;
+use crate::base::document_tables::{defaults, names};
 use crate::contract::{
-    Column, ColumnType, EpochUnit, JsonPath, Mending, OnItemMismatch, OnMismatch, Spelling,
-    TimestampForm,
+    Column, ColumnType, EpochUnit, JsonPath, MendKind, Mending, OnItemMismatch, OnMismatch,
+    Spelling, TimestampForm,
 };
 
 fn parse(text: &str) -> Result<Contract, Vec<String>> {
@@ -546,4 +547,52 @@ required = true
         Field::new("_offset", DataType::Int64, false),
     ];
     assert_eq!(schema.fields(), &expected.into());
+}
+
+#[test]
+fn the_page_shows_the_defaults_as_they_are() {
+    const PAGE: &str = include_str!("../../../docs/contract.md");
+
+    let column = "[[column]]\nname = \"c\"\n";
+    let tables = defaults(PAGE, "## Top level");
+    let columns = defaults(PAGE, "## `[[column]]` and `[[column.item]]`");
+    assert!(tables.len() >= 5 && columns.len() >= 8, "{tables:?} {columns:?}");
+    let plain = format!("{column}type = \"string\"");
+    for line in tables {
+        assert_eq!(parse(&format!("{line}\n{plain}")), parse(&plain), "{line}");
+    }
+    for line in columns {
+        let column_type = match line.split(' ').next().unwrap() {
+            "formats" => "timestamp",
+            "true_values" | "false_values" => "bool",
+            "on_item_mismatch" => "list",
+            _ => "string",
+        };
+        let item = match column_type {
+            "list" => "[[column.item]]\nname = \"i\"\ntype = \"string\"",
+            _ => "",
+        };
+        let column = format!("{column}type = \"{column_type}\"");
+        let with = parse(&format!("{column}\n{line}\n{item}"));
+        assert!(with.is_ok(), "{line}: {with:?}");
+        assert_eq!(with, parse(&format!("{column}\n{item}")), "{line}");
+    }
+}
+
+#[test]
+fn the_page_names_all_ways_of_mending() {
+    const PAGE: &str = include_str!("../../../docs/contract.md");
+
+    /// The kinds one after the other; a new one does not compile before it has its place.
+    fn next(kind: MendKind) -> Option<MendKind> {
+        match kind {
+            MendKind::MismatchToNull => Some(MendKind::NumberAsText),
+            MendKind::NumberAsText => Some(MendKind::SpelledBool),
+            MendKind::SpelledBool => Some(MendKind::ItemDropped),
+            MendKind::ItemDropped => Some(MendKind::InvalidTextReplaced),
+            MendKind::InvalidTextReplaced => None,
+        }
+    }
+    let kinds = std::iter::successors(Some(MendKind::MismatchToNull), |kind| next(*kind));
+    assert_eq!(names(PAGE, "## Mending"), kinds.map(MendKind::as_str).collect::<Vec<_>>());
 }

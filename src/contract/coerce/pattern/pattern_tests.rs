@@ -305,10 +305,10 @@ fn a_pattern_covers_another_that_takes_no_other_texts() {
 }
 
 #[test]
-fn the_readme_names_no_directive_that_is_unknown_and_all_letters_that_are_known() {
-    const README: &str = include_str!("../../../../README.md");
+fn the_page_names_no_directive_that_is_unknown_and_all_letters_that_are_known() {
+    const PAGE: &str = include_str!("../../../../docs/contract.md");
 
-    let table = README.split("| directive | reads |").nth(1).unwrap();
+    let table = PAGE.split("| directive | reads |").nth(1).unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let mut letters = std::collections::BTreeSet::new();
     for row in rows {
