@@ -543,6 +543,18 @@ fn every_link_of_a_document_leads_somewhere() {
 }
 
 #[test]
+fn the_page_of_the_architecture_has_all_folders() {
+    let entries = fs::read_dir(Path::new(ROOT).join("src")).unwrap().map(Result::unwrap);
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let known: BTreeSet<String> =
+        folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
+    let rows = table("docs/architecture.md", "## Folders");
+    let shown: BTreeSet<String> =
+        rows.iter().flat_map(|cells| names(&cells[0])).map(str::to_owned).collect();
+    assert_eq!(shown, known);
+}
+
+#[test]
 fn the_readme_stays_short() {
     let lines = read("README.md").lines().count();
     assert!(lines <= 150, "{lines} lines, at most 150");
