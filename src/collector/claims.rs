@@ -18,6 +18,7 @@ use std::ops::Range;
 use chrono::{DateTime, Timelike};
 
 use super::config::Limits;
+use super::members::string_of;
 
 /// Bytes of a time that are kept beside the arrival's.
 const TIME_BYTES_MAX: usize = 64;
@@ -63,11 +64,11 @@ impl Claims {
 /// A text by RFC 3339, or milliseconds since 1970 as a number or a text: what contracts read as one
 /// of these, and no more of it.
 fn time_of(value: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii())?;
-    let Some(text) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
-        return text.parse().ok();
-    };
-    match DateTime::parse_from_rfc3339(text) {
+    if value.first() != Some(&b'"') {
+        return std::str::from_utf8(value).ok()?.parse().ok();
+    }
+    let text = string_of(value).filter(|text| text.is_ascii())?;
+    match DateTime::parse_from_rfc3339(&text) {
         // A leap second has no place among the others.
         Ok(time) if time.nanosecond() < 1_000_000_000 => Some(time.timestamp_millis()),
         Ok(_) => None,
@@ -140,22 +141,22 @@ impl Services {
 
     /// Whether a service, as JSON, is one that may be.
     fn knows(&mut self, service: &str, now_ms: i64, bounds: &ClaimBounds) -> bool {
-        let plain = service.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        let Some(name) = plain.filter(|name| is_name(name)) else { return false };
+        let name = string_of(service.as_bytes()).filter(|name| is_name(name));
+        let Some(name) = name else { return false };
         if !bounds.services.is_empty() {
-            return bounds.services.iter().any(|one| one == name);
+            return bounds.services.iter().any(|one| *one == name);
         }
         let hour = now_ms.div_euclid(HOUR_MS);
         if hour != self.hour {
             self.begin(hour, bounds.services_max);
         }
-        if let Some(count) = self.counts.get_mut(name) {
+        if let Some(count) = self.counts.get_mut(&*name) {
             *count += 1;
             return true;
         }
         let has_room = self.counts.len() < bounds.services_max;
         if has_room {
-            self.counts.insert(name.to_owned(), 1);
+            self.counts.insert(name.into_owned(), 1);
         }
         has_room
     }
@@ -172,8 +173,8 @@ impl Services {
     }
 }
 
-/// Whether a text is good for a service's name, and for a folder's: short, without escapes, and not
-/// what stands for NULL there.
+/// Whether a text is good for a service's name, and for a folder's: short, without what paths or
+/// terminals take for something else, and not what stands for NULL there.
 fn is_name(text: &str) -> bool {
     let is_odd = |c: char| c == '\\' || c == '/' || c.is_control();
     !text.is_empty()

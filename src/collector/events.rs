@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use super::claims::Claims;
 use super::config::Limits;
-use super::members::{EventName, ItemName, name_of_item, plain_text, quantity_of, via_of};
+use super::members::{EventName, ItemName, name_of_item, quantity_of, string_of, via_of};
 use super::visits::{EventFacts, EventKind, ItemFacts};
 use crate::json::scan::{Cpu, SKIM_PADDING, Span, skim};
 use crate::json::{JsonFault, JsonFaultKind, read_json};
@@ -37,6 +37,7 @@ const PADDING: &str = match str::from_utf8(&[0; SKIM_PADDING]) {
 pub struct Body {
     padded: String,
     length: usize,
+    has_escapes: bool,
     /// Bytes that stood before the text.
     pub skipped: usize,
 }
@@ -66,11 +67,12 @@ impl Body {
             let before = String::from_utf8_lossy(&bytes[..at]).into_owned();
             return Err(NotUtf8 { message, before });
         };
-        let mended = mend_escapes(text);
+        let has_escapes = memchr::memchr(b'\\', text.as_bytes()).is_some();
+        let mended = if has_escapes { mend_escapes(text) } else { Cow::Borrowed(text) };
         let mut padded = String::with_capacity(mended.len() + PADDING.len());
         padded.push_str(&mended);
         padded.push_str(PADDING);
-        Ok(Body { padded, length: mended.len(), skipped })
+        Ok(Body { padded, length: mended.len(), has_escapes, skipped })
     }
 
     /// The text, without what was added.
@@ -84,6 +86,39 @@ impl Body {
 
     fn padded(&self) -> &[u8] {
         self.padded.as_bytes()
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { bytes: self.padded(), has_escapes: self.has_escapes }
+    }
+}
+
+/// What the places of members are places of.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
+    /// The text, and some bytes more.
+    bytes: &'a [u8],
+    /// Whether there is any backslash in it.
+    has_escapes: bool,
+}
+
+impl<'a> Source<'a> {
+    /// A member's key as the pipeline's decoder compares it: without its escapes.
+    fn key(self, span: &Span) -> Cow<'a, [u8]> {
+        let key = &self.bytes[span.key.clone()];
+        if self.has_escapes
+            && memchr::memchr(b'\\', key).is_some()
+            && let Some(text) = string_of(key)
+        {
+            return Cow::Owned(text.into_owned().into_bytes());
+        }
+        Cow::Borrowed(key.get(1..key.len().saturating_sub(1)).unwrap_or_default())
+    }
+
+    /// The value of an object's member; of equal keys the last counts.
+    fn member(self, spans: &[Span], name: &[u8]) -> Option<Range<usize>> {
+        let span = spans.iter().rev().find(|span| *self.key(span) == *name)?;
+        Some(span.value.clone())
     }
 }
 
@@ -280,7 +315,7 @@ impl EventReader<'_> {
             // A carriage return ends a line for some who read it.
             && memchr::memchr(b'\r', &bytes[range.start..end]).is_none()
         {
-            let (facts, id_text, claims) = self.look_into(body.padded(), spans);
+            let (facts, id_text, claims) = self.look_into(body.source(), spans);
             return Ok(Event { text: EventText::InBody(range.start..end), id_text, facts, claims });
         }
         self.odd_event(&body.text()[range])
@@ -300,7 +335,9 @@ impl EventReader<'_> {
         let mut spans = Vec::new();
         let skimmed = skim(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
         debug_assert!(skimmed.is_some(), "the two readers disagree about {text}");
-        let (facts, id_text, claims) = self.look_into(&padded, &mut spans);
+        let has_escapes = memchr::memchr(b'\\', &padded).is_some();
+        let source = Source { bytes: &padded, has_escapes };
+        let (facts, id_text, claims) = self.look_into(source, &mut spans);
         Ok(Event { text: EventText::Own(text), id_text, facts, claims })
     }
 
@@ -308,34 +345,36 @@ impl EventReader<'_> {
     /// and what it claims; of equal keys the last counts.
     fn look_into(
         &self,
-        bytes: &[u8],
+        source: Source<'_>,
         spans: &mut Vec<Span>,
     ) -> (EventFacts, Option<Range<usize>>, Claims) {
-        let (mut id, mut id_text, mut name, mut via, mut cart) = (None, None, "", None, None);
-        let mut claims = Claims::default();
-        for Span { key, value } in spans.iter() {
+        let bytes = source.bytes;
+        let (mut id, mut id_text, mut via, mut cart) = (None, None, None, None);
+        let (mut name, mut claims) = (Cow::Borrowed(""), Claims::default());
+        for span in spans.iter() {
+            let value = &span.value;
             let value_bytes = &bytes[value.clone()];
-            match &bytes[key.clone()] {
-                b"\"event_id\"" => {
+            match &*source.key(span) {
+                b"event_id" => {
                     let named = EventName::of(value_bytes);
                     id_text = named.filter(|name| name.is_written).map(|_| value.clone());
                     id = named.map(|name| name.id);
                 }
-                b"\"event\"" => {
-                    name = plain_text(value_bytes).unwrap_or_default();
+                b"event" => {
+                    name = string_of(value_bytes).unwrap_or_default();
                     claims.set_event(value_bytes);
                 }
-                b"\"via\"" => via = via_of(value_bytes),
-                b"\"time\"" => claims.set_time(bytes, value.clone()),
-                b"\"service\"" => claims.set_service(bytes, value.clone()),
-                b"\"cart\"" => cart = Some(value.start),
+                b"via" => via = via_of(value_bytes),
+                b"time" => claims.set_time(bytes, value.clone()),
+                b"service" => claims.set_service(bytes, value.clone()),
+                b"cart" => cart = Some(value.start),
                 _ => {}
             }
         }
-        let mut kind = EventKind::of(name);
-        let renews = self.renewing.is_empty() || self.renewing.iter().any(|known| known == name);
+        let mut kind = EventKind::of(&name);
+        let renews = self.renewing.is_empty() || self.renewing.iter().any(|known| *known == name);
         let items = match cart {
-            Some(cart) if kind != EventKind::Other => self.items(bytes, cart, spans),
+            Some(cart) if kind != EventKind::Other => self.items(source, cart, spans),
             _ => None,
         };
         if items.is_none() && kind == EventKind::CartUpdate {
@@ -348,20 +387,18 @@ impl EventReader<'_> {
 
     /// The items of a cart: `{"items":[{"sku":"7","quantity":2}]}`; none if there is no list. Each
     /// element has its place, whatever it is.
-    fn items(&self, bytes: &[u8], cart: usize, spans: &mut Vec<Span>) -> Option<Vec<ItemFacts>> {
-        let depth_max = self.limits.depth_max;
-        let member = |spans: &[Span], name: &[u8]| {
-            spans
-                .iter()
-                .rev()
-                .find(|span| &bytes[span.key.clone()] == name)
-                .map(|s| s.value.clone())
-        };
+    fn items(
+        &self,
+        source: Source<'_>,
+        cart: usize,
+        spans: &mut Vec<Span>,
+    ) -> Option<Vec<ItemFacts>> {
+        let (bytes, depth_max) = (source.bytes, self.limits.depth_max);
         if bytes[cart] != b'{' {
             return None;
         }
         skim(self.cpu, bytes, cart, depth_max, spans)?;
-        let list = member(spans, b"\"items\"")?;
+        let list = source.member(spans, b"items")?;
         if bytes[list.start] != b'[' {
             return None;
         }
@@ -376,9 +413,9 @@ impl EventReader<'_> {
                 items.push(ItemFacts { sku: ItemName::new(), quantity: Some(0) });
                 continue;
             }
-            let value = |name: &[u8]| member(spans, name).map(|value| &bytes[value]);
-            let sku = name_of_item(value(b"\"sku\""), value(b"\"id\""));
-            let quantity = value(b"\"quantity\"").and_then(quantity_of);
+            let value = |name: &[u8]| source.member(spans, name).map(|value| &bytes[value]);
+            let sku = name_of_item(value(b"sku"), value(b"id"));
+            let quantity = value(b"quantity").and_then(quantity_of);
             items.push(ItemFacts { sku, quantity });
         }
         Some(items)

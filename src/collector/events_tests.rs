@@ -276,3 +276,128 @@ fn an_id_that_is_no_uuid_is_found_where_it_stands() {
         assert_eq!(event.facts.id.is_some(), expected.is_some() || text.contains("0199f000"));
     }
 }
+
+/// What one of an event's members may be, written without escapes.
+const MEMBERS: [&str; 34] = [
+    r#""event":"purchase""#,
+    r#""event":"cart_add""#,
+    r#""event":"cart_update""#,
+    r#""event":"閲覧""#,
+    r#""event":5"#,
+    r#""event":null"#,
+    r#""event_id":"e1""#,
+    r#""event_id":"0199f000-0000-7000-8000-000000000001""#,
+    r#""event_id":"undefined""#,
+    r#""event_id":17"#,
+    r#""event_id":null"#,
+    r#""service":"books""#,
+    r#""service":"本""#,
+    r#""service":"evil""#,
+    r#""service":"a/b""#,
+    r#""service":null"#,
+    r#""time":"2026-11-21T04:05:00Z""#,
+    r#""time":"2026-11-21T13:05:00+09:00""#,
+    r#""time":"2032-01-01T00:00:00Z""#,
+    r#""time":"1795233900123""#,
+    r#""time":1795233900123"#,
+    r#""time":null"#,
+    r#""via":"ad""#,
+    r#""via":{"channel":"ad","channel":"mail"}"#,
+    r#""via":null"#,
+    r#""cart":{"items":[{"sku":"7","sku":"8"},{"id":"i","quantity":"2"}]}"#,
+    r#""cart":{"items":null,"items":[{"sku":"","id":"9","sku":null}]}"#,
+    r#""cart":{"items":[],"items":null}"#,
+    r#""cart":{"items":["sku",{"quantity":3,"sku":"足","quantity":1}]}"#,
+    r#""cart":null"#,
+    r#""cart":"items""#,
+    r#""x":{"service":"evil","event":"no"}"#,
+    r#""events":"purchase""#,
+    r#""v":2"#,
+];
+
+/// The same JSON with some characters of its strings escaped, as many clients write it.
+fn with_escapes(text: &str, mut seed: u64) -> String {
+    let (mut written, mut is_within) = (String::new(), false);
+    for character in text.chars() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        is_within ^= character == '"';
+        match seed >> 62 {
+            0 if is_within && character != '"' => {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    written.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            _ => written.push(character),
+        }
+    }
+    written
+}
+
+/// All that the collector goes by, of an object's text: facts, the id as it is written, and what of
+/// its claims does not count.
+fn gone_by(text: &str) -> (EventFacts, Option<String>, [bool; 3]) {
+    use crate::collector::claims::{ClaimBounds, Services};
+    let services = vec!["books".to_owned(), "本".to_owned()];
+    let limits = Limits { services, ..Limits::default() };
+    let renewing = ["閲覧".to_owned()];
+    let body = Body::new(text.as_bytes()).unwrap();
+    let read = |cpu| {
+        let reader = EventReader { limits: &limits, renewing: &renewing, cpu };
+        reader.read(&body, false).unwrap().remove(0).unwrap()
+    };
+    let event = read(Cpu::best());
+    assert!(Cpu::available().into_iter().all(|cpu| read(cpu) == event), "{text}");
+    let base = match &event.text {
+        EventText::InBody(_) => body.text(),
+        EventText::Own(text) => text,
+    };
+    let bounds = ClaimBounds::of(&limits);
+    let replaced = Services::default().check(&event.claims, base, 1_795_233_900_000, &bounds);
+    let id = event.id_text.clone().map(|range| {
+        let id: serde_json::Value = serde_json::from_str(&base[range]).unwrap();
+        id.to_string()
+    });
+    let replaced = [replaced.time.is_some(), replaced.service.is_some(), replaced.event.is_some()];
+    (event.facts.clone(), id, replaced)
+}
+
+proptest! {
+    #[test]
+    fn an_event_is_taken_for_what_another_reader_finds_in_it_however_it_is_escaped(
+        members in prop::collection::vec(0..MEMBERS.len(), 0..12),
+        seed in any::<u64>(),
+        ends_lines in any::<bool>(),
+    ) {
+        let separator = if ends_lines { ",\n" } else { "," };
+        let members: Vec<&str> = members.into_iter().map(|member| MEMBERS[member]).collect();
+        let text = with_escapes(&format!("{{{}}}", members.join(separator)), seed);
+        // It knows no escapes any more, and of equal keys only the last one.
+        let plain = serde_json::from_str::<serde_json::Value>(&text).unwrap().to_string();
+        prop_assert!(!plain.contains('\\'));
+        prop_assert_eq!(gone_by(&text), gone_by(&plain), "{}", text);
+    }
+}
+
+#[test]
+fn a_key_or_a_value_that_is_written_with_escapes_is_what_it_says() {
+    let text = concat!(
+        r#"{"service":"books","\u0073ervice":"evil","time":"2026-11-21T04:05:00Z","#,
+        r#""\u0074ime":"2032-01-01T00:00:00Z","\u0065vent":"purch\u0061se","#,
+        r#""\u0065vent_id":"e1","c\u0061rt":{"it\u0065ms":[{"sk\u0075":"7","#,
+        r#""quantit\u0079":"\u0032"}]}}"#,
+    );
+    let (facts, id, replaced) = gone_by(text);
+    assert_eq!((facts.kind, id.as_deref()), (EventKind::Purchase, Some("\"e1\"")));
+    assert_eq!(facts.items, [ItemFacts { sku: "7".into(), quantity: Some(2) }]);
+    assert_eq!(replaced, [true, true, false]);
+    // As Python and PHP write Japanese, and .NET a zone.
+    let text = concat!(
+        r#"{"event":"\u95b2\u89a7","service":"\u672c","#,
+        r#""time":"2026-11-21T13:05:00\u002B09:00"}"#,
+    );
+    let (facts, _, replaced) = gone_by(text);
+    assert!(facts.renews);
+    assert_eq!(replaced, [false, false, false]);
+    assert!(!gone_by(r#"{"event":"\u95b2"}"#).0.renews);
+}

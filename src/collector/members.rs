@@ -74,19 +74,22 @@ pub(super) fn name_of_item(sku: Option<&[u8]>, id: Option<&[u8]>) -> ItemName {
     text(sku).or_else(|| text(id)).unwrap_or_default()
 }
 
-/// A string's text, if it has no escapes.
-pub(super) fn plain_text(value: &[u8]) -> Option<&str> {
-    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'))
+/// A string's text as the pipeline's decoder reads it: without its escapes.
+pub(super) fn string_of(value: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr::memchr(b'\\', inner).is_none() {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    match read_json(std::str::from_utf8(value).ok()?, 1).ok()?.kind {
+        JsonKind::String(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// A string's text, or a number's.
 fn text_of(value: &[u8]) -> Option<Cow<'_, str>> {
     match value.first()? {
-        b'"' => match plain_text(value) {
-            Some(text) => Some(Cow::Borrowed(text)),
-            None => serde_json::from_slice(value).ok().map(Cow::Owned),
-        },
+        b'"' => string_of(value),
         b'0'..=b'9' | b'-' => std::str::from_utf8(value).ok().map(Cow::Borrowed),
         _ => None,
     }
@@ -94,7 +97,7 @@ fn text_of(value: &[u8]) -> Option<Cow<'_, str>> {
 
 /// A number, or a text that is one: `2`, `2.0`, `"2"`; less than none is none at all.
 pub(super) fn quantity_of(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?.trim_matches('"');
+    let text = text_of(value)?;
     let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
     // A float that is too large or below 0 becomes the nearest number that there is.
     text.parse().ok().or_else(|| number().map(|number| number.ceil() as u64))
