@@ -243,6 +243,49 @@ for (const status of [204, 400, 413, 415]) {
   });
 }
 
+for (const status of [400, 413, 415]) {
+  test(`of events that are refused together with ${status} each gets a chance of its own`, async () => {
+    const browser = new Browser();
+    browser.collector = () => answer(503);
+    const tab = browser.open();
+    const ids = [1, 2, 3].map(() => tab.ashiato("page_view"));
+    await settle();
+    const isBad = (events) => events.some((event) => event.event_id === ids[1]);
+    browser.collector = (events) => answer(isBad(events) ? status : 204);
+    browser.requests = [];
+    await runTimers(tab);
+    assert.deepEqual(browser.requests.map(({ events }) => events.length), [3, 1, 1, 1]);
+    assert.deepEqual(browser.sentIds.slice(3), ids);
+    assert.deepEqual([browser.queue, tab.timers], [[], []]);
+    // And then they go together again.
+    browser.collector = () => answer(503);
+    [1, 2].forEach(() => tab.ashiato("page_view"));
+    await settle();
+    browser.collector = taking;
+    browser.requests = [];
+    await runTimers(tab);
+    assert.deepEqual(browser.requests.map(({ events }) => events.length), [2]);
+  });
+}
+
+test("other values of the site are none of the queue's, and a damaged one takes no others along", async () => {
+  const browser = new Browser();
+  const others = { "ashiato:settings": "dark", "ashiato:": "{}", "ashiato:1": "x", "ashiato:a.b.c": "[" };
+  Object.assign(browser.storage, others);
+  browser.collector = () => answer(503);
+  const tab = browser.open();
+  const ids = Array.from({ length: 11 }, () => tab.ashiato("page_view"));
+  await settle();
+  const key = Object.keys(browser.storage).find((key) => (browser.storage[key] || "").includes(ids[5]));
+  browser.storage[key] = '{"event_id":"';
+  browser.collector = taking;
+  browser.requests = [];
+  await runTimers(tab);
+  assert.deepEqual(browser.sentIds, ids.toSpliced(5, 1));
+  const left = Object.entries(browser.storage).filter(([name]) => name.startsWith("ashiato:"));
+  assert.deepEqual(Object.fromEntries(left), others);
+});
+
 test("at 202 those leave that have a result, be they accepted or refused", async () => {
   const browser = new Browser();
   const statuses = ["accepted", "refused"];
