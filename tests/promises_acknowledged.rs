@@ -521,3 +521,82 @@ fn no_line_is_longer_than_the_contract_allows() {
         }
     }
 }
+
+#[test]
+fn what_is_written_with_escapes_goes_round_no_bound() {
+    let folder = folder();
+    let config = CONFIG.replace("[landing]", "[landing]\ntime_zone = \"Asia/Tokyo\"");
+    let config = format!("{config}[limits]\nservices = [\"books\", \"本\"]\n");
+    let collector = Collector::start(folder.path(), &config, &[]);
+    let mut browser = collector.browser();
+    let mut ids = Vec::new();
+    for number in 0..8_u64 {
+        let now = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ");
+        let id = id(number);
+        let body =
+            format!(r#"{{"v":2,"event":"click","service":"books","\u0073ervice":"evil{number}","#)
+                + &format!(r#""time":"{now}","\u0074ime":"203{number}-01-01T00:00:00Z","#)
+                + &format!(r#""\u0065vent_id":"{id}"}}"#);
+        // Sent again, it is known.
+        for _ in 0..2 {
+            assert_eq!(browser.post(body.clone()).status, 204, "{body}");
+        }
+        ids.push(id);
+    }
+    let body = format!(r#"{{"v":2,"event_id":"{}","event":"a","service":"\u672c"}}"#, id(90));
+    assert_eq!(browser.post(body).status, 204);
+    assert!(collector.stop().success());
+    let lines = landed(&folder.path().join("raw"));
+    let own = |line: &&Value| ids.iter().any(|id| line["event_id"] == **id);
+    assert_eq!(lines.iter().filter(own).count(), 8);
+    for line in lines.iter().filter(own) {
+        assert_eq!((&line["service"], &line["time"]), (&json!("other"), &line["received_at"]));
+    }
+    run_shipped(folder.path(), &lines, &[]);
+    assert_eq!(rows(&folder.path().join("out/action_log/events")).len(), 9);
+    let tables = crate::support::files_below(&folder.path().join("out"));
+    assert!(!tables.keys().any(|name| name.contains("evil") || name.contains("dt=203")));
+    assert!(tables.keys().any(|name| name.contains("service=other")));
+}
+
+#[test]
+fn each_event_is_in_the_table_once_though_its_object_lost_its_end_before_a_crash() {
+    let folder = folder();
+    let config = CONFIG.replace("[landing]", "[landing]\ntime_zone = \"Asia/Tokyo\"");
+    let config = config.replace("200ms", "1h");
+    let spool = folder.path().join("data/spool");
+    let collector = Collector::start(folder.path(), &config, &[]);
+    let mut browser = collector.browser();
+    let mut random = 1_u64;
+    for batch in 0..20_u64 {
+        let mut bodies = Vec::new();
+        for number in 0..200 {
+            let mut body = event(batch * 200 + number, "page_view");
+            let mut next = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                format!("{random:x}")
+            };
+            body["pad"] = json!((0..20).map(|_| next()).collect::<String>());
+            bodies.push(body);
+        }
+        browser.event(&json!(bodies));
+    }
+    collector.kill();
+    let segment = fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|e| e == "spool"));
+    let segment = segment.unwrap();
+    let kept = fs::read(&segment).unwrap();
+    assert!(Collector::start(folder.path(), &config, &[]).stop().success());
+    let lines = landed(&folder.path().join("raw"));
+    assert_eq!(lines.len(), 4000);
+    let (name, object) =
+        crate::support::files_below(&folder.path().join("raw")).pop_first().unwrap();
+    fs::write(folder.path().join("raw").join(&name), &object[..object.len() * 2 / 3]).unwrap();
+    // As a crash leaves it that comes before the segment is removed.
+    fs::write(&segment, kept).unwrap();
+    assert!(Collector::start(folder.path(), &config, &[]).stop().success());
+    let objects = crate::support::files_below(&folder.path().join("raw"));
+    assert_eq!(objects.len(), 2, "{:?}", objects.keys());
+    run_shipped(folder.path(), &lines, &[]);
+    assert_eq!(rows(&folder.path().join("out/action_log/events")).len(), 4000);
+}

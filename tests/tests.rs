@@ -21,6 +21,7 @@ mod promises_limits;
 mod promises_names;
 mod promises_numbers;
 mod promises_objects;
+mod promises_once;
 mod promises_output;
 mod promises_owner;
 mod promises_privacy;

@@ -66,6 +66,9 @@ pub(super) struct Client {
     pub anonymous: bool,
     /// The visitor's id and when it was renewed, if the client knows.
     pub long: Option<LongCookie>,
+    /// Whether that id is good only as long as none has come back: whoever knows a page's name for
+    /// its visitor could bring it.
+    pub is_by_name: bool,
     /// What the client says of its visit.
     pub short: Option<ShortCookie>,
     /// Whether its page says that there is no consent, and it brought any of our cookies, good
@@ -104,7 +107,9 @@ pub(super) fn client_of(
         // A link could make a visitor one of whom another knows the name.
         let by_name = || told.newcomer.filter(|_| way == Way::Post);
         client.keeps_cookies = by_cookie.is_some();
-        client.long = by_cookie.or_else(|| by_header(headers, config)).or_else(by_name);
+        let given = by_cookie.or_else(|| by_header(headers, config));
+        client.long = given.or_else(by_name);
+        client.is_by_name = given.is_none() && client.long.is_some();
         client.short = short;
     }
     client
@@ -186,7 +191,8 @@ fn by_header(headers: &HeaderMap, config: &CollectorConfig) -> Option<LongCookie
 /// The visitor of `?first=<UUID>`, a name that a page makes up until it has seen that cookies come
 /// back: requests without any are of one visitor then, and not of several.
 ///
-/// The id is made of that name, so that all collectors give the same without asking each other.
+/// The id is made of that name, so that all collectors give the same without asking each other. A
+/// name stands in access logs: it is good until the id has come back once.
 fn newcomer(name: &str) -> Option<LongCookie> {
     let name = Uuid::try_parse(name).ok().filter(|name| !name.is_nil() && !name.is_max())?;
     let digest = Sha256::new().chain_update(b"ashiato visitor").chain_update(name).finalize();

@@ -48,6 +48,11 @@ impl CookieKeys {
         self.0.is_empty()
     }
 
+    /// A secret for another purpose, which tells nothing of the key; none without one.
+    pub(super) fn derive(&self, purpose: &[u8]) -> Option<[u8; 32]> {
+        Some(mac_of(self.0.first()?, &[purpose]).finalize().into_bytes().into())
+    }
+
     fn sign(&self, message: &[&[u8]]) -> Option<Tag> {
         let mac = mac_of(self.0.first()?, message).finalize().into_bytes();
         let mut tag = [0; TAG_CHARACTERS];

@@ -11,13 +11,11 @@
 //! them is not, the batch is refused, to come again.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,10 +23,10 @@ use uuid::Uuid;
 use super::claims::{ClaimBounds, Claims, Services};
 use super::client::Client;
 use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
+use super::event_keys::{self, EventKeyMaker};
 use super::events::{Body, Event, EventText};
-use super::members::DIGEST_VERSION;
 use super::metrics::Metrics;
-use super::spool::{Append, Entry, Spool, begin_line};
+use super::spool::{Append, Entry, EventKeys, Spool, begin_line};
 use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
 use super::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
 use crate::base::clock::WallClock;
@@ -65,8 +63,8 @@ pub(super) struct Delivery {
     pub texts: Vec<EventText>,
     /// Their own ids' places, where these are to be written as they are.
     pub id_texts: Vec<Option<Range<usize>>>,
-    /// What tells them from all others; none for one without an id of its own.
-    pub keys: Vec<Option<Uuid>>,
+    /// Their keys by all that they say; none for one without an id of its own.
+    pub text_keys: Vec<Option<Uuid>>,
     pub claims: Vec<Claims>,
 }
 
@@ -74,15 +72,16 @@ impl Delivery {
     /// A delivery with room for some events, and none so far.
     pub fn new(client: Client, body: Body, events: usize) -> Self {
         let (facts, texts) = (Vec::with_capacity(events), Vec::with_capacity(events));
-        let (id_texts, keys) = (Vec::with_capacity(events), Vec::with_capacity(events));
+        let (id_texts, text_keys) = (Vec::with_capacity(events), Vec::with_capacity(events));
         let claims = Vec::with_capacity(events);
-        Delivery { client, body, facts, texts, id_texts, keys, claims }
+        Delivery { client, body, facts, texts, id_texts, text_keys, claims }
     }
 
     /// Adds an event of the body.
-    pub fn push(&mut self, Event { text, id_text, facts, claims }: Event) {
+    pub fn push(&mut self, event: Event, keys: &EventKeyMaker) {
+        let Event { text, id_text, facts, claims } = event;
         let own = text_of(&text, &self.body);
-        self.keys.push(facts.id.map(|id| key_of(&self.client, id, own)));
+        self.text_keys.push(keys.by_text(&self.client, &facts, own));
         self.claims.push(claims);
         self.facts.push(facts);
         self.texts.push(text);
@@ -104,37 +103,6 @@ fn text_of<'a>(text: &'a EventText, body: &'a Body) -> &'a str {
         EventText::InBody(range) => &body.text()[range.clone()],
         EventText::Own(text) => text,
     }
-}
-
-/// What tells a client's event from all others. Ids are the client's own: nobody can have another's
-/// event taken for one that came already.
-///
-/// A client that has no id yet is known by all that its event says, which holds another's back only
-/// if that is here already, word for word. Where the event's id is no UUID, two clients may well
-/// say the same, and its address counts too; a phone that goes from one network to another and
-/// sends again has another one.
-fn key_of(client: &Client, id: Uuid, text: &str) -> Uuid {
-    let hash = Sha256::new().chain_update(id);
-    let hash = match client.long {
-        Some(cookie) => return key_of_visitor(cookie.long, id),
-        None if id.get_version_num() == usize::from(DIGEST_VERSION) => {
-            let address = client.ip.map(|ip| match ip {
-                IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-                IpAddr::V6(ip) => ip.octets(),
-            });
-            hash.chain_update(b"a").chain_update(address.unwrap_or_default()).chain_update(text)
-        }
-        None => hash.chain_update(b"t").chain_update(text),
-    };
-    key_of_hash(hash)
-}
-
-fn key_of_visitor(long: Uuid, id: Uuid) -> Uuid {
-    key_of_hash(Sha256::new().chain_update(id).chain_update(b"v").chain_update(long))
-}
-
-fn key_of_hash(hash: Sha256) -> Uuid {
-    Uuid::from_bytes(hash.finalize().first_chunk().copied().unwrap_or_default())
 }
 
 /// What came of it.
@@ -362,6 +330,7 @@ impl Intake {
         let named = || deliveries.iter().enumerate().filter(|(_, d)| !d.client.anonymous);
         let request_of = |(_, delivery): (usize, &'a Delivery)| VisitRequest {
             long: delivery.client.long.and_then(|c| c.in_force(self.long_ttl_ms, now_ms)),
+            is_by_name: delivery.client.is_by_name,
             cookie: delivery.client.short,
             events: &delivery.facts,
         };
@@ -392,7 +361,6 @@ impl Intake {
         let events = delivery.facts.iter().zip(&delivery.texts).zip(&delivery.claims);
         for (place, ((facts, text), claims)) in events.enumerate() {
             let id = facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
-            let key = delivery.keys[place].unwrap_or(id);
             let body = text_of(text, &delivery.body);
             // Where something stands, it stands in the body or in the event's own text.
             let base = match text {
@@ -404,15 +372,18 @@ impl Intake {
             let (sender, via) = (&delivery.client.sender, facts.via.as_deref());
             let visit = outcomes.get(place);
             let letter = Letter { id, id_text, sender, visit, via, replaced, body };
-            // Whoever is known from now on may send it again as such.
-            let also = match (delivery.client.long, facts.id, visit) {
-                (None, Some(id), Some(visit)) => Some(key_of_visitor(visit.long, id)),
-                _ => None,
+            let keys = match (facts.id, visit) {
+                (None, _) => EventKeys { by_id: Some(id), by_text: None },
+                (Some(_), visit) => EventKeys {
+                    // Whoever is known from now on may send it again as such.
+                    by_id: visit.and_then(|visit| event_keys::by_id(visit.long, facts)),
+                    by_text: delivery.text_keys[place],
+                },
             };
-            begin_line(key, also, &mut append.lines);
+            begin_line(keys, &mut append.lines);
             let left_out = write_line(head, &letter, &mut append.lines);
             self.metrics.item_via_left_out(left_out);
-            append.entries.push(Entry { id: key, also, end: append.lines.len() });
+            append.entries.push(Entry { keys, end: append.lines.len() });
             ids.push(id_text.map_or(EventId::Uuid(id), |text| EventId::Json(text.into())));
         }
         let visit = outcomes.last().map(|last| VisitReceipt {

@@ -49,6 +49,10 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
     intake.start(spool, 100, CancellationToken::new()).unwrap()
 }
 
+fn keys() -> EventKeyMaker {
+    EventKeyMaker::new(&[7; 32])
+}
+
 /// A page view of a visitor.
 fn page(long: Option<Uuid>) -> Delivery {
     let limits = CollectorConfig::default().limits;
@@ -57,7 +61,7 @@ fn page(long: Option<Uuid>) -> Delivery {
     let events = reader.read(&body, false).unwrap();
     let long = long.map(|long| crate::collector::cookies::LongCookie { long, renewed_ms: None });
     let mut delivery = Delivery::new(Client { long, ..Client::default() }, body, events.len());
-    events.into_iter().flatten().for_each(|event| delivery.push(event));
+    events.into_iter().flatten().for_each(|event| delivery.push(event, &keys()));
     delivery
 }
 
@@ -130,7 +134,7 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
         let mut client = Client::default();
         client.sender.user_agent = Some(format!("\"{agent}\""));
         let mut delivery = Delivery::new(client, body, events.len());
-        events.into_iter().flatten().for_each(|event| delivery.push(event));
+        events.into_iter().flatten().for_each(|event| delivery.push(event, &keys()));
         let head = Letterhead::new("web-1", NOW_MS, limits.line_bytes_max);
         let mut lines = Vec::new();
         for (facts, text) in delivery.facts.iter().zip(&delivery.texts) {

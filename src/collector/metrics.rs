@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::process::ProcessMetrics;
-use super::spool::{Backlog, Landed};
+use super::spool::{Backlog, KnownEvents, Landed};
 use super::visits::{MigratingVisitStore, Phase};
 use crate::base::telemetry::dropped_log_lines;
 use crate::store::{Operation, StoreMeter};
@@ -49,6 +49,7 @@ pub(super) struct Metrics {
     batches_refused: Counter,
     events: Counter,
     events_known: Counter,
+    events_id_reused: Counter,
     events_refused: Counter,
     item_via_left_out: Counter,
     connections: Gauge,
@@ -91,6 +92,7 @@ impl Metrics {
             batches_refused: Counter::default(),
             events: Counter::default(),
             events_known: Counter::default(),
+            events_id_reused: Counter::default(),
             events_refused: Counter::default(),
             item_via_left_out: Counter::default(),
             connections: Gauge::default(),
@@ -133,6 +135,8 @@ impl Metrics {
         registry.register("events", "Events that are durable", self.events.clone());
         let help = "Events that came again and were not taken twice";
         registry.register("events_known", help, self.events_known.clone());
+        let help = "Events not taken, as another one of their sender had their id";
+        registry.register("events_id_reused", help, self.events_id_reused.clone());
         let help = "Events that were no JSON objects, or too large or deep";
         registry.register("events_refused", help, self.events_refused.clone());
         let help = "Items whose via had no room in their event's line";
@@ -198,10 +202,11 @@ impl Metrics {
     }
 
     /// A batch's events were written, but for those that are known.
-    pub fn spool(&self, took: Duration, taken: usize, known: usize) {
+    pub fn spool(&self, took: Duration, taken: usize, known: KnownEvents) {
         self.spool_seconds.observe(took.as_secs_f64());
         self.events.inc_by(taken as u64);
-        self.events_known.inc_by(known as u64);
+        self.events_known.inc_by(known.repeated as u64);
+        self.events_id_reused.inc_by(known.reused as u64);
     }
 
     /// Events were refused.

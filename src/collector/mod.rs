@@ -29,6 +29,7 @@ mod config_store;
 mod control;
 mod cookies;
 mod envelope;
+mod event_keys;
 mod events;
 mod frames;
 mod health;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use super::claims::ClaimBounds;
 use super::clock::SteadyClock;
 use super::config::{CollectorConfig, Limits, VisitStoreConfig};
 use super::control::{self, Control};
+use super::event_keys::SECRET_BYTES;
 use super::health::{Health, Probe};
 use super::intake::Intake;
 use super::metrics::Metrics;
@@ -31,8 +33,6 @@ use crate::store::{Store, Stores};
 
 /// How often the rates of clients that are gone are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
-/// Bytes of an id in the spool's files of ids.
-const ID_BYTES: u64 = 16;
 /// Bytes of bodies that are in memory at a time, until they are answered.
 const BODIES_BYTES_MAX: usize = 256 << 20;
 /// For how long the clock must say that visitors' records are over before they are dropped.
@@ -102,8 +102,8 @@ pub async fn collect(
     let (lander, told, stop_lander) = (landing.clone(), count.clone(), stop_work.clone());
     let landing_task = tokio::spawn(async move { lander.run(told, stop_lander).await });
 
-    let bodies = new_bodies(&config);
-    let parts = ServiceParts { intake, backlog, metrics, migration, health, bodies };
+    let (bodies, secret) = (new_bodies(&config), new_secret(&supplies));
+    let parts = ServiceParts { intake, backlog, metrics, migration, health, bodies, secret };
     let services = Arc::new(ArcSwap::from_pointee(Service::new(config, parts.clone())));
     // Whoever looks right now whether it is ready is told so.
     probe.look().await;
@@ -139,7 +139,7 @@ fn landing_settings(config: &CollectorConfig, store: Store) -> LandingSettings {
     LandingSettings {
         store,
         spool: config.data.join("spool"),
-        ids_bytes_max: config.landing.recent_ids_min as u64 * ID_BYTES,
+        recent_ids_min: config.landing.recent_ids_min,
         file_mode: config.landing.file_mode,
     }
 }
@@ -166,6 +166,13 @@ fn new_intake(
 fn new_bodies(config: &CollectorConfig) -> BodyTaker {
     let Limits { body_bytes_max, request_time_max, .. } = config.limits;
     BodyTaker::new(body_bytes_max, request_time_max, BODIES_BYTES_MAX)
+}
+
+/// A secret that nobody else knows, as long as this process lives.
+fn new_secret(supplies: &CollectorSupplies) -> [u8; SECRET_BYTES] {
+    // Each id has 74 random bits.
+    let ids = (0..4).map(|_| supplies.ids.next(supplies.clock.now_ms()));
+    ids.fold(Sha256::new(), |hash, id| hash.chain_update(id)).finalize().into()
 }
 
 /// Forgets now and then what clients did that are gone.

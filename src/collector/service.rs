@@ -15,6 +15,7 @@ use super::answer::{Answer, AnswerSettings, Place, empty, fault, json, text};
 use super::body::{BodyKind, BodyTaker, Packing, Refused, TakenBody, body_kind};
 use super::client::{Client, Way, client_of};
 use super::config::{CollectorConfig, Limits};
+use super::event_keys::{EventKeyMaker, SECRET_BYTES};
 use super::events::{Body, BodyFault, EventReader, Events, NotUtf8};
 use super::health::Health;
 use super::intake::{Delivery, IntakeQueue, Receipt};
@@ -40,6 +41,7 @@ pub(super) struct Service {
     health: Arc<Health>,
     bodies: BodyTaker,
     limiter: ClientLimiter,
+    keys: EventKeyMaker,
     cpu: Cpu,
 }
 
@@ -72,6 +74,8 @@ pub(super) struct ServiceParts {
     pub migration: Option<MigratingVisitStore>,
     pub health: Arc<Health>,
     pub bodies: BodyTaker,
+    /// For events' keys where no key signs cookies; it ends with the process.
+    pub secret: [u8; SECRET_BYTES],
 }
 
 /// Places of events in their body, and why they are refused.
@@ -107,8 +111,10 @@ struct Readiness {
 impl Service {
     pub fn new(config: CollectorConfig, parts: ServiceParts) -> Self {
         let Limits { body_bytes_max, request_time_max, .. } = config.limits;
-        let ServiceParts { intake, backlog, metrics, migration, health, bodies } = parts;
+        let ServiceParts { intake, backlog, metrics, migration, health, bodies, secret } = parts;
+        let derived = config.cookies.keys.derive(b"addresses in keys of events");
         Service {
+            keys: EventKeyMaker::new(&derived.unwrap_or(secret)),
             answers: AnswerSettings::new(&config),
             limiter: ClientLimiter::new(&config.limits),
             config,
@@ -292,7 +298,7 @@ impl Service {
         let mut refusals = Vec::new();
         for (place, event) in events.into_iter().enumerate() {
             match event {
-                Ok(event) => delivery.push(event),
+                Ok(event) => delivery.push(event, &self.keys),
                 Err(refusal) => refusals.push((place, refusal.reason)),
             }
         }
@@ -352,7 +358,7 @@ impl Service {
         let mut delivery = Delivery::new(client, body, events.len());
         for mut event in events.into_iter().flatten() {
             event.facts.is_passive = true;
-            delivery.push(event);
+            delivery.push(event, &self.keys);
         }
         match self.deliver(delivery, None).await {
             Ok(receipt) => {

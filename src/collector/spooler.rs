@@ -74,7 +74,7 @@ impl Spooler {
         self.metrics.batch(answers.len(), began.elapsed(), written.is_ok());
         match written {
             Ok(known) => {
-                let taken = append.entries.len() - known;
+                let taken = append.entries.len() - known.repeated - known.reused;
                 self.metrics.spool(writing.elapsed(), taken, known);
                 for (receipt, reply) in answers {
                     reply.send(Ok(receipt));

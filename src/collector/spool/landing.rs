@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
+use super::recent::{KeysFile, events_in};
 use super::segment::{Damage, SealedSegment, landed_path, lines_of, put_aside, read_segment};
 use crate::base::error::{Error, Result};
 use crate::base::fs::{create_folders, disk_error, remove_file, sync_folder};
@@ -39,8 +40,8 @@ pub struct LandingSettings {
     pub store: Store,
     /// The spool's folder.
     pub spool: PathBuf,
-    /// Bytes of event ids that are kept for the next start.
-    pub ids_bytes_max: u64,
+    /// Events whose keys are kept at least for the next start.
+    pub recent_ids_min: usize,
     /// The permissions of files that land in a folder, which get to list it what they get to read.
     pub file_mode: u32,
 }
@@ -128,10 +129,10 @@ impl Landing {
         };
         let done = self.put_under_a_free_name(segment, object, hurries.clone()).await?;
         let (landed, spool) = (segment.clone(), self.settings.spool.clone());
-        let (ids_bytes_max, pace) = (self.settings.ids_bytes_max, Pace::new(hurries));
+        let (events_min, pace) = (self.settings.recent_ids_min, Pace::new(hurries));
         in_background("removing a segment", move || {
-            leave_ids(&spool, &landed, &ids, damage, pace)?;
-            trim_ids(&spool, ids_bytes_max)
+            leave_ids(&spool, &landed, ids.bytes(), damage, pace)?;
+            trim_ids(&spool, events_min)
         })
         .await?;
         self.backlog.remove(segment);
@@ -222,21 +223,20 @@ impl Landing {
     }
 }
 
-/// An object and the ids of its events.
+/// An object and the keys of its events.
 struct Packed {
     object: Bytes,
-    ids: Vec<u8>,
+    ids: KeysFile,
     damage: Damage,
 }
 
 fn pack(segment: &SealedSegment, mut pace: Pace) -> io::Result<Packed> {
-    let mut ids = Vec::new();
+    let mut ids = KeysFile::new();
     let mut encoder = new_encoder()?;
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     let damage = read_segment(&segment.path, segment.bytes, |lines| {
         for (keys, line) in lines_of(lines) {
-            let keys = keys.into_iter().flatten();
-            keys.for_each(|key| ids.extend_from_slice(&key.to_be_bytes()));
+            ids.push(keys);
             piece.extend_from_slice(line);
             if piece.len() >= PIECE_BYTES {
                 encoder.write_all(&piece)?;
@@ -342,15 +342,15 @@ fn remove_slowly(path: &Path, bytes: u64, mut pace: Pace) -> Result<()> {
     Ok(())
 }
 
-/// An object of those of its own lines that another one lacks; none if that one has them all. What
-/// cannot be read of it counts as lacking.
+/// An object of those of its own lines that another one lacks; none if that one has them all. Of
+/// one that is damaged those before the damage count as there, as they do for whoever reads it.
 fn lacking(found: &[u8], own: &[u8]) -> Result<Option<Bytes>> {
     if found == own {
         return Ok(None);
     }
     let pack = || {
         // Another version may have packed the same lines otherwise.
-        let (found, own) = (unpacked(found).unwrap_or_default(), unpacked(own)?);
+        let (found, own) = (unpacked_as_far_as_possible(found), unpacked(own)?);
         let there: HashSet<&[u8]> = found.split_inclusive(|byte| *byte == b'\n').collect();
         let mut encoder = new_encoder()?;
         let mut count = 0;
@@ -370,6 +370,23 @@ fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     zstd::Decoder::new(bytes)?.read_to_end(&mut lines)?;
     Ok(lines)
+}
+
+/// What can be unpacked before a damage, if there is any.
+///
+/// A call of the decoder that meets a damage drops what it has unpacked before, so each gets one
+/// byte: all blocks before the damaged one are unpacked then.
+fn unpacked_as_far_as_possible(bytes: &[u8]) -> Vec<u8> {
+    if let Ok(lines) = unpacked(bytes) {
+        return lines;
+    }
+    let mut lines = Vec::new();
+    if let Ok(mut decoder) = zstd::Decoder::with_buffer(BufReader::with_capacity(1, bytes))
+        && let Err(error) = decoder.read_to_end(&mut lines)
+    {
+        tracing::warn!(%error, unpacked_bytes = lines.len(), "the object that is there is damaged");
+    }
+    lines
 }
 
 /// Puts a file if there is none of its name, else gives what is there; its own one and its name are
@@ -395,8 +412,15 @@ fn put_file(path: &Path, bytes: &[u8], mode: u32, mut pace: Pace) -> Result<Opti
     };
     let there = put().map_err(|error| disk_error("landing", path, &error))?;
     sync_folder(folder)?;
-    // What cannot be read, such as a folder, has none of the lines.
-    Ok(there.then(|| fs::read(path).map(Bytes::from).unwrap_or_default()))
+    if !there {
+        return Ok(None);
+    }
+    match fs::read(path) {
+        Ok(found) => Ok(Some(Bytes::from(found))),
+        // A folder has none of the lines. What cannot be read now may have all of them.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(Some(Bytes::new())),
+        Err(error) => Err(disk_error("comparing with", path, &error)),
+    }
 }
 
 /// Creates a folder and those above it, which whoever may read a file of `mode` may list.
@@ -411,23 +435,23 @@ fn create_folders_for(folder: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Removes the oldest files of ids beyond a number of bytes.
-fn trim_ids(spool: &Path, bytes_max: u64) -> Result<()> {
+/// Removes the oldest files of keys beyond those of a number of events.
+fn trim_ids(spool: &Path, events_min: usize) -> Result<()> {
     let trim = || {
         let mut files = Vec::new();
         for entry in fs::read_dir(spool)? {
             let entry = entry?;
             if entry.path().extension().is_some_and(|extension| extension == "ids") {
-                files.push((entry.path(), entry.metadata()?.len()));
+                files.push((entry.path(), events_in(entry.metadata()?.len())));
             }
         }
         files.sort();
         let mut kept = 0;
-        for (path, bytes) in files.into_iter().rev() {
-            if kept >= bytes_max {
+        for (path, events) in files.into_iter().rev() {
+            if kept >= events_min as u64 {
                 fs::remove_file(path)?;
             }
-            kept += bytes;
+            kept += events;
         }
         Ok(())
     };

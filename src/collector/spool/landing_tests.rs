@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::base::ids::RandomIds;
-use crate::collector::spool::{Append, Entry, Spool, SpoolSettings};
+use crate::collector::spool::{Append, Entry, EventKeys, Spool, SpoolSettings};
 
 const NOW: i64 = 1_795_235_400_000;
 
@@ -24,10 +24,14 @@ fn open(folder: &TempDir) -> Spool {
     Spool::open(settings, Arc::new(RandomIds)).unwrap()
 }
 
+fn keys(id: Uuid) -> EventKeys {
+    EventKeys { by_id: Some(id), by_text: None }
+}
+
 fn append(spool: &mut Spool, number: u64) {
     let id = Uuid::from_u64_pair(5, number);
     let lines = format!("{{\"event_id\":\"{id}\"}}\n").into_bytes();
-    let entries = vec![Entry { id, also: None, end: lines.len() }];
+    let entries = vec![Entry { keys: keys(id), end: lines.len() }];
     spool.append(&Append { lines, entries }, NOW).unwrap();
 }
 
@@ -35,7 +39,7 @@ fn landing(spool: &Spool, folder: &TempDir, store: Store) -> Landing {
     let settings = LandingSettings {
         store,
         spool: folder.path().join("spool"),
-        ids_bytes_max: 32,
+        recent_ids_min: 2,
         file_mode: 0o640,
     };
     Landing::new(settings, spool.backlog().clone())
@@ -136,7 +140,7 @@ async fn a_large_segment_lands_whole_with_and_without_a_hurry() {
         for number in 0..count {
             let id = Uuid::from_u64_pair(5, number);
             all.lines.extend_from_slice(format!("{{\"event_id\":\"{id}\"}}\n").as_bytes());
-            all.entries.push(Entry { id, also: None, end: all.lines.len() });
+            all.entries.push(Entry { keys: keys(id), end: all.lines.len() });
         }
         spool.append(&all, NOW).unwrap();
         spool.end();
@@ -314,4 +318,50 @@ async fn a_disk_that_is_full_of_segments_is_freed_by_landing_them() {
     assert_eq!(objects(&store).await.len(), 1);
     assert!(!segment.path.exists(), "its space is free");
     assert_eq!(spool.backlog().bytes(), 0);
+}
+
+/// Lines of which each has other bytes, so that they are packed as many blocks.
+fn long_lines(count: u64) -> Append {
+    let mut all = Append::default();
+    let mut random = 1_u64;
+    for number in 0..count {
+        let id = Uuid::from_u64_pair(5, number);
+        let mut text = String::new();
+        for _ in 0..20 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text += &format!("{random:016x}");
+        }
+        let line = format!("{{\"event_id\":\"{id}\",\"x\":\"{text}\"}}\n");
+        all.lines.extend_from_slice(line.as_bytes());
+        all.entries.push(Entry { keys: keys(id), end: all.lines.len() });
+    }
+    all
+}
+
+#[tokio::test]
+async fn of_an_object_that_lost_its_end_only_what_it_lacks_lands_once_more() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    let all = long_lines(4000);
+    spool.append(&all, NOW).unwrap();
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let kept = fs::read(&segment.path).unwrap();
+    landing(&spool, &folder, place.clone()).drain(|_| ()).await.unwrap();
+    let name = object_store::path::Path::from(format!("raw/{}", segment.name.object_name(0)));
+    let whole = store.get(&name).await.unwrap().bytes().await.unwrap();
+    let damaged = whole.slice(..whole.len() * 2 / 3);
+    store.put(&name, damaged.clone().into()).await.unwrap();
+    fs::write(&segment.path, kept).unwrap();
+    drop(spool);
+    let spool = open(&folder);
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    let second = object_store::path::Path::from(format!("raw/{}", segment.name.object_name(1)));
+    let second = store.get(&second).await.unwrap().bytes().await.unwrap();
+    let first = unpacked_as_far_as_possible(&damaged);
+    let first_whole = first.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    assert!(first_whole > all.lines.len() / 2, "{first_whole} of {}", all.lines.len());
+    let both = [&first[..first_whole], &unpacked(&second).unwrap()].concat();
+    assert!(both == all.lines, "{} bytes of {}", both.len(), all.lines.len());
 }

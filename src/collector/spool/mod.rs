@@ -15,8 +15,8 @@
 //! | behind that | segment and object | finds the object, compares, removes the segment |
 //! | while the segment is removed | ids, some of it as `….landed` | removes that, keeps the ids |
 //!
-//! A key says which event of whom a line is, so that one that is sent again is taken once. It
-//! stands in front of its line as 22 characters, and does not land; a newcomer's event has two.
+//! Deduplication keys say which event of whom a line is, so that one that is sent again is taken
+//! once. They stand in front of the line as 22 characters each, one or two, and do not land.
 //!
 //! An object's name is its segment's, and a segment gets its name when it begins: so whatever is
 //! put twice is put under one name, and the second time finds it there. Where another object has
@@ -34,5 +34,5 @@ mod writer;
 pub use backlog::Backlog;
 pub use landing::{Landed, Landing, LandingSettings};
 pub use recent::RecentIds;
-pub use segment::begin_line;
-pub use writer::{Append, Entry, Spool, SpoolSettings, probe_disk};
+pub use segment::{EventKeys, begin_line};
+pub use writer::{Append, Entry, KnownEvents, Spool, SpoolSettings, probe_disk};

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use super::frame::{HEADER_BYTES, MAGIC, Next, is_torn, read_frame};
+use super::recent::Keys;
 
 const EXTENSION: &str = "spool";
 const LANDED_EXTENSION: &str = "landed";
@@ -246,19 +247,32 @@ fn next_frame(bytes: &[u8]) -> io::Result<Option<usize>> {
 /// Characters of a key in front of its line: 16 bytes in base64url.
 const KEY_CHARACTERS: usize = 22;
 
+/// The deduplication keys of an event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EventKeys {
+    /// Of its id and whose it is.
+    pub by_id: Option<Uuid>,
+    /// Of its id and all that it says.
+    pub by_text: Option<Uuid>,
+}
+
+impl EventKeys {
+    /// Both, as far as it has them.
+    pub(super) fn both(self) -> Keys {
+        [self.by_id, self.by_text].map(|key| key.map(|key| key.as_u128()))
+    }
+}
+
 /// Begins a spooled line with its event's keys, one or two, which do not land. What follows is the
 /// line that does, a JSON object.
-pub fn begin_line(key: Uuid, also: Option<Uuid>, lines: &mut Vec<u8>) {
-    for key in [Some(key), also].into_iter().flatten() {
+pub fn begin_line(keys: EventKeys, lines: &mut Vec<u8>) {
+    for key in [keys.by_id, keys.by_text].into_iter().flatten() {
         let mut text = [b'A'; KEY_CHARACTERS];
         // 16 bytes make 22 characters.
         let _ = URL_SAFE_NO_PAD.encode_slice(key.as_bytes(), &mut text);
         lines.extend_from_slice(&text);
     }
 }
-
-/// The keys of a line, as far as they are known.
-pub(super) type Keys = [Option<u128>; 2];
 
 /// A frame's lines, with their line ends: each event's keys and what lands.
 pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Keys, &[u8])> {
@@ -268,11 +282,6 @@ pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Keys, &[u8])> {
         let line = rest.split_off(..end)?;
         (!line.is_empty()).then(|| split_line(line))
     })
-}
-
-/// The keys of a frame's events.
-pub(super) fn keys_of(lines: &[u8]) -> impl Iterator<Item = u128> + '_ {
-    lines_of(lines).flat_map(|(keys, _)| keys).flatten()
 }
 
 fn split_line(line: &[u8]) -> (Keys, &[u8]) {
@@ -330,9 +339,9 @@ mod tests {
         let also = Uuid::from_u64_pair(5, 6);
         let old = format!("{{\"event_id\":\"{id}\",\"x\":1}}\n");
         let mut lines = old.clone().into_bytes();
-        begin_line(key, None, &mut lines);
+        begin_line(EventKeys { by_id: Some(key), by_text: None }, &mut lines);
         lines.extend_from_slice(b"{\"event_id\":\"evt_1\"}\n");
-        begin_line(key, Some(also), &mut lines);
+        begin_line(EventKeys { by_id: Some(key), by_text: Some(also) }, &mut lines);
         lines.extend_from_slice(b"{}\nshort\n");
         let (key, also) = (key.as_u128(), also.as_u128());
         let expected: [(_, &[u8]); 4] = [
@@ -342,6 +351,5 @@ mod tests {
             ([None, None], b"short\n"),
         ];
         assert_eq!(lines_of(&lines).collect::<Vec<_>>(), expected);
-        assert_eq!(keys_of(&lines).collect::<Vec<_>>(), [id.as_u128(), key, key, also]);
     }
 }

@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::backlog::Backlog;
 use super::frame::Frames;
-use super::recent::RecentIds;
+use super::recent::{Keys, RecentIds, keys_in};
 use super::segment::{
-    OpenSegment, SealedSegment, SegmentName, keys_of, list_segments, put_aside, read_segment,
-    remove_landed,
+    EventKeys, OpenSegment, SealedSegment, SegmentName, lines_of, list_segments, put_aside,
+    read_segment, remove_landed,
 };
 use crate::base::error::{Error, Result};
 use crate::base::fs::{create_folders, disk_error, sync_folder};
@@ -39,17 +39,15 @@ pub struct SpoolSettings {
     pub segment_bytes_max: u64,
     /// Time after its first line when a segment ends.
     pub segment_age_max: Duration,
-    /// Ids of events that are known at least, to take none twice.
+    /// Events that are known at least, to take none twice.
     pub recent_ids_min: usize,
 }
 
 /// One event of an [`Append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// The event's key: two that are equal are the same event of the same client.
-    pub id: Uuid,
-    /// Another key under which the same event may come again.
-    pub also: Option<Uuid>,
+    /// By which the event is known: one that has a key of an earlier one has come again.
+    pub keys: EventKeys,
     /// Where its line ends among the lines.
     pub end: usize,
 }
@@ -61,6 +59,15 @@ pub struct Append {
     pub lines: Vec<u8>,
     /// The lines' keys and ends, in their order.
     pub entries: Vec<Entry>,
+}
+
+/// Events of an [`Append`] that were not written, as they were known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KnownEvents {
+    /// Those that came again, or of which nobody can say what they were.
+    pub repeated: usize,
+    /// Those of which only the id was known: they say something else than the event that had it.
+    pub reused: usize,
 }
 
 /// Makes lines durable; one process has a spool open at a time.
@@ -119,30 +126,33 @@ impl Spool {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if they are not durable; then none of them is taken.
-    pub fn append(&mut self, append: &Append, now_ms: i64) -> Result<usize> {
+    pub fn append(&mut self, append: &Append, now_ms: i64) -> Result<KnownEvents> {
         self.end_if_due(now_ms);
         self.frames.clear();
-        let (mut start, mut taken) = (0, 0);
-        let mut own = HashSet::with_capacity(append.entries.len());
+        let (mut start, mut known) = (0, KnownEvents::default());
+        let mut taken: Vec<Keys> = Vec::with_capacity(append.entries.len());
+        let mut own = HashSet::with_capacity(2 * append.entries.len());
         for entry in &append.entries {
-            let mut keys = [Some(entry.id), entry.also].into_iter().flatten();
-            let is_known = |key: Uuid| {
-                let key = key.as_u128();
-                self.recent.contains(key) || own.contains(&key)
-            };
-            if !keys.clone().any(is_known) {
-                own.extend(keys.by_ref().map(|key| key.as_u128()));
-                self.frames.push(&append.lines[start..entry.end]);
-                taken += 1;
+            let keys = entry.keys.both();
+            let is_known =
+                keys.map(|key| key.map(|key| self.recent.contains(key) || own.contains(&key)));
+            match is_known {
+                [Some(true), Some(false)] => known.reused += 1,
+                [Some(true), _] | [_, Some(true)] => known.repeated += 1,
+                _ => {
+                    own.extend(keys.into_iter().flatten());
+                    taken.push(keys);
+                    self.frames.push(&append.lines[start..entry.end]);
+                }
             }
             start = entry.end;
         }
-        if taken > 0 {
+        if !taken.is_empty() {
             self.frames.seal();
             self.write_frames(now_ms)?;
-            own.into_iter().for_each(|id| self.recent.insert(id));
+            taken.into_iter().for_each(|keys| self.recent.insert(keys));
         }
-        Ok(append.entries.len() - taken)
+        Ok(known)
     }
 
     fn write_frames(&mut self, now_ms: i64) -> Result<()> {
@@ -222,7 +232,7 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
     let failed = |error| disk_error("recovering", path, &error);
     let mut frames = 0;
     let read = read_segment(path, segment.bytes, |lines| {
-        keys_of(lines).for_each(|id| recent.insert(id));
+        lines_of(lines).for_each(|(keys, _)| recent.insert(keys));
         frames += 1;
         Ok(())
     });
@@ -263,7 +273,7 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
     Ok(Recovered::Whole(segment))
 }
 
-/// Reads the ids of segments that have landed, the oldest first; removes files beyond need.
+/// Reads the keys of events that have landed, the oldest first.
 fn read_ids(folder: &Path, recent: &mut RecentIds) -> std::io::Result<()> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -278,8 +288,7 @@ fn read_ids(folder: &Path, recent: &mut RecentIds) -> std::io::Result<()> {
             tracing::warn!(%error, path = %path.display(), "ids of events that have landed");
             Vec::new()
         });
-        let (ids, _cut_off) = bytes.as_chunks::<16>();
-        ids.iter().for_each(|id| recent.insert(u128::from_be_bytes(*id)));
+        keys_in(&bytes).for_each(|keys| recent.insert(keys));
     }
     Ok(())
 }

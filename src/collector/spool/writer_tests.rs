@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::ids::RandomIds;
+use crate::collector::spool::begin_line;
 
 /// 2026-11-21T13:30:00 in Tokyo.
 const NOW: i64 = 1_795_235_400_000;
@@ -30,12 +31,16 @@ fn id(number: u64) -> Uuid {
     Uuid::from_u64_pair(5, number)
 }
 
+fn keys(id: Uuid) -> EventKeys {
+    EventKeys { by_id: Some(id), by_text: None }
+}
+
 fn lines(numbers: &[u64]) -> Append {
     let mut append = Append::default();
     for number in numbers {
         let line = format!("{{\"event_id\":\"{}\",\"n\":{number}}}\n", id(*number));
         append.lines.extend_from_slice(line.as_bytes());
-        append.entries.push(Entry { id: id(*number), also: None, end: append.lines.len() });
+        append.entries.push(Entry { keys: keys(id(*number)), end: append.lines.len() });
     }
     append
 }
@@ -46,7 +51,7 @@ fn sealed(spool: &Spool) -> Vec<(String, Vec<u64>)> {
     while let Some(segment) = spool.backlog().first() {
         let mut numbers = Vec::new();
         read_segment(&segment.path, segment.bytes, |lines| {
-            numbers.extend(keys_of(lines).map(|id| id as u64));
+            numbers.extend(lines_of(lines).filter_map(|(keys, _)| keys[0]).map(|id| id as u64));
             Ok(())
         })
         .unwrap();
@@ -158,12 +163,12 @@ fn a_segment_that_cannot_be_read_at_all_keeps_no_collector_from_starting() {
 fn an_event_that_comes_again_is_taken_once_even_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder);
-    assert_eq!(spool.append(&lines(&[1, 2, 1]), NOW).unwrap(), 1);
-    assert_eq!(spool.append(&lines(&[2, 3]), NOW).unwrap(), 1);
-    assert_eq!(spool.append(&lines(&[1, 2, 3]), NOW).unwrap(), 3);
+    assert_eq!(spool.append(&lines(&[1, 2, 1]), NOW).unwrap().repeated, 1);
+    assert_eq!(spool.append(&lines(&[2, 3]), NOW).unwrap().repeated, 1);
+    assert_eq!(spool.append(&lines(&[1, 2, 3]), NOW).unwrap().repeated, 3);
     drop(spool);
     let mut spool = open(&folder);
-    assert_eq!(spool.append(&lines(&[3, 4]), NOW).unwrap(), 1);
+    assert_eq!(spool.append(&lines(&[3, 4]), NOW).unwrap().repeated, 1);
     spool.end();
     let all: Vec<u64> = sealed(&spool).into_iter().flat_map(|(_, numbers)| numbers).collect();
     assert_eq!(all, [1, 2, 3, 4]);
@@ -230,4 +235,46 @@ fn ids_of_what_has_landed_are_read_at_the_start() {
     file.write_all(&id(1).as_u128().to_be_bytes()).unwrap();
     file.write_all(b"cut").unwrap();
     assert!(open(&folder).knows(id(1)));
+}
+
+/// An append of events with two keys each.
+fn with_two_keys(events: &[(u64, u64)]) -> Append {
+    let mut append = Append::default();
+    for (id_number, text_number) in events {
+        let [by_id, by_text] = [id(*id_number), id(*text_number)].map(Some);
+        let keys = EventKeys { by_id, by_text };
+        begin_line(keys, &mut append.lines);
+        append.lines.extend_from_slice(b"{}\n");
+        append.entries.push(Entry { keys, end: append.lines.len() });
+    }
+    append
+}
+
+#[test]
+fn as_many_events_as_configured_are_known_though_each_has_two_keys() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    let events: Vec<(u64, u64)> = (0..2500).map(|number| (number, 10_000 + number)).collect();
+    for batch in events.chunks(10) {
+        assert_eq!(spool.append(&with_two_keys(batch), NOW).unwrap(), KnownEvents::default());
+    }
+    let last = with_two_keys(&events[1500..]);
+    assert_eq!(spool.append(&last, NOW).unwrap().repeated, 1000);
+    drop(spool);
+    assert_eq!(open(&folder).append(&last, NOW).unwrap().repeated, 1000);
+}
+
+#[test]
+fn an_event_is_known_by_either_key_and_another_one_of_its_id_is_told_from_one_that_comes_again() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    let mut append = |events: &[(u64, u64)]| {
+        let KnownEvents { repeated, reused } = spool.append(&with_two_keys(events), NOW).unwrap();
+        (repeated, reused)
+    };
+    assert_eq!(append(&[(1, 11)]), (0, 0));
+    assert_eq!(append(&[(1, 11)]), (1, 0));
+    assert_eq!(append(&[(2, 11)]), (1, 0), "word for word, of who is another now");
+    assert_eq!(append(&[(1, 12)]), (0, 1), "it says something else");
+    assert_eq!(append(&[(3, 13), (3, 14), (3, 13)]), (1, 1));
 }

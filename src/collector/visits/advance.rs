@@ -92,14 +92,15 @@ fn count(
     now_ms: i64,
     rules: &AttributionRules,
 ) -> (u64, Attribution) {
+    let id = event.counted_id();
     let VisitorRecord { touch, cart, counted, seq, .. } = record;
-    let ago = counted.ago(event.id);
+    let ago = counted.ago(id);
     if let Some(ago) = ago.filter(|ago| ago < seq) {
         return (*seq - ago, attribute_again(record, event, now_ms, rules));
     }
     // Of a visit that is over it gets a number in the present one, but that is all it changes.
     *seq = seq.saturating_add(1);
-    counted.count(event.id);
+    counted.count(id);
     let seq = *seq;
     if ago.is_some() {
         return (seq, attribute_again(record, event, now_ms, rules));
@@ -118,7 +119,7 @@ fn attribute_again(
     now_ms: i64,
     rules: &AttributionRules,
 ) -> Attribution {
-    if let Some(attribution) = record.counted.attribution(event.id) {
+    if let Some(attribution) = record.counted.attribution(event.counted_id()) {
         return attribution.clone();
     }
     // What it put into the cart is there, with its `via`; its own is in force or was followed.
@@ -153,7 +154,7 @@ fn fresh(now_ms: i64) -> VisitorRecord {
 /// A record that knows of the visit alone.
 fn of_visit(short: Uuid, seq: u64, seen_ms: i64) -> VisitorRecord {
     let (touch, cart, counted) = (None, Vec::new(), CountedEvents::default());
-    VisitorRecord { short, seq, seen_ms, revision: 0, touch, cart, counted }
+    VisitorRecord { short, seq, seen_ms, revision: 0, touch, cart, counted, is_kept: false }
 }
 
 /// How far ahead of the present a record's times may be: clocks of several machines differ, and one

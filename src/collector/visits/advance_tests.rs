@@ -241,3 +241,16 @@ fn an_event_that_comes_again_counts_once() {
         ],
     );
 }
+
+#[test]
+fn what_another_site_may_have_had_sent_counts_for_no_event_of_the_visitors_own() {
+    let long = Uuid::from_u64_pair(7, 7);
+    let passive = EventFacts { is_passive: true, ..told("c: purchase 7") };
+    let events = [told("a: cart_add 7 via ad"), passive.clone(), told("c: purchase 7"), passive];
+    let (record, outcomes) =
+        advance(None, long, None, &events, 0, &rules(), &CountedIds::default());
+    let seqs: Vec<u64> = outcomes.iter().map(|outcome| outcome.seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 2], "and it is known itself when it comes again");
+    assert_eq!(outcomes[2].attribution.items[0].via.as_deref(), Some("ad"));
+    assert!(record.cart.is_empty());
+}

@@ -22,6 +22,7 @@
 //! An event that comes again (`counted`) changes neither touch nor cart, and gets what it got.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// What led somewhere: the text of a JSON object on one line, `{"campaign":"fall","channel":"ad"}`.
@@ -124,6 +125,20 @@ pub struct EventFacts {
     pub via: Option<Via>,
     /// The items that it is about.
     pub items: Vec<ItemFacts>,
+}
+
+impl EventFacts {
+    /// By what it is known when it comes again. What another site may have had sent is known apart,
+    /// so that it counts for none of the visitor's own whose ids can be guessed.
+    pub(super) fn counted_id(&self) -> Option<Uuid> {
+        let id = self.id?;
+        if !self.is_passive {
+            return Some(id);
+        }
+        let digest =
+            Sha256::new().chain_update(b"ashiato passive event").chain_update(id).finalize();
+        digest.first_chunk().copied().map(Uuid::from_bytes)
+    }
 }
 
 /// An item that an event is about.

@@ -33,6 +33,8 @@ const TRIES_MAX: usize = 16;
 pub struct VisitRequest<'a> {
     /// Who comes; none if nobody knows yet.
     pub long: Option<Uuid>,
+    /// Whether that is by a name that others may know, which is good until the id itself came back.
+    pub is_by_name: bool,
     /// What the visitor says of the visit.
     pub cookie: Option<ShortCookie>,
     /// What happened.
@@ -81,6 +83,7 @@ impl VisitDesk {
         known.resize(groups.len() + newcomers.len(), None);
         groups.extend(newcomers);
         for _ in 0..TRIES_MAX {
+            self.part_strangers(&mut groups, &mut known, requests, now_ms);
             let swaps = self.apply(&groups, known, requests, now_ms, &mut outcomes)?;
             let swapped = self.store.swap(&swaps).await?;
             let mut left = swapped.iter();
@@ -117,6 +120,40 @@ impl VisitDesk {
         (groups, newcomers)
     }
 
+    /// Takes out of the groups who comes by the name alone of a visitor that has brought its id back
+    /// since: they are visitors of their own.
+    fn part_strangers(
+        &self,
+        groups: &mut Vec<Group>,
+        known: &mut Vec<Option<Record>>,
+        requests: &[VisitRequest<'_>],
+        now_ms: i64,
+    ) {
+        let is_by_name = |place: &usize| requests[*place].is_by_name;
+        let is_kept = |record: &Option<Record>| {
+            let record = record.as_deref().map(VisitorRecord::decode);
+            record.is_some_and(|record| record.is_ok_and(|record| record.is_kept))
+        };
+        let mut strangers = Vec::new();
+        for (group, record) in groups.iter_mut().zip(&*known) {
+            if group.requests.iter().any(is_by_name) && is_kept(record) {
+                strangers.extend(group.requests.extract_if(.., |place| is_by_name(place)));
+            }
+        }
+        if strangers.is_empty() {
+            return;
+        }
+        let mut is_left = groups.iter().map(|group| !group.requests.is_empty());
+        known.retain(|_| is_left.next() == Some(true));
+        groups.retain(|group| !group.requests.is_empty());
+        groups.extend(
+            strangers
+                .into_iter()
+                .map(|place| Group { visitor: self.ids.next(now_ms), requests: vec![place] }),
+        );
+        known.resize(groups.len(), None);
+    }
+
     /// Applies each visitor's events to the record; gives the changes and notes the outcomes.
     fn apply(
         &self,
@@ -133,8 +170,8 @@ impl VisitDesk {
             let mut record = expected.as_deref().map(VisitorRecord::decode).transpose()?;
             let revision = record.as_ref().map_or(0, |record| record.revision);
             for place in &group.requests {
-                let VisitRequest { cookie, events, .. } = &requests[*place];
-                let (advanced, given) = advance(
+                let VisitRequest { cookie, events, long, is_by_name } = &requests[*place];
+                let (mut advanced, given) = advance(
                     record,
                     group.visitor,
                     *cookie,
@@ -143,6 +180,7 @@ impl VisitDesk {
                     &self.rules,
                     &*self.ids,
                 );
+                advanced.is_kept |= long.is_some() && !is_by_name;
                 record = Some(advanced);
                 outcomes[*place] = given;
             }

@@ -32,7 +32,7 @@ static EVENTS: [EventFacts; 4] = [EVENT; 4];
 
 fn request(long: Option<u64>, events: usize) -> VisitRequest<'static> {
     let long = long.map(|long| Uuid::from_u64_pair(9, long));
-    VisitRequest { long, cookie: None, events: &EVENTS[..events] }
+    VisitRequest { long, is_by_name: false, cookie: None, events: &EVENTS[..events] }
 }
 
 fn desk(store: &MemoryVisitStore) -> VisitDesk {
@@ -93,4 +93,26 @@ async fn a_store_that_is_away_serves_nobody_and_changes_nothing() {
     store.away.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(store.records.lock().unwrap().is_empty());
     assert_eq!(desk.serve(&[request(Some(1), 1)], 0).await.unwrap()[0][0].seq, 1);
+}
+
+#[tokio::test]
+async fn who_comes_by_a_name_is_the_visitor_until_its_id_came_back_and_a_stranger_from_then_on() {
+    let store = MemoryVisitStore::default();
+    let desk = desk(&store);
+    let by_name = || VisitRequest { is_by_name: true, ..request(Some(1), 1) };
+    let longs = async |requests: &[VisitRequest<'_>]| -> Vec<Uuid> {
+        let served = desk.serve(requests, 0).await.unwrap();
+        served.iter().map(|given| given[0].long).collect()
+    };
+    let visitor = Uuid::from_u64_pair(9, 1);
+    assert_eq!(longs(&[by_name()]).await, [visitor]);
+    assert_eq!(longs(&[by_name(), request(Some(2), 1)]).await[0], visitor);
+    assert_eq!(longs(&[request(Some(1), 1)]).await, [visitor]);
+    let requests = [by_name(), request(Some(1), 1), by_name(), request(Some(2), 1), by_name()];
+    let given = longs(&requests).await;
+    assert_eq!((given[1], given[3]), (visitor, Uuid::from_u64_pair(9, 2)));
+    let others: HashSet<Uuid> = [0, 2, 4].map(|place| given[place]).into();
+    assert!(others.len() == 3 && !others.contains(&visitor), "{given:?}");
+    let alone = longs(&[by_name()]).await[0];
+    assert!(alone != visitor && !others.contains(&alone));
 }

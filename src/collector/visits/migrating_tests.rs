@@ -48,7 +48,7 @@ impl House {
             items: Vec::new(),
         };
         let long = Some(Uuid::from_u64_pair(9, visitor));
-        let request = VisitRequest { long, cookie: None, events: &[event] };
+        let request = VisitRequest { long, is_by_name: false, cookie: None, events: &[event] };
         let outcomes = self.desk.serve(&[request], 0).await?;
         Ok((outcomes[0][0].short, outcomes[0][0].seq))
     }

@@ -34,6 +34,9 @@ pub struct VisitorRecord {
     /// Which events were counted lately.
     #[serde(default)]
     pub counted: CountedEvents,
+    /// Whether the visitor brought the id back that was given: then a name is not enough any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_kept: bool,
 }
 
 impl VisitorRecord {
@@ -224,6 +227,7 @@ mod tests {
             touch: None,
             cart: vias.iter().enumerate().map(item).collect(),
             counted: CountedEvents::default(),
+            is_kept: false,
         };
         let encoded = record.encode().unwrap();
         assert!(encoded.len() < 900, "{}", encoded.len());
@@ -256,6 +260,7 @@ mod tests {
                 touch: None,
                 cart: (0..items).map(item).collect(),
                 counted: CountedEvents::default(),
+                is_kept: false,
             };
             let encoded = record.encode_within(bytes_max).unwrap();
             assert!(encoded.len() <= bytes_max, "{} of {bytes_max}", encoded.len());
@@ -275,6 +280,7 @@ mod tests {
             touch: None,
             cart: Vec::new(),
             counted: CountedEvents::default(),
+            is_kept: false,
         };
         assert_eq!(VisitorRecord::decode(&record.encode().unwrap()).unwrap(), record);
         let error = VisitorRecord::decode(b"PONG").unwrap_err();
