@@ -754,3 +754,61 @@ fn a_shift_loses_no_bit() {
     project.run().published();
     assert_eq!(project.rows()[0], "24\t-24\t-2");
 }
+
+#[test]
+fn a_comparison_sees_what_a_cast_gives_and_not_what_it_was_given() {
+    let lines = [
+        json!({"id": 1, "amount": 3, "exact": 4}),
+        json!({"id": 2, "amount": 5_000_000_000_i64, "exact": 12_345_678}),
+        json!({"id": 3, "amount": 4, "exact": 15}),
+    ];
+    for view in [
+        "SELECT id FROM logs WHERE CAST(amount AS INT) < 10",
+        "SELECT id FROM logs WHERE CAST(amount AS INT) IN (3, 4)",
+        "SELECT id FROM logs WHERE CAST(amount AS INT) BETWEEN 1 AND 9",
+        "SELECT id FROM (SELECT id, CAST(amount AS INT) AS x FROM logs) WHERE x < 10",
+        "SELECT id, CASE WHEN CAST(amount AS INT) > 3 THEN 'y' END AS x FROM logs",
+        "SELECT id FROM logs WHERE CAST(exact AS DECIMAL(5,0)) > 3",
+        "SELECT id, CAST(CAST(amount AS DECIMAL(9,0)) AS BIGINT) > 3 AS x FROM logs",
+    ] {
+        let record = rejected(view, lines.clone());
+        let shown = record["expression"].as_str().unwrap();
+        assert!(shown.contains("CAST(") && !shown.contains("kept"), "{shown}");
+    }
+    for (view, expected) in [
+        ("SELECT id FROM logs WHERE TRY_CAST(amount AS INT) > 3", "3"),
+        ("SELECT id FROM logs WHERE (TRY_CAST(amount AS INT) > 3) IS NULL", "2"),
+        ("SELECT id FROM logs WHERE CAST(CAST(amount AS DECIMAL(20,1)) / 2 AS BIGINT) = 1", "1"),
+        ("SELECT id FROM logs WHERE CAST(CAST(exact AS DECIMAL(38,2)) / 4 AS INT) > 3", "2"),
+        ("SELECT id FROM logs WHERE CAST(exact AS DECIMAL(38,0)) / 10 > 1", "2 3"),
+    ] {
+        let project = project(view, &lines);
+        project.run().published();
+        assert_eq!(project.rows(), expected.split(' ').collect::<Vec<_>>(), "{view}");
+    }
+}
+
+#[test]
+fn a_text_is_padded_to_no_length_if_that_is_negative() {
+    let lines = [-1, 3, i64::MIN].map(|n| json!({"id": 1, "name": "abcd", "amount": n}));
+    let view = "SELECT '<' || lpad(name, amount, 'x') || rpad('', amount, name) || \
+                lpad('a', -2) || '>' AS x FROM logs";
+    let project = project(view, &lines);
+    project.run().published();
+    assert_eq!(project.rows(), ["<>", "<>", "<abcabc>"]);
+}
+
+#[test]
+fn an_instant_is_read_from_a_text_and_one_that_is_none_is_a_reject() {
+    let lines = ["2026-11-21T13:05:00+09:00", "noon", "2026-11-21"]
+        .map(|text| json!({"id": 1, "name": text}));
+    for unit in ["", "_seconds", "_millis", "_micros", "_nanos"] {
+        let record =
+            rejected(&format!("SELECT to_timestamp{unit}(name) AS x FROM logs"), lines.clone());
+        assert!(record["message"].as_str().unwrap().contains("noon"), "{record}");
+        let view = format!("SELECT to_timestamp{unit}(name) AS x FROM logs WHERE name <> 'noon'");
+        let project = project(&view, &lines);
+        project.run().published();
+        assert_eq!(project.rows(), ["2026-11-21 00:00:00", "2026-11-21 04:05:00"], "{unit}");
+    }
+}

@@ -10,11 +10,14 @@
 //!   ─► 50000000 * 50   ─► error "Overflow happened on: 50000000 * 50"; the row becomes a reject
 //! ```
 //!
+//! Casts that lose something are marked on the way, for [`super::kept_cast`].
+//!
 //! What the engine does right (floats, dates, times, intervals) it still does.
 
 use std::sync::{Arc, LazyLock};
 
 use super::checked_shift::{shift_left, shift_right};
+use super::kept_cast::keep_cast;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::kernels::numeric::{add, div, mul, neg, sub};
 use datafusion::arrow::datatypes::{
@@ -25,13 +28,14 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr::PhysicalExpr;
@@ -54,14 +58,21 @@ impl AnalyzerRule for CheckArithmetic {
 
 fn check_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
+    let schema = merge_schema(&plan.inputs());
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let checked = expr.transform_up(check_operator)?;
+        let checked = expr.transform_up(|expr| check_operator(expr, &schema))?;
         Ok(checked.update_data(|expr| name.restore(expr)))
     })
 }
 
-fn check_operator(expr: Expr) -> Result<Transformed<Expr>> {
+fn check_operator(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Expr::Cast(Cast { expr: inner, field }) | Expr::TryCast(TryCast { expr: inner, field }) =
+        &expr
+    {
+        let kept = keep_cast(expr.clone(), &inner.get_type(schema)?, field.data_type());
+        return Ok(kept.map_or_else(|| Transformed::no(expr), Transformed::yes));
+    }
     let (function, args) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match checked_operator(op) {
             Some(function) => (function, vec![*left, *right]),

@@ -29,6 +29,7 @@ mod geoip_asn;
 mod geoip_country;
 mod invoice_tax;
 mod item_ways;
+mod kept_cast;
 mod parse_user_agent;
 mod pseudonymize;
 mod row_source;
@@ -51,6 +52,7 @@ pub use docs::{ArgumentDoc, ExampleDoc, FunctionDoc};
 pub use exact_double::KeepCasts;
 pub(crate) use exact_double::is_conversion;
 pub(crate) use exact_results::aggregate_of;
+pub(crate) use kept_cast::KEPT_CAST;
 pub use row_source::AddRowSource;
 
 use crate::enrich::Enrichment;

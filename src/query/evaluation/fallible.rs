@@ -7,8 +7,10 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions};
 
+use crate::udf::KEPT_CAST;
+
 /// Functions that only take values out of others.
-const SAFE_FUNCTIONS: [&str; 2] = ["get_field", "coalesce"];
+const SAFE_FUNCTIONS: [&str; 3] = ["get_field", "coalesce", KEPT_CAST];
 
 /// Whether some value of its columns may make an expression fail.
 pub(crate) fn may_fail(expr: &Expr) -> bool {

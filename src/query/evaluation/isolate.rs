@@ -1,5 +1,6 @@
 //! Finds the rows of a batch that expressions fail on, by halving it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatchOptions;
@@ -128,8 +129,16 @@ impl Expressions {
     }
 }
 
+/// A panic of a function is an error of the rows that it was given.
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
-    expr.evaluate(batch)?.into_array(batch.num_rows())
+    let evaluated =
+        catch_unwind(AssertUnwindSafe(|| expr.evaluate(batch)?.into_array(batch.num_rows())));
+    evaluated.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no message");
+        Err(DataFusionError::Execution(format!("a function of it panicked: {text}")))
+    })
 }
 
 /// What an error says of a row, on one line.
@@ -166,5 +175,55 @@ pub(crate) fn is_fault_of_row(error: &DataFusionError) -> bool {
         DataFusionError::Shared(inner) => is_fault_of_row(inner),
         DataFusionError::External(inner) => inner.is::<regex::Error>(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use datafusion::common::ToDFSchema;
+    use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+    use datafusion::prelude::{SessionContext, col};
+
+    use super::*;
+
+    #[test]
+    fn a_row_on_which_a_function_panics_fails_alone() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let implementation = Arc::new(|args: &[ColumnarValue]| {
+            let array = args[0].to_array(1)?;
+            assert!(!array.as_primitive::<Int64Type>().values().contains(&7), "met a seven");
+            Ok(args[0].clone())
+        });
+        let integer = DataType::Int64;
+        let picky = create_udf(
+            "picky",
+            vec![integer.clone()],
+            integer,
+            Volatility::Immutable,
+            implementation,
+        );
+        let columns = schema.as_ref().clone().to_dfschema().unwrap();
+        let call = picky.call(vec![col("n")]);
+        let expr = SessionContext::new().create_physical_expr(call, &columns).unwrap();
+        let batch = vec![Arc::new(Int64Array::from(vec![1, 7, 3, 7, 5])) as ArrayRef];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), batch).unwrap();
+        let exprs = Expressions { exprs: vec![expr], schema, predicate: None };
+        assert!(is_fault_of_row(&exprs.evaluate(&batch).unwrap_err()));
+        let (mut isolation, mut kept, mut failed) = (Isolation::new(&exprs, batch), vec![], 0);
+        while let Some(piece) = isolation.next(&exprs).unwrap() {
+            match piece {
+                Piece::Rows(rows) => {
+                    kept.extend(rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+                }
+                Piece::Failed(FailedRow { row, error, .. }) => {
+                    assert_eq!(row.column(0).as_primitive::<Int64Type>().values(), &[7]);
+                    assert!(fault_message(&error).contains("met a seven"));
+                    failed += 1;
+                }
+            }
+        }
+        assert_eq!((kept, failed), (vec![1, 3, 5], 2));
     }
 }

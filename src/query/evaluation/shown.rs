@@ -9,6 +9,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
@@ -17,7 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::carry::{is_carried, key_name};
 use super::checked_exec::CheckedProjectionExec;
-use crate::udf::{aggregate_of, is_conversion, operator_of};
+use crate::udf::{KEPT_CAST, aggregate_of, is_conversion, operator_of};
 
 /// Characters of an expression that stand in the quarantine.
 const EXPRESSION_CHARACTERS_MAX: usize = 300;
@@ -118,10 +119,15 @@ fn show_call(call: &ScalarFunctionExpr) -> Option<Arc<dyn PhysicalExpr>> {
         (None, [own @ .., source, line]) if source == "_source" && line == "_line" => {
             format!("{}({})", call.name(), own.join(", "))
         }
-        (None, [operand]) if is_conversion(call.fun()) => operand.clone(),
+        (None, [operand]) if is_hidden(call.fun()) => operand.clone(),
         _ => return None,
     };
     Some(column_named(text))
+}
+
+/// Whether a function stands around what SQL has without one.
+fn is_hidden(function: &ScalarUDF) -> bool {
+    function.name() == KEPT_CAST || is_conversion(function)
 }
 
 /// A column's name is shown as it is.
