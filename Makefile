@@ -12,7 +12,7 @@ QUICK := architecture slt promises_check promises_clauses promises_docs promises
 	promises_exit_codes promises_names promises_numbers promises_output promises_quarantine \
 	promises_rerun promises_source promises_sql promises_tables promises_values
 
-.PHONY: help setup build run quick test docs interop test-hadoop check format release bench bench-peers bench-collector fuzz fuzz-events miri
+.PHONY: help setup build run quick test docs interop test-hadoop check format release bench bench-peers bench-collector fuzz fuzz-decode fuzz-sql fuzz-events miri
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,11 +95,17 @@ $(COLLECTOR_VENV)/.ready: benches/collector/requirements.txt
 bench-collector: release $(COLLECTOR_VENV)/.ready ## The collector under load, beside nginx; needs both and redis-server (BENCH="--only aim")
 	$(COLLECTOR_VENV)/bin/python benches/collector/run.py $(BENCH)
 
-fuzz: ## Both decoders on arbitrary bytes, for half an hour (nightly, cargo-fuzz)
+fuzz: fuzz-decode fuzz-sql ## Both decoders on arbitrary bytes, then whole runs with generated SQL, half an hour in all (nightly, cargo-fuzz)
+
+# Each takes half of the time.
+fuzz-decode:
 	mkdir -p tests/fuzz/corpus/decode
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz decode \
 		tests/fuzz/corpus/decode tests/fuzz/seeds -- \
-		-dict=tests/fuzz/json.dict -max_total_time=$(FUZZ_SECONDS) -max_len=4096
+		-dict=tests/fuzz/json.dict -max_total_time=$$(( $(FUZZ_SECONDS) / 2 )) -max_len=4096
+
+fuzz-sql:
+	ASHIATO_FUZZ_SECONDS=$$(( $(FUZZ_SECONDS) / 2 )) cargo test --lib run::sql_fuzz -- --nocapture
 
 fuzz-events: ## What a collector is sent, as arbitrary bytes, for half an hour
 	mkdir -p tests/fuzz/corpus/events

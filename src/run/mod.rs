@@ -35,5 +35,8 @@ pub(crate) use runner::{new_commit_supplies, temporary_folder};
 pub use shards::publish_shards;
 
 #[cfg(test)]
+#[path = "sql_fuzz/sql_fuzz_tests.rs"]
+mod sql_fuzz;
+#[cfg(test)]
 #[path = "faults_tests.rs"]
 mod tests;
