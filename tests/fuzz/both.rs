@@ -6,9 +6,10 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::Array;
 
-use crate::config::ConfigFile;
+use crate::base::config::ConfigFile;
 use crate::contract::{Contract, parse_contract};
-use crate::decode::{Cpu, Decoder, Lines, ObviousDecoder};
+use crate::decode::{Decoder, Lines, ObviousDecoder};
+use crate::json::scan::Cpu;
 
 /// Contracts that differ in what they do with unknown fields, duplicates and depth.
 static CONTRACTS: LazyLock<Vec<Arc<Contract>>> = LazyLock::new(|| {

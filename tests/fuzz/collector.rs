@@ -11,10 +11,13 @@ pub mod events;
 #[path = "../../src/collector/members.rs"]
 mod members;
 
+#[path = "visits.rs"]
+pub mod visits;
+
 pub use cookies::CookieKeys;
 
-use crate::visits::ShortCookie;
 use uuid::Uuid;
+use visits::ShortCookie;
 
 /// A visitor's signed cookies, as a header has them.
 pub fn cookies_of(long: Uuid, short: ShortCookie, keys: &CookieKeys) -> String {

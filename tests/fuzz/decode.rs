@@ -4,15 +4,12 @@
 // The modules are the program's own; what of them is used nowhere here is used there.
 #![allow(dead_code, unused_imports, missing_docs)]
 
+mod base;
 mod both;
-#[path = "../../src/config/mod.rs"]
-mod config;
 #[path = "../../src/contract/mod.rs"]
 mod contract;
 #[path = "../../src/decode/mod.rs"]
 mod decode;
-#[path = "../../src/error.rs"]
-mod error;
 #[path = "../../src/json/mod.rs"]
 mod json;
 

@@ -6,18 +6,14 @@
 // The modules are the program's own; what of them is used nowhere here is used there.
 #![allow(dead_code, unused_imports, missing_docs)]
 
+mod base;
 mod collector;
-#[path = "../../src/config/mod.rs"]
-mod config;
 #[path = "../../src/contract/mod.rs"]
 mod contract;
 #[path = "../../src/decode/mod.rs"]
 mod decode;
-#[path = "../../src/error.rs"]
-mod error;
 #[path = "../../src/json/mod.rs"]
 mod json;
-mod visits;
 
 use std::sync::LazyLock;
 
@@ -28,8 +24,8 @@ use uuid::Uuid;
 use crate::collector::CookieKeys;
 use crate::collector::config::{CollectorConfig, Limits};
 use crate::collector::events::{Body, EventReader, EventText};
-use crate::decode::Cpu;
-use crate::visits::ShortCookie;
+use crate::collector::visits::ShortCookie;
+use crate::json::scan::Cpu;
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
     let limits = CollectorConfig::default().limits;

@@ -3,15 +3,12 @@
 // The modules are the program's own; what of them is used nowhere here is used there.
 #![allow(dead_code, unused_imports, missing_docs)]
 
+mod base;
 mod both;
-#[path = "../../src/config/mod.rs"]
-mod config;
 #[path = "../../src/contract/mod.rs"]
 mod contract;
 #[path = "../../src/decode/mod.rs"]
 mod decode;
-#[path = "../../src/error.rs"]
-mod error;
 #[path = "../../src/json/mod.rs"]
 mod json;
 
@@ -27,5 +24,5 @@ fn main() {
         }
         println!("{}: both agree", path.display());
     }
-    println!("CPUs: {:?}", decode::Cpu::available());
+    println!("CPUs: {:?}", json::scan::Cpu::available());
 }

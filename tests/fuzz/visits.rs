@@ -1,18 +1,15 @@
 //! As much of `visits` as reading events needs.
 
-#[path = "../../src/visits/advance.rs"]
+#[path = "../../src/collector/visits/advance.rs"]
 mod advance;
-#[path = "../../src/visits/attribution.rs"]
+#[path = "../../src/collector/visits/attribution.rs"]
 mod attribution;
-#[path = "../../src/visits/counted.rs"]
+#[path = "../../src/collector/visits/counted.rs"]
 mod counted;
-#[path = "../../src/visits/ids.rs"]
-mod ids;
-#[path = "../../src/visits/record.rs"]
+#[path = "../../src/collector/visits/record.rs"]
 mod record;
 
 pub use advance::*;
 pub use attribution::*;
 pub use counted::*;
-pub use ids::*;
 pub use record::*;
