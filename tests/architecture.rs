@@ -17,7 +17,7 @@ const FOLDERS: [(&str, &[&str]); 17] = [
     ("enrich", &["base"]),
     ("pipeline", &["base", "contract", "enrich"]),
     ("decode", &["base", "json", "contract"]),
-    ("udf", &["base", "enrich"]),
+    ("udf", &["base", "contract", "enrich"]),
     ("scan", &["base", "store", "contract", "pipeline", "decode"]),
     ("quarantine", &["base", "store", "decode"]),
     (

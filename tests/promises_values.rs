@@ -367,3 +367,79 @@ fn one_bad_byte_or_half_a_surrogate_is_replaced_where_the_contract_asks_for_it()
         }
     }
 }
+
+#[test]
+fn a_pattern_means_the_same_in_sql_as_in_the_contract() {
+    let readings = [
+        ("%Y-%m-%dT%H:%M:%S,%f", "2026-11-21T13:05:00,123"),
+        ("%d/%b/%Y:%H:%M:%S %z", "21/Nov/2026:13:05:00 +0900"),
+        ("%y%m%d %I:%M %p", "261121 1:05 PM"),
+        ("%F %T %Z", "2026-11-21 13:05:00 JST"),
+        ("%A %e %B %Y %R", "Saturday 21 November 2026 13:05"),
+        ("%Y %j %k%M", "2026 325 1305"),
+        ("%s", "1795233900"),
+    ];
+    let (mut contract, mut fields, mut same) = (CONTRACT_ID.to_owned(), vec![], vec![]);
+    for (n, (pattern, text)) in readings.iter().enumerate() {
+        contract += &format!(
+            "[[column]]\nname = \"s{n}\"\npath = \"v{n}\"\ntype = \"string\"\n[[column]]\n\
+             name = \"t{n}\"\npath = \"v{n}\"\ntype = \"timestamp\"\nformats = [\"{pattern}\"]\n"
+        );
+        if !pattern.contains(['z', 'Z', 's']) {
+            contract += "assumed_time_zone = \"UTC\"\n";
+        }
+        fields.push(format!("\"v{n}\":\"{text}\""));
+        same.push(format!("to_timestamp(s{n}, '{pattern}') = t{n} AS same{n}"));
+    }
+    let project = Project::new().logs("a.ndjson", format!("{{\"id\":1,{}}}\n", fields.join(",")));
+    project.write("shop/contract.toml", contract);
+    let view = format!("SELECT {}, _source, _line FROM logs", same.join(", "));
+    project.write("shop/rows.sql", view);
+    project.run().published();
+    assert_eq!(project.rows(), [vec!["true"; readings.len()].join("\t")]);
+}
+
+/// The contract of one column, `id`.
+const CONTRACT_ID: &str = "[[column]]\nname = \"id\"\ntype = \"int64\"\nrequired = true\n";
+
+#[test]
+fn times_in_sql_are_what_they_say_or_rejects() {
+    let lines = "{\"id\":1,\"name\":\"26/11/21\"}\n{\"id\":2,\"name\":\"2026/11/21\"}\n\
+                 {\"id\":3,\"name\":\"2026/02/30\"}\n{\"id\":4,\"name\":\"21.11.2026\"}\n";
+    let project = Project::new().logs("a.ndjson", lines);
+    project.write(
+        "shop/rows.sql",
+        "SELECT id, to_date(name, '%Y/%m/%d', '%d.%m.%Y') AS day, \
+         to_unixtime(name, '%Y/%m/%d', '%d.%m.%Y') AS seconds, \
+         to_char(TIMESTAMP '2026-11-21 13:05:00.012', '%d.%m.%y %H:%M:%S.%f') AS written, \
+         _source, _line FROM logs",
+    );
+    project.run().published();
+    let row = "2026-11-21\t1795219200\t21.11.26 13:05:00.012000";
+    assert_eq!(project.rows(), [format!("2\t{row}"), format!("4\t{row}")]);
+    let rejects = project.quarantine();
+    let messages: Vec<_> = rejects.iter().map(|reject| reject["message"].as_str()).collect();
+    let expected = "to_date: expected a text as `%Y/%m/%d` or `%d.%m.%Y`, found \"26/11/21\"";
+    assert_eq!(messages.len(), 2);
+    assert!(messages[0].is_some_and(|message| message.ends_with(expected)), "{messages:?}");
+}
+
+#[test]
+fn a_pattern_that_sql_cannot_honour_is_refused_by_check() {
+    for (call, words) in [
+        ("to_date(name, '%Q')", "pattern `%Q` has an unknown directive"),
+        ("to_date(name, '%m/%d')", "names no year"),
+        ("to_timestamp(name, '%Y-%m-%d %H')", "names no minute"),
+        ("to_timestamp(name, '%Y-%m-%d %I:%M')", "not its half"),
+        ("to_timestamp(name, '%FT%TZ')", "has `Z` as mere text"),
+        ("to_unixtime(name, '%c')", "it depends on the locale"),
+        ("CAST(to_time(name, '%F %T') AS VARCHAR)", "names more than a time of day"),
+        ("to_char(at, '%Q')", "pattern `%Q` has an unknown directive"),
+        ("date_format(at, '%i')", "minutes are `%M`"),
+        ("to_char(CAST(at AS TIMESTAMP), '%F %z')", "names what Timestamp"),
+    ] {
+        let project = Project::new();
+        project.write("shop/rows.sql", format!("SELECT {call} AS a, _source, _line FROM logs"));
+        project.ashiato("check", &[]).fails_with(78, &["rows.sql:1:", words]);
+    }
+}

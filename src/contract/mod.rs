@@ -21,7 +21,10 @@ mod parse;
 mod path;
 
 pub use arrow::{LINE_COLUMN, OFFSET_COLUMN, SOURCE_COLUMN};
-pub use coerce::{ColumnReader, DroppedItem, Mend, Mends, Misfit, MisfitReason, Value};
+pub use coerce::{
+    ColumnReader, DroppedItem, Mend, Mends, Misfit, MisfitReason, PatternFault, TimeOfDayPattern,
+    TimePattern, Value, pattern_to_write,
+};
 pub use model::*;
 pub use parse::parse_contract;
 pub use path::PathKey;

@@ -197,6 +197,8 @@ pub struct Resources {
     pub open_writers_max: usize,
     /// Where sorts and joins spill; the system's temporary directory if absent.
     pub spill: Option<PathBuf>,
+    /// Steps that a recursive query may take.
+    pub recursion_steps_max: u64,
 }
 
 impl Default for Resources {
@@ -206,6 +208,7 @@ impl Default for Resources {
             threads: None,
             open_writers_max: 32,
             spill: None,
+            recursion_steps_max: 10_000,
         }
     }
 }

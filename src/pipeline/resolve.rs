@@ -276,11 +276,18 @@ fn resolve_resources(section: &mut Section<'_>, found: &mut Findings<'_>) -> Opt
             found.at(number.span, message);
         }
     }
+    let steps = section.number::<u64>("recursion_steps_max", found);
+    if let Some(steps) = &steps
+        && steps.value == 0
+    {
+        found.at(steps.span, "`recursion_steps_max`: expected at least 1, found 0");
+    }
     Some(Resources {
         memory_limit_bytes: memory_limit_bytes.unwrap_or(default.memory_limit_bytes),
         threads: threads.map(|n| n.value),
         open_writers_max: writers.map_or(default.open_writers_max, |n| n.value),
         spill: section.text("spill").map(|path| PathBuf::from(path.value)),
+        recursion_steps_max: steps.map_or(default.recursion_steps_max, |n| n.value),
     })
 }
 

@@ -2,10 +2,10 @@
 //!
 //! `repeat('x', 1000000000)` is ten words and a gigabyte, and a column of text of more than 2 GiB
 //! ends the process with a panic in the middle of a kernel. These functions say how large their
-//! result would be from their arguments; beyond the bound they are an error with their name. For
-//! several rows the bound is small, so that [`super::evaluation`] halves their batch until the
-//! parts are small enough; for constants, which are computed while a query is planned, it is
-//! smaller still.
+//! result would be from their arguments ([`result_sizes`]); beyond the bound they are an error with
+//! their name. For several rows the bound is small, so that [`super::evaluation`] halves their
+//! batch until the parts are small enough; for constants, which are computed while a query is
+//! planned, it is smaller still.
 //!
 //! ```text
 //! repeat(name, 100000)        2,048 rows of 5 letters → 976 MiB → evaluated in 64 parts
@@ -14,54 +14,48 @@
 //! ```
 //!
 //! What else of the engine's functions needs a hand before or after a call gets it here, too.
+//!
+//! No result may be larger than the bound because its arguments are large, too: else a chain of
+//! calls that double their text each would have none.
+//!
+//! [`result_sizes`]: super::result_sizes
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{AsArray, Int64Array};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature,
+    BinaryExpr, ColumnarValue, Documentation, Expr, ExpressionPlacement, LogicalPlan, Operator,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionContext;
+
+use super::result_sizes::{Arguments, Measure, measures, total_at_most};
+use crate::udf::concatenation;
 
 /// Bytes of one function's results for several rows, if its arguments are small. A batch with more
 /// is evaluated in parts where its rows are evaluated one by one anyway.
 const ROWS_BYTES_MAX: u64 = 16 << 20;
-/// Bytes of one function's result for one row.
+/// Bytes of one function's result for one row, at least.
 const ROW_BYTES_MAX: u64 = 64 << 20;
+/// Share of the memory for queries that one function's result for one row may take.
+const ROW_PERCENT: u64 = 25;
 /// Bytes of a constant.
 const CONSTANT_BYTES_MAX: u64 = 4 << 20;
-/// How much larger than its arguments a result may always be.
+/// How much larger than their arguments the results of several rows may always be.
 const GROWTH_MAX: u64 = 4;
-
-/// How large the result for one row would be, from the row's arguments.
-type Measure = fn(&Arguments, usize) -> u64;
-
-/// The functions that are bounded, by the name of the engine.
-const BOUNDED: [(&str, Measure); 9] = [
-    ("repeat", |all, row| all.length(0, row).saturating_mul(all.number(1, row))),
-    ("lpad", |all, row| all.number(1, row)),
-    ("rpad", |all, row| all.number(1, row)),
-    ("replace", replaced_bytes),
-    ("concat", |all, row| (0..all.count()).map(|n| all.length(n, row)).sum()),
-    ("concat_ws", |all, row| {
-        (0..all.count()).map(|n| all.length(n, row) + all.length(0, row)).sum()
-    }),
-    ("array_repeat", |all, row| all.number(1, row).saturating_mul(all.length(0, row).max(8))),
-    ("array_resize", |all, row| all.number(1, row).saturating_mul(8)),
-    ("range", |all, row| all.range_items(row).saturating_mul(8)),
-];
-/// As `range`, with its end.
-const ALSO_RANGE: &str = "generate_series";
 
 /// These take a length for an unsigned one; a negative one gives the empty text, as in PostgreSQL.
 const PADDING: [&str; 2] = ["lpad", "rpad"];
@@ -89,137 +83,76 @@ fn not_negative(length: &ColumnarValue) -> ColumnarValue {
     }
 }
 
-/// Puts a bound on the functions of a context.
-pub(crate) fn bound_functions(context: &SessionContext) {
+/// Puts a bound on the functions of a context whose queries may take so many bytes.
+pub(super) fn bound_functions(context: &SessionContext, pool_bytes: usize) {
+    let row_bytes_max = ROW_BYTES_MAX.max(pool_bytes as u64 / 100 * ROW_PERCENT);
+    let bounded = |function: &ScalarUDF, measure| {
+        let function = Arc::clone(function.inner());
+        Arc::new(ScalarUDF::from(Bounded { function, measure, row_bytes_max }))
+    };
     let state = context.state();
-    let range = BOUNDED.iter().find(|(name, _)| *name == "range");
-    let also = range.map(|(_, measure)| (ALSO_RANGE, *measure));
-    let zoned = ZONED.map(|name| (name, (|_, _| 0) as Measure));
-    for (name, measure) in BOUNDED.into_iter().chain(also).chain(zoned) {
+    let mut functions = HashMap::new();
+    let zoned = ZONED.map(|name| (name, Measure::By(|_, _| 0)));
+    for (name, measure) in measures().chain(zoned) {
         if let Some(function) = state.scalar_functions().get(name) {
-            let bounded = Bounded { function: Arc::clone(function.inner()), measure };
-            context.register_udf(ScalarUDF::from(bounded));
+            let function = bounded(function, measure);
+            context.register_udf(function.as_ref().clone());
+            functions.insert(name, function);
         }
     }
+    let concatenate = bounded(&concatenation(), Measure::Sum);
+    context.add_analyzer_rule(Arc::new(BoundFunctions { functions, concatenate }));
 }
 
-/// At most as often as the sought text stands in it.
-fn replaced_bytes(all: &Arguments, row: usize) -> u64 {
-    let (text, sought, by) = (all.text(0, row), all.text(1, row), all.text(2, row));
-    let length = text.len() as u64;
-    if by.len() <= sought.len() || sought.is_empty() {
-        return length;
+/// Bounds also what the engine's planner calls without asking the context: `||`, `[a, b]`.
+#[derive(Debug)]
+struct BoundFunctions {
+    functions: HashMap<&'static str, Arc<ScalarUDF>>,
+    concatenate: Arc<ScalarUDF>,
+}
+
+impl AnalyzerRule for BoundFunctions {
+    fn name(&self) -> &str {
+        "bound_functions"
     }
-    length + text.matches(sought).count() as u64 * (by.len() - sought.len()) as u64
-}
 
-/// Arguments of a call, as texts and as numbers.
-struct Arguments {
-    arrays: Vec<ArrayRef>,
-    numbers: Vec<Option<ArrayRef>>,
-}
-
-impl Arguments {
-    /// Constants stay single values.
-    fn of(args: &ScalarFunctionArgs) -> Result<Self> {
-        let arrays: Vec<ArrayRef> = args
-            .args
-            .iter()
-            .map(|argument| match argument {
-                ColumnarValue::Array(array) => Ok(Arc::clone(array)),
-                ColumnarValue::Scalar(scalar) => scalar.to_array_of_size(1),
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let bounded = plan.transform_up_with_subqueries(|plan| {
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let bounded = expr.transform_up(|expr| Ok(self.bound(expr)))?;
+                Ok(bounded.update_data(|expr| name.restore(expr)))
             })
-            .collect::<Result<_>>()?;
-        let as_number = |array: &ArrayRef| match array.data_type() {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => None,
-            _ => cast(array, &DataType::Int64).ok(),
+        });
+        bounded.map(|bounded| bounded.data)
+    }
+}
+
+impl BoundFunctions {
+    fn bound(&self, expr: Expr) -> Transformed<Expr> {
+        let (func, args) = match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+                (Arc::clone(&self.concatenate), vec![*left, *right])
+            }
+            Expr::ScalarFunction(call) => match self.functions.get(call.func.name()) {
+                Some(bounded) if !call.func.inner().is::<Bounded>() => {
+                    (Arc::clone(bounded), call.args)
+                }
+                _ => return Transformed::no(Expr::ScalarFunction(call)),
+            },
+            other => return Transformed::no(other),
         };
-        let numbers = arrays.iter().map(as_number).collect();
-        Ok(Arguments { arrays, numbers })
-    }
-
-    fn count(&self) -> usize {
-        self.arrays.len()
-    }
-
-    fn row_of(array: &dyn Array, row: usize) -> usize {
-        if array.len() == 1 { 0 } else { row }
-    }
-
-    /// The text of an argument; none is empty.
-    fn text(&self, number: usize, row: usize) -> &str {
-        let Some(array) = self.arrays.get(number) else { return "" };
-        let row = Self::row_of(array, row);
-        if array.is_null(row) {
-            return "";
-        }
-        match array.data_type() {
-            DataType::Utf8 => array.as_string::<i32>().value(row),
-            DataType::LargeUtf8 => array.as_string::<i64>().value(row),
-            DataType::Utf8View => array.as_string_view().value(row),
-            _ => "",
-        }
-    }
-
-    fn length(&self, number: usize, row: usize) -> u64 {
-        self.text(number, row).len() as u64
-    }
-
-    fn signed(&self, number: usize, row: usize) -> Option<i64> {
-        let array = self.numbers.get(number)?.as_ref()?;
-        let row = Self::row_of(array, row);
-        (!array.is_null(row)).then(|| array.as_primitive::<Int64Type>().value(row))
-    }
-
-    fn number(&self, number: usize, row: usize) -> u64 {
-        self.signed(number, row).map_or(0, |found| found.max(0).unsigned_abs())
-    }
-
-    /// How many items `range(end)`, `range(start, end)` or `range(start, end, step)` makes.
-    fn range_items(&self, row: usize) -> u64 {
-        let (start, end) = match self.count() {
-            1 => (Some(0), self.signed(0, row)),
-            _ => (self.signed(0, row), self.signed(1, row)),
-        };
-        let (Some(start), Some(end)) = (start, end) else { return 0 };
-        let step = match self.arrays.get(2).map(|step| step.data_type()) {
-            None => 1,
-            Some(DataType::Interval(_)) => self.interval_step(row),
-            Some(_) => self.number(2, row).max(self.signed(2, row).map_or(0, i64::unsigned_abs)),
-        };
-        end.abs_diff(start).checked_div(step).unwrap_or(0)
-    }
-
-    /// An interval in the unit of the start: days of a date, or the unit of a timestamp.
-    fn interval_step(&self, row: usize) -> u64 {
-        use datafusion::arrow::datatypes::{IntervalMonthDayNanoType, TimeUnit};
-        let array = &self.arrays[2];
-        if !matches!(
-            array.data_type(),
-            DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano)
-        ) {
-            return 1;
-        }
-        let step = array.as_primitive::<IntervalMonthDayNanoType>();
-        let step = step.value(Self::row_of(step, row));
-        let days = i128::from(step.months) * 28 + i128::from(step.days);
-        let nanoseconds = days * 86_400_000_000_000 + i128::from(step.nanoseconds);
-        let unit = match self.arrays[0].data_type() {
-            DataType::Timestamp(TimeUnit::Second, _) => 1_000_000_000,
-            DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000_000,
-            DataType::Timestamp(TimeUnit::Microsecond, _) => 1_000,
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => 1,
-            _ => 86_400_000_000_000,
-        };
-        u64::try_from((nanoseconds.abs() / unit).max(1)).unwrap_or(u64::MAX)
+        Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
     }
 }
 
 /// A function of the engine with a bound on what it makes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Bounded {
     function: Arc<dyn ScalarUDFImpl>,
     measure: Measure,
+    row_bytes_max: u64,
 }
 
 impl Bounded {
@@ -228,26 +161,37 @@ impl Bounded {
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         let is_constant =
             args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        let arguments = Arguments::of(args)?;
         let rows = if is_constant { 1 } else { args.number_rows };
-        let sizes = (0..rows).map(|row| (self.measure)(&arguments, row));
+        if self.measure.is_sum() && total_at_most(&args.args, rows) <= CONSTANT_BYTES_MAX {
+            return Ok(());
+        }
+        let arguments = Arguments::of(&args.args)?;
+        let sizes = (0..rows).map(|row| self.measure.of_row(&arguments, row));
         let bytes = sizes.fold(0_u64, u64::saturating_add);
         if bytes <= CONSTANT_BYTES_MAX {
             return Ok(());
         }
-        let sizes = arguments.arrays.iter().map(|array| array.get_array_memory_size() as u64);
-        let given = if is_constant { 0 } else { sizes.sum::<u64>().saturating_mul(GROWTH_MAX) };
         let most = match rows {
             _ if is_constant => CONSTANT_BYTES_MAX,
-            1 => ROW_BYTES_MAX.max(given),
-            _ => ROWS_BYTES_MAX.max(given),
+            1 => self.row_bytes_max,
+            _ => {
+                let given = (0..rows).map(|row| arguments.bytes_of_row(row));
+                let given = given.fold(0_u64, u64::saturating_add).saturating_mul(GROWTH_MAX);
+                ROWS_BYTES_MAX.max(given.min(self.row_bytes_max))
+            }
         };
         if bytes <= most {
             return Ok(());
         }
+        let advice = match is_constant {
+            true => "make shorter texts or lists",
+            false => {
+                "make shorter texts or lists, or raise `memory_limit` under `[resources]` in \
+                 pipeline.toml"
+            }
+        };
         Err(DataFusionError::Execution(format!(
-            "function `{}` would make {bytes} bytes of {rows} rows, more than {most}: make shorter \
-             texts or lists",
+            "function `{}` would make {bytes} bytes of {rows} rows, more than {most}: {advice}",
             self.function.name()
         )))
     }
@@ -259,6 +203,20 @@ impl Bounded {
             _ => None,
         };
         args.iter().map(constant).collect()
+    }
+
+    /// What the function makes simpler calls the function itself again.
+    fn bound_simplified(&self, expr: Expr) -> Result<Expr> {
+        let bounded = expr.transform_up(|expr| match expr {
+            Expr::ScalarFunction(call)
+                if call.func.name() == self.name() && !call.func.inner().is::<Bounded>() =>
+            {
+                let func = Arc::new(ScalarUDF::from(self.clone()));
+                Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, ..call })))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        bounded.map(|bounded| bounded.data)
     }
 }
 
@@ -298,7 +256,12 @@ impl ScalarUDFImpl for Bounded {
                 config_options: Arc::new(ConfigOptions::default()),
             })?;
         }
-        self.function.simplify(args, info)
+        match self.function.simplify(args, info)? {
+            ExprSimplifyResult::Simplified(expr) => {
+                self.bound_simplified(expr).map(ExprSimplifyResult::Simplified)
+            }
+            original => Ok(original),
+        }
     }
 
     // All others are the function's own.

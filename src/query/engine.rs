@@ -11,6 +11,7 @@ use datafusion::physical_plan::displayable;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::bounded_aggregates::bound_aggregates;
 use super::bounded_functions::bound_functions;
 use super::engine_errors::engine_error;
 use super::evaluation::{EvaluationRejects, guards_of, physical_rules};
@@ -21,6 +22,7 @@ use super::output_rows::OutputRows;
 use super::outputs::{PlannedOutput, Storage, plan_output};
 use super::parameters::ParameterValues;
 use super::planning_stack::on_large_stack;
+use super::recursion::RecursionSteps;
 use super::references::register_references;
 use super::spill::SpillFolder;
 use super::views::register_views;
@@ -41,12 +43,15 @@ pub struct EngineSettings {
     pub pool_bytes: usize,
     /// Where they spill; the system's temporary directory if absent.
     pub spill: Option<PathBuf>,
+    /// Steps that a recursive query may take.
+    pub recursion_steps_max: u64,
 }
 
 /// A DataFusion context with the tables, views and functions of one pipeline.
 pub struct Engine {
     context: SessionContext,
     pool_bytes: usize,
+    recursion_steps_max: u64,
     /// Where queries spill.
     spill: PathBuf,
     /// The folder of this process there.
@@ -93,7 +98,8 @@ impl Engine {
         found.extend(views.into_iter().filter(|one| references_are_sound || !is_sequel(one)));
         let spill = settings.spill.clone().unwrap_or_else(std::env::temp_dir);
         let (pool_bytes, spill_folder) = (settings.pool_bytes - held / outputs, OnceLock::new());
-        Ok((Engine { context, pool_bytes, spill, spill_folder }, found))
+        let recursion_steps_max = settings.recursion_steps_max;
+        Ok((Engine { context, pool_bytes, recursion_steps_max, spill, spill_folder }, found))
     }
 
     /// Plans all outputs. Outputs whose view is broken are left out: the view's own error is known
@@ -144,9 +150,10 @@ impl Engine {
         let name = &output.output.name;
         let guards = guards_of(&output.output, &output.plan, column_of_expectation);
         let rejects = Arc::new(EvaluationRejects::new(name, guards, quarantine));
-        // The nodes of the plan are plain values; these two are how they meet the world.
+        // The nodes of the plan are plain values; these are how they meet the world.
         let config = self.context.copied_config().with_extension(Arc::new(logs));
-        let config = config.with_extension(Arc::clone(&rejects));
+        let steps = Arc::new(RecursionSteps::new(self.recursion_steps_max));
+        let config = config.with_extension(Arc::clone(&rejects)).with_extension(steps);
         // Each output has a pool of its own, so that none starves another.
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
             .with_memory_pool(Arc::new(TwoPartPool::new(self.pool_bytes)))
@@ -204,8 +211,9 @@ fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Resul
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
-    bound_functions(&context);
     udf::register(&context, enrichment);
+    bound_functions(&context, settings.pool_bytes);
+    bound_aggregates(&context, settings.pool_bytes, BATCH_ROWS);
     Ok(context)
 }
 

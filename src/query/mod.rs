@@ -9,6 +9,7 @@
 //! 4. `evaluation` makes rows that this plan fails on rejects;
 //! 5. [`Engine::query`] runs the plan: [`OutputRows`] gives its rows, a batch at a time.
 
+mod bounded_aggregates;
 mod bounded_functions;
 mod comparisons;
 mod engine;
@@ -21,9 +22,11 @@ mod output_rows;
 mod outputs;
 mod parameters;
 mod planning_stack;
+mod recursion;
 mod reference_rows;
 mod references;
 pub(crate) mod rejected_rows;
+mod result_sizes;
 mod slices;
 mod spill;
 mod sql_clauses;

@@ -9,12 +9,14 @@ use datafusion::logical_expr::{Expr, SortExpr, cast, col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 
+use super::bounded_aggregates::gathers_values;
 use super::engine_errors::engine_error;
 use super::evaluation::{CheckedProjectionExec, plan_checked};
 use super::expect::plan_expectation;
 use super::logs_table::logs_scans;
 use super::parameters::ParameterValues;
-use super::slices::{self, cut_before_unnest};
+use super::recursion::count_recursion_steps;
+use super::slices::{self, cut_large_batches};
 use crate::base::error::Diagnostic;
 use crate::pipeline::{OnFail, Output, Pipeline};
 
@@ -73,9 +75,13 @@ pub(crate) async fn plan_output(
         return Err(found);
     }
     let ordered = add_predicates_and_order(view, output, predicates, storage).map_err(of_engine)?;
-    let (state, plan) = ordered.into_parts();
+    let (mut state, plan) = ordered.into_parts();
+    if gathers_values(&plan).map_err(of_engine)? {
+        state.config_mut().options_mut().optimizer.repartition_aggregations = false;
+    }
     let input = plan_checked(&state, &plan).await;
-    let input = input.and_then(cut_before_unnest).map_err(of_engine)?;
+    let input = input.and_then(cut_large_batches).and_then(count_recursion_steps);
+    let input = input.map_err(of_engine)?;
     let logs = logs_scans(&input);
     let (logs_scans, logs_columns) = (logs.len(), logs.into_iter().flatten().collect());
     let gathers_rows = gathers_rows(input.as_ref());

@@ -1,8 +1,12 @@
-//! Cuts batches before `unnest`, which makes one batch of all that a batch unfolds to.
+//! Cuts batches before `unnest`, which makes one batch of all that a batch unfolds to, and before
+//! constants so large that a batch has no room for one in each of its rows.
 //!
 //! ```text
 //! 300 rows × list of 100,000        30,000,000 rows at once
 //! cut to slices of 20 rows          2,000,000 rows at a time
+//!
+//! 2,048 rows × text of 4 MiB        8 GiB at once
+//! cut to slices of 4 rows           16 MiB at a time
 //! ```
 
 use std::fmt;
@@ -15,7 +19,6 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{
@@ -35,41 +38,53 @@ const ROW_BYTES_MAX: usize = 256 << 20;
 /// Constants of fewer bytes may stand in each row of a whole batch.
 const CONSTANT_BYTES: usize = 4 << 10;
 
-/// Puts a cut below each `unnest` of a plan.
-pub(crate) fn cut_before_unnest(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// Puts a cut below each node of a plan that would make too much of a batch.
+pub(crate) fn cut_large_batches(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let cut = plan.transform_up(|node| {
         let Some(unnest) = node.downcast_ref::<UnnestExec>() else {
-            return Ok(Transformed::no(node));
+            return cut_before_constants(node);
         };
         let lists = unnest.list_column_indices().iter().map(|list| list.index_in_input_schema);
         let lists: Vec<usize> = lists.collect();
         if lists.is_empty() {
             return Ok(Transformed::no(node));
         }
-        let input = cut_before_constants(Arc::clone(unnest.input()))?;
-        let cut = Arc::new(SliceExec::new(input, Cut::ByLists(lists)));
+        let cut = Arc::new(SliceExec::new(Arc::clone(unnest.input()), Cut::ByLists(lists)));
         Ok(Transformed::yes(with_input(node, cut)?))
     });
     Ok(cut?.data)
 }
 
-/// A constant list stands in each row of a batch already where it is projected.
-fn cut_before_constants(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let checked = plan.downcast_ref::<CheckedProjectionExec>();
-    let checked = checked.map(CheckedProjectionExec::projection);
-    let Some(projection) = plan.downcast_ref::<ProjectionExec>().or(checked) else {
-        return Ok(plan);
+/// Nodes that may put their constants into each row of a batch.
+const REPEATS_CONSTANTS: [&str; 5] = [
+    CheckedProjectionExec::NAME,
+    "ProjectionExec",
+    "AggregateExec",
+    "BoundedWindowAggExec",
+    "WindowAggExec",
+];
+
+fn cut_before_constants(
+    node: Arc<dyn ExecutionPlan>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let input = match node.children().as_slice() {
+        [input] if REPEATS_CONSTANTS.contains(&node.name()) => Arc::clone(input),
+        _ => return Ok(Transformed::no(node)),
     };
-    let literal = |expression: &Arc<dyn PhysicalExpr>| {
-        expression.downcast_ref::<Literal>().map_or(0, |literal| literal.value().size())
-    };
-    let bytes: usize = projection.expr().iter().map(|projected| literal(&projected.expr)).sum();
-    if bytes < CONSTANT_BYTES {
-        return Ok(plan);
+    let mut bytes = 0_usize;
+    node.apply_expressions(&mut |expression| {
+        expression.apply(|part| {
+            let size = part.downcast_ref::<Literal>().map_or(0, |literal| literal.value().size());
+            bytes += if size >= CONSTANT_BYTES { size } else { 0 };
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    if bytes == 0 {
+        return Ok(Transformed::no(node));
     }
     let rows = (SLICE_BYTES / bytes).max(1);
-    let cut = Arc::new(SliceExec::new(Arc::clone(projection.input()), Cut::ByRows(rows)));
-    with_input(plan, cut)
+    let cut = Arc::new(SliceExec::new(input, Cut::ByRows(rows)));
+    Ok(Transformed::yes(with_input(node, cut)?))
 }
 
 fn with_input(

@@ -177,6 +177,7 @@ pub(super) fn resource_shares(
         threads: resources.threads.unwrap_or(cores),
         pool_bytes: (shared_bytes / 100 * POOL_PERCENT / outputs) as usize,
         spill: resources.spill.clone(),
+        recursion_steps_max: resources.recursion_steps_max,
     };
     let writers = shared_bytes / 100 * WRITERS_PERCENT;
     let writer = WriterOptions {

@@ -53,7 +53,7 @@ pub use route::UnusableRows;
 pub use staging::{StagingFolders, UploadStaging, remove_dead_spills};
 pub use storage::STORAGE;
 pub use stored::{stored_schema, stored_type};
-pub use stored_check::{StoredCheck, UnfitRow};
+pub use stored_check::{Looked, StoredCheck, UnfitRow};
 pub use upload::{BegunUpload, FileUploads, UploadRoom};
 pub use write::{SinkContext, WrittenOutput, write};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

@@ -4,6 +4,7 @@
 //! batch     n: 1, 2^64 - 1 (UInt64, stored as Int64); day: 2026-11-21, 10000-01-01 (TSV)
 //! columns   only those whose type may hold such values are looked at, all rows at once
 //! found     row 1, column `n`: storing column `n` (UInt64) as Int64: …
+//! sound     n as Int64: what the look at it has cast is handed on, and not cast again
 //! ```
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Schema, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Field, FieldRef, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 
 use crate::base::error::{Error, Result};
@@ -43,6 +44,15 @@ pub struct UnfitRow {
     pub message: String,
 }
 
+/// What a look at a batch has found.
+pub enum Looked {
+    /// All of its columns, those that were looked at as they are stored.
+    Stored(Vec<ArrayRef>),
+    /// The rows that cannot be stored, each once, in their order. There may be none, if the batch
+    /// cannot be stored as it lies.
+    Unfit(Vec<UnfitRow>),
+}
+
 impl StoredCheck {
     /// A check of rows of `schema`, the columns of the output's view.
     pub fn new(output: &Output, schema: &Schema) -> Result<Self> {
@@ -65,45 +75,64 @@ impl StoredCheck {
         Ok(StoredCheck { columns })
     }
 
-    /// The rows that cannot be stored, each once, in their order; nothing if all can be as they
-    /// lie.
+    /// `schema`, which begins with the columns of the view, with those that are looked at as they
+    /// are stored.
+    pub fn stored_schema(&self, schema: &Schema) -> SchemaRef {
+        let mut fields = schema.fields().to_vec();
+        for column in &self.columns {
+            fields[column.index] = Arc::clone(&column.stored);
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    /// Casts the columns whose values may not fit what they are stored as.
     ///
     /// A slice of lists brings its neighbours' elements along, which a cast looks at, too. So each
-    /// row is looked at in a copy of its own, and the others must be copied, even if none is found.
-    pub fn unfit_rows(&self, batch: &RecordBatch) -> Option<Vec<UnfitRow>> {
+    /// row is looked at in a copy of its own, and the others must be copied, even if no row is
+    /// found unfit.
+    pub fn look_at(&self, batch: &RecordBatch) -> Looked {
+        let mut stored = batch.columns().to_vec();
         let mut unfit: Vec<UnfitRow> = Vec::new();
         let mut is_sound = true;
         for column in &self.columns {
             let values = batch.column(column.index);
-            if column.problem(values).is_none() {
-                continue;
+            match column.store(values) {
+                Ok(values) => stored[column.index] = values,
+                Err(_) => {
+                    is_sound = false;
+                    let rows = 0..batch.num_rows();
+                    unfit.extend(rows.filter_map(|row| column.unfit_row(values, row)));
+                }
             }
-            is_sound = false;
-            let problem = |row: usize| {
-                let index = UInt32Array::from(vec![u32::try_from(row).ok()?]);
-                let message = column.problem(&take(values, &index, None).ok()?)?;
-                Some(UnfitRow { row, column: column.stored.name().clone(), message })
-            };
-            unfit.extend((0..batch.num_rows()).filter_map(problem));
+        }
+        if is_sound {
+            return Looked::Stored(stored);
         }
         // Of the columns of one row the first one stays the first.
         unfit.sort_by_key(|unfit| unfit.row);
         unfit.dedup_by_key(|unfit| unfit.row);
-        (!is_sound).then_some(unfit)
+        Looked::Unfit(unfit)
     }
 }
 
 impl CheckedColumn {
-    /// Why some of the values cannot be stored.
-    fn problem(&self, values: &ArrayRef) -> Option<String> {
-        match cast_column(values, &self.stored) {
-            Err(Error::Data(message)) => Some(message),
-            Err(error) => Some(error.to_string()),
-            Ok(stored) if self.is_in_tsv && !all_have_years(&stored) => {
-                Some(format!("writing column `{}` as TSV: {YearOutOfRange}", self.stored.name()))
-            }
-            Ok(_) => None,
+    /// The values as they are stored, or why some cannot be.
+    fn store(&self, values: &ArrayRef) -> Result<ArrayRef, String> {
+        let stored = cast_column(values, &self.stored).map_err(|error| match error {
+            Error::Data(message) => message,
+            other => other.to_string(),
+        })?;
+        if self.is_in_tsv && !all_have_years(&stored) {
+            let name = self.stored.name();
+            return Err(format!("writing column `{name}` as TSV: {YearOutOfRange}"));
         }
+        Ok(stored)
+    }
+
+    fn unfit_row(&self, values: &ArrayRef, row: usize) -> Option<UnfitRow> {
+        let index = UInt32Array::from(vec![u32::try_from(row).ok()?]);
+        let message = self.store(&take(values, &index, None).ok()?).err()?;
+        Some(UnfitRow { row, column: self.stored.name().clone(), message })
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 
-use super::{StoredCheck, UnfitRow};
+use super::{Looked, StoredCheck, UnfitRow};
 use crate::base::error::{Error, Result};
 use crate::pipeline::Output;
 use crate::query::evaluation::EvaluationRejects;
@@ -17,6 +17,8 @@ pub(crate) struct UnfitRows {
     check: StoredCheck,
     /// Columns of the view.
     view: Vec<usize>,
+    /// Of the rows that can be stored.
+    schema: SchemaRef,
     rejects: Arc<EvaluationRejects>,
     seen: u64,
     failed: u64,
@@ -32,13 +34,22 @@ impl UnfitRows {
         let view: Vec<usize> = (0..schema.fields().len() - output.expectations.len()).collect();
         let view_schema = schema.project(&view).map_err(|error| bug(&error))?;
         let check = StoredCheck::new(output, &view_schema)?;
-        Ok(UnfitRows { check, view, rejects, seen: 0, failed: 0 })
+        let schema = check.stored_schema(schema);
+        Ok(UnfitRows { check, view, schema, rejects, seen: 0, failed: 0 })
+    }
+
+    /// The columns of the rows that can be stored: what was cast to look at it stays cast.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// The rows that can be stored; the others go to the quarantine.
     pub async fn reject(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         self.seen += batch.num_rows() as u64;
-        let Some(unfit) = self.check.unfit_rows(&batch) else { return Ok(batch) };
+        let unfit = match self.check.look_at(&batch) {
+            Looked::Stored(columns) => return self.stored(columns, batch.num_rows()),
+            Looked::Unfit(unfit) => unfit,
+        };
         let mut fits = vec![true; batch.num_rows()];
         let view = batch.project(&self.view).map_err(|error| bug(&error))?;
         for UnfitRow { row, column, message } in unfit {
@@ -47,7 +58,18 @@ impl UnfitRows {
             self.failed += 1;
         }
         let kept = (0_u32..).zip(fits).filter_map(|(row, fits)| fits.then_some(row));
-        take_record_batch(&batch, &UInt32Array::from_iter_values(kept)).map_err(|error| bug(&error))
+        let kept = take_record_batch(&batch, &UInt32Array::from_iter_values(kept));
+        let kept = kept.map_err(|error| bug(&error))?;
+        match self.check.look_at(&kept) {
+            Looked::Stored(columns) => self.stored(columns, kept.num_rows()),
+            Looked::Unfit(_) => Err(bug(&"rows that fit one by one do not fit together")),
+        }
+    }
+
+    fn stored(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
+        batch.map_err(|error| bug(&error))
     }
 
     /// Notes of how many rows there were rejects, when all have been seen.

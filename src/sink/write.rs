@@ -108,10 +108,9 @@ pub async fn write(
     output: &Output,
     context: &SinkContext,
 ) -> Result<WrittenOutput> {
-    let planned = batches.schema().clone();
-    let mut split = RowSplit::new(output, &planned)?;
-    let mut unfit = UnfitRows::new(output, &planned, batches.rejects())?;
-    let schema = split.written_schema(&planned)?;
+    let mut unfit = UnfitRows::new(output, batches.schema(), batches.rejects())?;
+    let mut split = RowSplit::new(output, unfit.schema())?;
+    let schema = split.written_schema(unfit.schema())?;
     let writer = RunningWriter::start(output, schema, context, &mut batches)?;
     let (mut rows_seen, mut rows) = (0, 0);
     while let Some(batch) = batches.next().await {

@@ -100,6 +100,11 @@ static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Arc::new(ScalarUDF::from(Negation { signature }))
 });
 
+/// `||` as a function.
+pub(crate) fn concatenation() -> Arc<ScalarUDF> {
+    Arithmetic::udf(Operator::StringConcat)
+}
+
 fn checked_operator(op: Operator) -> Option<Arc<ScalarUDF>> {
     match op {
         Operator::Plus => Some(Arc::clone(&ADD)),
@@ -119,9 +124,14 @@ pub(crate) fn operator_of(function: &ScalarUDF) -> Option<&'static str> {
     match (arithmetic.map(|arithmetic| arithmetic.op), negation) {
         (Some(op), _) => Some(symbol(op)),
         (None, Some(_)) => Some("-"),
+        // It stands in another function.
+        (None, None) if function.name() == CONCATENATION => Some(CONCATENATION),
         (None, None) => None,
     }
 }
+
+/// The operator of texts and lists.
+const CONCATENATION: &str = "||";
 
 fn symbol(op: Operator) -> &'static str {
     match op {
@@ -130,11 +140,12 @@ fn symbol(op: Operator) -> &'static str {
         Operator::Multiply => "*",
         Operator::BitwiseShiftLeft => "<<",
         Operator::BitwiseShiftRight => ">>",
+        Operator::StringConcat => CONCATENATION,
         _ => "/",
     }
 }
 
-/// One of `+`, `-`, `*`, `/`, `<<`, `>>`.
+/// One of `+`, `-`, `*`, `/`, `<<`, `>>`, `||`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Arithmetic {
     op: Operator,
@@ -200,7 +211,7 @@ fn kernel(op: Operator) -> Option<Kernel> {
 }
 
 impl Arithmetic {
-    /// Dates, times and intervals, for which the engine has rules of its own.
+    /// Dates, times, intervals and texts, for which the engine has rules of its own.
     fn by_engine(
         &self,
         left: &ColumnarValue,

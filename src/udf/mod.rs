@@ -37,6 +37,7 @@ mod tax_call;
 mod tax_excluded;
 mod tax_included;
 mod tax_rate;
+mod time_patterns;
 mod url_host;
 mod url_path;
 mod url_query;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
-pub(crate) use checked_arithmetic::operator_of;
+pub(crate) use checked_arithmetic::{concatenation, operator_of};
 pub use docs::{ArgumentDoc, ExampleDoc, FunctionDoc};
 pub use exact_double::KeepCasts;
 pub(crate) use exact_double::is_conversion;
@@ -107,6 +108,7 @@ pub fn register(engine: &SessionContext, enrichment: &Arc<Enrichment>) {
         engine.register_udf(function);
     }
     whole_numbers::register(engine);
+    time_patterns::read_patterns_alike(engine);
     engine.register_udaf(checked_sum::checked_sum());
     engine.register_udaf(checked_avg::checked_avg());
     engine.add_analyzer_rule(Arc::new(checked_arithmetic::CheckArithmetic));

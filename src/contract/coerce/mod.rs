@@ -54,6 +54,7 @@ mod number;
 mod pattern;
 mod time;
 mod time_parts;
+mod time_pattern;
 mod zone;
 
 use std::borrow::Cow;
@@ -65,7 +66,9 @@ use super::{Column, ColumnType, JsonPath, MendKind, OnItemMismatch, OnMismatch};
 use crate::json::{DEPTH_LIMIT, Json, JsonKind, Member, excerpt, is_json_number, read_json};
 
 pub use self::mends::{DroppedItem, Mend, Mends};
+pub use self::pattern::PatternFault;
 pub(super) use self::pattern::{Pattern, Wanted};
+pub use self::time_pattern::{TimeOfDayPattern, TimePattern, pattern_to_write};
 
 /// A column's value in one row.
 #[derive(Debug, Clone, PartialEq)]

@@ -134,7 +134,7 @@ fn date(text: &str) -> Option<i32> {
 }
 
 /// Days since 1970-01-01, in years 0001 to 9999.
-fn days(date: NaiveDate) -> Option<i32> {
+pub(super) fn days(date: NaiveDate) -> Option<i32> {
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
     i32::try_from(days).ok().filter(|_| (1..=9999).contains(&date.year()))
 }
@@ -195,7 +195,8 @@ fn leading_fraction(text: &str) -> Option<(u32, &str)> {
     (digits > 0).then(|| (micros, &fraction[digits..]))
 }
 
-fn by_pattern(text: &str, pattern: &Pattern, assumed_zone: Option<Tz>) -> Option<i64> {
+/// Microseconds since the epoch of a text by a pattern.
+pub(super) fn by_pattern(text: &str, pattern: &Pattern, assumed_zone: Option<Tz>) -> Option<i64> {
     let fields = pattern.read(text)?;
     if let Some(micros) = fields.epoch_micros() {
         return in_range(micros?);

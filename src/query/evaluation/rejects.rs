@@ -47,10 +47,16 @@ impl EvaluationCounts {
     }
 }
 
-/// An error of an output's query; what the data broke names the output that it broke.
+/// An error of an output's query, which names the output, unless something else passed.
 pub(crate) fn output_error(output: &str, error: DataFusionError) -> Error {
     match engine_error(error) {
         Error::Data(message) => Error::Data(format!("output {output}: {message}")),
+        Error::Config(mut found) => {
+            for diagnostic in found.iter_mut().filter(|one| one.file.is_none()) {
+                diagnostic.message = format!("output {output}: {}", diagnostic.message);
+            }
+            Error::Config(found)
+        }
         other => other,
     }
 }

@@ -8,7 +8,6 @@
 //! at AT TIME ZONE 'JST'          unknown time zone; write `Asia/Tokyo`
 //! ```
 
-use chrono::format::{Item, StrftimeItems};
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::compute::kernels::cast_utils::IntervalUnit;
 use datafusion::sql::sqlparser::ast::{
@@ -19,10 +18,11 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::Walk;
 use crate::base::config::suggestion;
 use crate::base::config::time_zone::parse_time_zone;
+use crate::contract::{TimeOfDayPattern, TimePattern, pattern_to_write};
 
-/// Functions whose arguments after the first are patterns of `strftime`.
-const TAKES_TIME_PATTERN: [&str; 5] =
-    ["date_format", "to_char", "to_date", "to_timestamp", "to_unixtime"];
+/// Functions whose arguments after the first are patterns, as a contract has them.
+const TAKES_TIME_PATTERN: [&str; 6] =
+    ["date_format", "to_char", "to_date", "to_time", "to_timestamp", "to_unixtime"];
 /// Units of `date_trunc`.
 const TRUNC_UNITS: [&str; 10] = [
     "year",
@@ -45,7 +45,7 @@ impl Walk<'_> {
         let arguments: Vec<&Expr> = list.args.iter().filter_map(value_of).collect();
         match (called, arguments.as_slice()) {
             (name, [_, patterns @ ..]) if TAKES_TIME_PATTERN.contains(&name) => {
-                patterns.iter().for_each(|pattern| self.time_pattern(pattern));
+                patterns.iter().for_each(|pattern| self.time_pattern(called, pattern));
             }
             ("date_trunc" | "datetrunc", [first, second]) => self.trunc_unit(called, first, second),
             ("date_part" | "datepart", [first, second]) => {
@@ -76,16 +76,18 @@ impl Walk<'_> {
         self.part_unit(field.to_string().trim_matches('\''), span);
     }
 
-    fn time_pattern(&mut self, pattern: &Expr) {
+    fn time_pattern(&mut self, called: &str, pattern: &Expr) {
         let Some((text, span)) = text_of(pattern) else { return };
+        let checked = match called {
+            "date_format" | "to_char" => pattern_to_write(text).map(|_| ()),
+            "to_time" => TimeOfDayPattern::new(text).map(|_| ()),
+            _ => TimePattern::new(text).map(|_| ()),
+        };
         let (message, help) = if !text.contains('%') {
             let message = format!("the pattern `{text}` has no directive");
             (message, "directives begin with `%`: `%Y-%m-%d %H:%M:%S`".to_owned())
-        } else if StrftimeItems::new(text).any(|item| item == Item::Error) {
-            let message = format!("the pattern `{text}` has an unknown directive");
-            let help = "see https://docs.rs/chrono/latest/chrono/format/strftime for those that \
-                        there are; `%%` is the sign itself";
-            (message, help.to_owned())
+        } else if let Err(fault) = checked {
+            (fault.message, fault.help)
         } else {
             return;
         };

@@ -4,7 +4,7 @@ use super::{Item, NameLength, Named, Number, Part, Pattern};
 
 /// Why a pattern is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::contract) struct PatternFault {
+pub struct PatternFault {
     /// What is wrong, to be read behind "pattern `…`".
     pub message: String,
     /// What to write instead.
@@ -18,7 +18,10 @@ pub(in crate::contract) enum Wanted {
     Timestamp,
 }
 
-fn fault<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, PatternFault> {
+pub(super) fn fault<T>(
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Result<T, PatternFault> {
     Err(PatternFault { message: message.into(), help: help.into() })
 }
 
@@ -195,10 +198,8 @@ impl Pattern {
 
     /// Whether the pattern's texts say what a column of that type needs, and nothing against it.
     pub(in crate::contract) fn check(&self, wanted: Wanted) -> Result<(), PatternFault> {
-        use Named::{Fraction, Half, Hour, HourOfHalf, Minute, Offset, Second, Zone};
-
         if let (Wanted::Timestamp, Some(epoch)) = (wanted, self.directive_of(Named::Epoch)) {
-            let goes_with = [Named::Epoch, Fraction, Offset];
+            let goes_with = [Named::Epoch, Named::Fraction, Named::Offset];
             return match self.named.iter().find(|(named, _)| !goes_with.contains(named)) {
                 Some((_, other)) => fault(
                     format!("names the whole time by `{epoch}`, and `{other}` beside it"),
@@ -207,16 +208,48 @@ impl Pattern {
                 None => Ok(()),
             };
         }
-        if wanted == Wanted::Date {
-            let times = [Hour, HourOfHalf, Half, Minute, Second, Fraction, Offset, Zone];
-            let times = times.into_iter().chain([Named::Epoch]);
-            if let Some(directive) = times.filter_map(|named| self.directive_of(named)).next() {
-                let message =
-                    format!("names a time (`{directive}`), which a date has no place for");
-                return fault(message, "take type `timestamp`, and the day of it in SQL");
-            }
+        if wanted == Wanted::Date
+            && let Some(directive) = self.directive_of_time()
+        {
+            let message = format!("names a time (`{directive}`), which a date has no place for");
+            return fault(message, "take type `timestamp`, and the day of it in SQL");
         }
         self.check_missing(wanted)?;
+        self.check_clock()?;
+        self.check_literals(wanted)
+    }
+
+    /// Whether its texts say more than a day.
+    pub(in crate::contract) fn names_time(&self) -> bool {
+        self.directive_of_time().is_some()
+    }
+
+    fn directive_of_time(&self) -> Option<&str> {
+        use Named::{Epoch, Fraction, Half, Hour, HourOfHalf, Minute, Offset, Second, Zone};
+
+        let times = [Hour, HourOfHalf, Half, Minute, Second, Fraction, Offset, Zone, Epoch];
+        times.into_iter().find_map(|named| self.directive_of(named))
+    }
+
+    /// Whether the pattern's texts say a time of day, and no more.
+    pub(in crate::contract) fn check_time_of_day(&self) -> Result<(), PatternFault> {
+        use Named::{Day, DayOfYear, Epoch, Month, Offset, Weekday, Year, Zone};
+
+        let others = [Year, Month, Day, DayOfYear, Weekday, Offset, Zone, Epoch];
+        if let Some(other) = others.into_iter().find_map(|named| self.directive_of(named)) {
+            let message = format!("names more than a time of day (`{other}`)");
+            return fault(message, "take `to_timestamp`");
+        }
+        if !self.names(Named::Hour) && !self.names(Named::HourOfHalf) {
+            return fault("names no hour", "add `%H`");
+        }
+        self.check_clock()
+    }
+
+    /// Whether the hour has its half, and a fraction its second.
+    fn check_clock(&self) -> Result<(), PatternFault> {
+        use Named::{Fraction, Half, HourOfHalf, Second};
+
         match (self.directive_of(HourOfHalf), self.directive_of(Half)) {
             (Some(hour), None) => {
                 let message = format!("names an hour from 1 to 12 (`{hour}`), but not its half");
@@ -231,7 +264,7 @@ impl Pattern {
         if self.names(Fraction) && !self.names(Second) {
             return fault("names a fraction of a second, but no second", "add `%S`");
         }
-        self.check_literals(wanted)
+        Ok(())
     }
 
     fn check_missing(&self, wanted: Wanted) -> Result<(), PatternFault> {
@@ -296,15 +329,15 @@ pub(super) fn is_zone_character(character: char) -> bool {
 }
 
 /// `%`, flags, a width and a letter.
-struct Directive<'p> {
-    text: &'p str,
-    flags: &'p str,
+pub(super) struct Directive<'p> {
+    pub text: &'p str,
+    pub flags: &'p str,
     width: &'p str,
-    letter: char,
+    pub letter: char,
 }
 
 impl<'p> Directive<'p> {
-    fn at_start(pattern: &'p str) -> Result<Self, PatternFault> {
+    pub fn at_start(pattern: &'p str) -> Result<Self, PatternFault> {
         let body = &pattern[1..];
         let flags_end = body.find(|c| !"-_^#:.0".contains(c)).unwrap_or(body.len());
         let (flags, rest) = body.split_at(flags_end);
@@ -317,12 +350,12 @@ impl<'p> Directive<'p> {
         Ok(Directive { text: &pattern[..length], flags, width, letter })
     }
 
-    fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         self.flags.is_empty() && self.width.is_empty()
     }
 
     /// The number that is read, what it names, and how many digits it has at most.
-    fn number(&self) -> Option<(Part, Named, usize)> {
+    pub fn number(&self) -> Option<(Part, Named, usize)> {
         let number = match self.letter {
             'Y' => (Part::Year, Named::Year, 4),
             'y' => (Part::YearOfCentury, Named::Year, 2),
@@ -369,7 +402,7 @@ impl<'p> Directive<'p> {
     }
 
     /// What to write for a directive of other programs.
-    fn pointer(&self) -> String {
+    pub fn pointer(&self) -> String {
         let text = match self.letter {
             'f' | 'N' | 'L' | 'n' => "a second's fraction is `%f`, or `%3f`, `%6f`, `%9f`",
             'v' => "write `%e-%b-%Y`",

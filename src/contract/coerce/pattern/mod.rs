@@ -39,8 +39,11 @@
 mod compile;
 mod cover;
 mod read;
+mod write;
 
+pub use self::compile::PatternFault;
 pub(in crate::contract) use self::compile::Wanted;
+pub(in crate::contract) use self::write::written;
 
 /// A pattern made ready.
 #[derive(Debug, Clone, PartialEq, Eq)]

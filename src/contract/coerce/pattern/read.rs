@@ -147,11 +147,21 @@ impl<'t> Fields<'t> {
 
     /// The date and time of day.
     pub(in crate::contract::coerce) fn local_time(&self) -> Option<NaiveDateTime> {
-        let hour = match self.is_afternoon {
+        clock(self.date()?, self.hour_of_day(), self.minute, self.second, self.micro)
+    }
+
+    fn hour_of_day(&self) -> u32 {
+        match self.is_afternoon {
             None => self.hour,
             Some(is_afternoon) => self.hour % 12 + if is_afternoon { 12 } else { 0 },
-        };
-        clock(self.date()?, hour, self.minute, self.second, self.micro)
+        }
+    }
+
+    /// Microseconds since midnight, if the day has such a time.
+    pub(in crate::contract::coerce) fn micros_of_day(&self) -> Option<i64> {
+        let (hour, second) = (self.hour_of_day(), self.second);
+        let seconds = i64::from(hour * 3600 + self.minute * 60 + second);
+        (hour < 24 && second < 60).then(|| seconds * 1_000_000 + i64::from(self.micro))
     }
 
     /// Microseconds since the epoch, if the text says it in seconds.
