@@ -3,14 +3,14 @@
 //! # The data's way
 //!
 //! ```text
-//! list ─► read ─► decompress ─► frame lines ─► decode ─┬─► transform (SQL) ─► expect ─┐
-//!                                                      │                       │      │
-//!                               quarantine ◄───────────┴────── rejects ────────┘      │
-//!                                              report ◄─ publish ◄─ stage ◄─ sink ◄───┘
+//!  list ─► read ─► decompress ─► frame ─► decode ──► query ─► expect ─► sink ─► stage ─► publish
+//!  └────────────────── scan ───────────────┘  │       (SQL)     │               └── commit ──┘
+//!                                             └─ rejects ─► quarantine
 //! ```
 //!
-//! Data goes one way. Each arrow is a folder; no folder knows the next one. They meet in
-//! [`run::execute()`], which tells the whole run on one screen.
+//! Data goes one way, and three functions are enough to tell it: `scan::scan` gives a stream of
+//! batches, `query::Engine::query` turns streams into streams, `sink::write` turns a stream into
+//! files. `run::execute` has the whole run on one screen.
 //!
 //! # Invariants
 //!
@@ -25,34 +25,87 @@
 //! 7. Clocks, ids and randomness come in as arguments.
 //! 8. stdout is for machines: its last line is the run's result.
 //!
-//! # The modules, in reading order
+//! # The folders
 //!
-//! [`error`], [`config`] and [`interval`] are words that all others use. [`contract`] and
-//! [`pipeline`] say what is to be done, as plain values. [`source`] finds and reads objects,
-//! [`decode`] makes rows of their lines (with [`json`]), [`quarantine`] keeps the lines that are
-//! none. [`enrich`] knows taxes, places and browsers, [`udf`] makes SQL functions of that, and
-//! [`transform`] runs the SQL. [`sink`] writes files, [`commit`] publishes them, [`store`] names
-//! them. [`run`] tells the story, [`telemetry`] shows it, [`cli`] starts it.
+//! Each imports only those above it, and the architecture test knows each pair by name.
 //!
-//! Before there are logs there are browsers: the [`collector`] takes their events, [`visits`] says
-//! whose they are and what led to them, and the [`spool`] keeps them until they have landed. For
-//! trials, [`load`] plays the browsers.
+//! ```text
+//! base         errors, configuration files, intervals, locations, clocks, ids, files, logs
+//! json         JSON as bytes: the vectorised scanner, the plain reader
+//! store        object stores and their decorators: retry, meter, limits, fault injection
+//! contract     columns, JSON paths, types, coercions → the Arrow schema
+//! enrich       tax, GeoIP, user agents, URLs: pure look-ups
+//! pipeline     pipeline.toml → Pipeline, typed and resolved
+//! decode       NDJSON bytes → record batches and rejects; fast, and a reference implementation
+//! udf          one SQL function a file over enrich
+//! scan         list, read ahead, decompress, frame, decode → a stream of batches
+//! quarantine   rejects → files, with reason, object, line and offset; thresholds
+//! query        the engine: logs and reference tables, views of SQL files, expectations
+//! sink         partition paths, rolling writers, Parquet, TSV
+//! commit       stage, intent, manifest, publish, recover, verify, gc, DistCp
+//! run          a run: planned, executed, reported
+//! collector    a program of its own: events over HTTP, visits, the spool, landing
+//! tools        synthetic logs and open-loop traffic
+//! cli          the command line, one file a subcommand
+//! ```
+//!
+//! # To embed it
+//!
+//! [`Pipeline::load`] reads a pipeline, [`Runner`] runs it over an [`Interval`] and gives a
+//! [`RunReport`]; [`collect`] is the collector. What is not named here is the program's own.
 #![warn(missing_docs)]
 
-pub mod base;
+pub(crate) mod base;
 pub mod cli;
-pub mod collector;
-pub mod commit;
-pub mod contract;
-pub mod decode;
-pub mod enrich;
-pub mod json;
-pub mod pipeline;
-pub mod quarantine;
-pub mod query;
-pub mod run;
-pub mod scan;
-pub mod sink;
-pub mod store;
-pub mod tools;
-pub mod udf;
+pub(crate) mod collector;
+pub(crate) mod commit;
+pub(crate) mod contract;
+pub(crate) mod decode;
+pub(crate) mod enrich;
+pub(crate) mod json;
+pub(crate) mod pipeline;
+pub(crate) mod quarantine;
+pub(crate) mod query;
+pub(crate) mod run;
+pub(crate) mod scan;
+pub(crate) mod sink;
+pub(crate) mod store;
+pub(crate) mod tools;
+pub(crate) mod udf;
+
+pub use base::clock::{SystemWallClock, WallClock};
+pub use base::config::ConfigFile;
+pub use base::environment::Environment;
+pub use base::error::{Diagnostic, Error, Result, Signal};
+pub use base::ids::{Ids, RandomIds};
+pub use base::interval::Interval;
+pub use base::telemetry::Progress;
+pub use collector::{
+    CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, collect,
+    parse_collector_config,
+};
+pub use pipeline::Pipeline;
+pub use run::{RunControl, RunOptions, RunReport, RunResult, Runner, Status, check_pipeline};
+pub use scan::Shard;
+pub use store::Stores;
+
+/// What benchmarks and tests of this repository reach into; it changes with any version.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::base::clock::SystemClock;
+    pub use crate::base::location::StoreLocation;
+    pub use crate::contract::{Contract, parse_contract};
+    pub use crate::decode::{Decoder, Lines, ReferenceDecoder};
+    pub use crate::enrich::{Enrichment, GeoDatabases, Keys, TaxUnknown};
+    pub use crate::pipeline::*;
+    pub use crate::scan::{FrameOptions, SourceObject, open_object};
+    pub use crate::sink::{EncoderPool, OutputWriter, PartitionKey, WriterOptions};
+    pub use crate::store::Store;
+    pub use crate::store::paths::RunPaths;
+    pub use crate::tools::generate::{CompressionChoice, GenerateArgs, generate};
+
+    /// The SQL functions.
+    pub mod udf {
+        pub use crate::udf::{all, docs, register};
+    }
+}

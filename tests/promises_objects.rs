@@ -402,8 +402,8 @@ fn put_beside_empty_parts(server: &Server, id: u32) {
     use object_store::ObjectStoreExt;
     use object_store::path::Path;
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let location = ashiato::base::location::StoreLocation::parse(server.bucket).unwrap();
-    let store = ashiato::store::Store::open(&location, &server.stores()).unwrap();
+    let location = ashiato::internals::StoreLocation::parse(server.bucket).unwrap();
+    let store = ashiato::internals::Store::open(&location, &server.stores()).unwrap();
     let folder = Path::from("raw").join("dt=2026-11-21").join("");
     let object = folder.join("odd.json");
     runtime.block_on(store.store.put(&object, line(id).into())).unwrap();

@@ -1,8 +1,8 @@
 //! Real servers on loopback: what object stores promise holds through our decorators, and runs
 //! whose places are all in a store make the tables that runs on disk make.
 
-use ashiato::base::location::StoreLocation;
-use ashiato::store::Store;
+use ashiato::internals::Store;
+use ashiato::internals::StoreLocation;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{

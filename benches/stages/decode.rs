@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use ashiato::decode::{Decoder, ObviousDecoder};
+use ashiato::internals::{Decoder, ReferenceDecoder};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 
@@ -45,7 +45,7 @@ fn bench_decoder(criterion: &mut Criterion, name: &str, log: &Bytes, mut decoder
 
 /// The slow twin, on a part of the log.
 fn bench_obvious(criterion: &mut Criterion, log: &Bytes) {
-    let mut decoder = ObviousDecoder::new(action_log_contract());
+    let mut decoder = ReferenceDecoder::new(action_log_contract());
     let lines = &blocks(log)[0];
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Bytes(lines.bytes.len() as u64));

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ashiato::enrich::{Enrichment, GeoDatabases, Keys};
-use ashiato::udf;
+use ashiato::internals::udf;
+use ashiato::internals::{Enrichment, GeoDatabases, Keys};
 use criterion::{Criterion, Throughput};
 use datafusion::arrow::array::{
     ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ashiato::base::config::ConfigFile;
-use ashiato::contract::{Contract, parse_contract};
-use ashiato::decode::{Decoder, Lines};
-use ashiato::tools::generate::{CompressionChoice, GenerateArgs, generate};
+use ashiato::ConfigFile;
+use ashiato::internals::{CompressionChoice, GenerateArgs, generate};
+use ashiato::internals::{Contract, parse_contract};
+use ashiato::internals::{Decoder, Lines};
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use serde_json::Value;

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use ashiato::scan::{FrameOptions, SourceObject, open_object};
-use ashiato::tools::generate::CompressionChoice;
+use ashiato::internals::CompressionChoice;
+use ashiato::internals::{FrameOptions, SourceObject, open_object};
 use criterion::{Criterion, Throughput};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;

@@ -4,12 +4,12 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use ashiato::pipeline::{
+use ashiato::internals::RunPaths;
+use ashiato::internals::{EncoderPool, OutputWriter, PartitionKey, WriterOptions};
+use ashiato::internals::{
     Format, Output, ParquetCompression, ParquetOptions, ParquetTarget, Table, TsvCompression,
     TsvOptions,
 };
-use ashiato::sink::{EncoderPool, OutputWriter, PartitionKey, WriterOptions};
-use ashiato::store::paths::RunPaths;
 use criterion::{Criterion, Throughput};
 use datafusion::arrow::array::{Date32Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};

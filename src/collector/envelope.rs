@@ -212,7 +212,7 @@ fn write_items_by_number(items: &[ItemVia], end: usize, lines: &mut Vec<u8>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::visits::Attribution;
+    use crate::collector::visits::attribution::Attribution;
 
     #[test]
     fn a_line_is_json_that_holds_all_that_is_known_and_the_body_as_it_is() {

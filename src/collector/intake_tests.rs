@@ -142,7 +142,7 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
                 sku: item.sku.clone(),
                 via: Some(via.clone()),
             });
-            let attribution = crate::collector::visits::Attribution {
+            let attribution = crate::collector::visits::attribution::Attribution {
                 via: Some(via.clone()),
                 items: items.collect(),
             };

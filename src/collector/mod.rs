@@ -48,11 +48,8 @@ pub mod spool;
 mod spooler;
 pub mod visits;
 
-pub use claims::Claims;
 pub use config::*;
 pub use config_file::{check_collector_config, parse_collector_config};
-pub use control::{Control, ControlRequest, ask_control};
-pub use cookies::CookieKeys;
-pub use events::{Body, BodyFault, Event, EventReader, EventText, Events, NotUtf8, Refusal};
+pub use control::{ControlRequest, ask_control};
 pub use serve::{CollectorSignals, CollectorSupplies, collect};
 pub use server::StopTokens;

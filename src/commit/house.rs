@@ -17,9 +17,10 @@ use crate::base::environment::Environment;
 use crate::base::error::{Error, Result, Signal};
 use crate::base::fs::names_in;
 use crate::base::location::StoreLocation;
+use crate::commit::recover::Recovered;
 use crate::commit::{
     Attempt, CommitSupplies, Manifest, PendingFile, Provenance, PublishOutcome, PublishRequest,
-    Recovered, StagedTable, State, publish_run, read_manifest,
+    StagedTable, State, publish_run, read_manifest,
 };
 use crate::sink::WrittenFile;
 use crate::store::faults::{FaultRates, FaultyStore};

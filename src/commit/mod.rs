@@ -96,26 +96,23 @@ mod table;
 mod verify;
 
 pub(crate) use acts::before_act;
-pub use adopt::{AdoptRequest, Adopted, AdoptedTable, adopt};
+pub use adopt::{AdoptRequest, adopt};
 pub use attempt::Attempt;
-pub use copy::{Copied, CopiedTable, copy_interval};
+pub use copy::copy_interval;
 pub use ddl::TableDefinition;
-pub use distcp::{DistCp, DistCpForm};
-pub use drift::{ColumnChanges, RetypedColumn};
-pub use gc::{Garbage, GcRequest, collect_garbage};
-pub use hand_off::{HandOff, HandOffPlan, hand_off};
+pub use drift::ColumnChanges;
+pub use gc::{GcRequest, collect_garbage};
+pub use hand_off::hand_off;
 pub use history::{PastPublish, Standing, list_publishes, publishes_of};
 pub use layout::{TableRoot, check_layout, check_places, unwritable_places};
 pub use manifest::{
-    Manifest, ManifestColumn, ManifestFile, ManifestInput, ManifestTable, PreviousManifest,
-    Provenance, read_manifest,
+    Manifest, ManifestColumn, ManifestInput, ManifestTable, Provenance, read_manifest,
 };
 pub use overlap::{check_inputs, check_overlaps};
 pub use ownership::OwnTable;
 pub use pending::{PendingFile, PendingRecord};
 pub use publish::{PublishOutcome, PublishRequest, StagedTable, publish_run};
-pub use recover::Recovered;
-pub use shape::{ShapeChanges, TableShape};
+pub use shape::TableShape;
 pub use state::State;
 pub use supplies::{BeforeAct, CommitSupplies};
 pub use verify::{TableVerdict, verify_tables};

@@ -22,8 +22,8 @@ mod path;
 
 pub use arrow::{LINE_COLUMN, OFFSET_COLUMN, SOURCE_COLUMN};
 pub use coerce::{
-    ColumnReader, DroppedItem, Mend, Mends, Misfit, MisfitReason, PatternFault, TimeOfDayPattern,
-    TimePattern, Value, pattern_to_write,
+    ColumnReader, Mend, Mends, Misfit, MisfitReason, PatternFault, TimeOfDayPattern, TimePattern,
+    Value, pattern_to_write,
 };
 pub use model::*;
 pub use parse::parse_contract;

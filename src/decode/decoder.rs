@@ -1,4 +1,4 @@
-//! The decoder: lines by the fast path, and what is odd by the obvious decoder.
+//! The decoder: lines by the fast path, and what is odd by the reference decoder.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
 use super::fast::{Outcome, Table};
-use super::reference::ObviousDecoder;
+use super::reference::ReferenceDecoder;
 use super::{Decoded, Lines};
 use crate::contract::Contract;
 use crate::json::scan::Cpu;
@@ -19,7 +19,7 @@ pub struct Decoder {
     /// The batches' columns, by their places in [`Contract::arrow_schema`].
     projection: Vec<usize>,
     table: Table,
-    obvious: ObviousDecoder,
+    obvious: ReferenceDecoder,
     cpu: Cpu,
 }
 
@@ -53,7 +53,7 @@ impl Decoder {
             schema: Arc::new(Schema::new(fields)),
             projection: projection.to_vec(),
             table: Table::new(&contract, |column| projection.contains(&column)),
-            obvious: ObviousDecoder::new(Arc::clone(&contract)),
+            obvious: ReferenceDecoder::new(Arc::clone(&contract)),
             contract,
             cpu,
         }

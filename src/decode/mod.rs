@@ -14,7 +14,7 @@
 //! does must be the same, line by line, which property tests and a fuzzer (`tests/fuzz`) compare.
 //! All `unsafe` is in `fast/cpu.rs` and `text_array` in `fast/arrays.rs`.
 //!
-//! One line on its way through the obvious decoder, by a contract of `at` (timestamp, paths `time`
+//! One line on its way through the reference decoder, by a contract of `at` (timestamp, paths `time`
 //! and `ts`), `user` (int64, path `session.user`) and `items` (list of `sku`: string), with
 //! `unknown_fields = "collect"` into `extra`:
 //!
@@ -73,4 +73,4 @@ mod reference;
 
 pub use decoder::Decoder;
 pub use model::*;
-pub use reference::{OTHER_UNKNOWN_FIELDS, ObviousDecoder, count_unknown_field};
+pub use reference::{ReferenceDecoder, count_unknown_field};

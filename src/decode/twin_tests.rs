@@ -341,7 +341,7 @@ fn agree(contract_text: &str, blocks: &[Lines], projection: &[Index]) -> Result<
     let all: Vec<usize> = (0..width).collect();
     let some: Vec<usize> = projection.iter().map(|index| index.index(width)).collect();
     let some: Vec<usize> = some.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-    let mut obvious = ObviousDecoder::new(Arc::clone(&contract));
+    let mut obvious = ReferenceDecoder::new(Arc::clone(&contract));
     let expected: Vec<Decoded> = blocks.iter().map(|lines| obvious.decode(lines)).collect();
     for cpu in Cpu::available() {
         let mut whole = Decoder::on_cpu(Arc::clone(&contract), &all, cpu);

@@ -37,12 +37,12 @@ pub mod url;
 pub mod user_agent;
 pub mod warnings;
 
-pub use geoip::{GeoDatabaseInfo, GeoDatabases};
+pub use geoip::GeoDatabases;
 pub use location::Location;
 pub use pseudonym::Keys;
 pub use rounding::Rounding;
 pub use tax::{Rate, RateLookup, TaxTable};
-pub use user_agent::{DeviceKind, UserAgent, UserAgents};
+pub use user_agent::{UserAgent, UserAgents};
 pub use warnings::Warnings;
 
 /// What a sale does whose category or rate the tax table lacks.

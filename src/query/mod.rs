@@ -39,7 +39,7 @@ pub use engine::{Engine, EngineSettings};
 pub use engine_errors::check_spill_folder;
 pub use evaluation::EvaluationCounts;
 pub use expect::ExpectationCounts;
-pub use logs_table::{LogBatches, LogsFeed, share_logs};
+pub use logs_table::{LogsFeed, share_logs};
 pub use output_rows::OutputRows;
 pub use outputs::{PlannedOutput, Storage};
 pub use parameters::ParameterValues;

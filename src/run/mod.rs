@@ -24,15 +24,18 @@ mod shape;
 mod shards;
 mod stages;
 
-pub use check::{check_pipeline, describe_plan, warnings_of};
-pub use context::RunContext;
-pub use execute::execute;
+pub use check::{check_pipeline, warnings_of};
 pub use layout::own_tables;
-pub use plan::{RunPlan, RunRequest, plan_run};
-pub use report::{RunResult, Status, ThresholdsResult};
+pub use report::{RunResult, Status};
 pub use runner::{RunControl, RunOptions, RunReport, Runner};
 pub(crate) use runner::{new_commit_supplies, temporary_folder};
-pub use shards::publish_shards;
+
+#[cfg(test)]
+use {
+    context::RunContext,
+    execute::execute,
+    plan::{RunRequest, plan_run},
+};
 
 #[cfg(test)]
 #[path = "sql_fuzz/sql_fuzz_tests.rs"]

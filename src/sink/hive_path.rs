@@ -111,6 +111,7 @@ fn taken_for_null(column: &str) -> UnusableKey {
 
 /// `name` with each character that Hive's `FileUtils.escapePathName` escapes as `%XX`, upper case:
 /// U+0000 to U+001F, U+007F and `" # % ' * / : = ? [ \ ] ^ {`.
+#[cfg(test)]
 pub fn escape_path_name(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     push_escaped(&mut escaped, name);

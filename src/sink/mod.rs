@@ -43,16 +43,13 @@ mod upload;
 mod write;
 mod writers;
 
-pub use check::{check_output, check_tsv_schema};
 pub use encoders::EncoderPool;
-pub use hive_path::{
-    DEFAULT_PARTITION, PartitionKey, UnusableKey, escape_path_name, parse_hive_path,
-};
+pub use hive_path::{DEFAULT_PARTITION, PartitionKey, parse_hive_path};
 pub use partition_check::PartitionCheck;
 pub use route::UnusableRows;
 pub use staging::{StagingFolders, UploadStaging, remove_dead_spills};
 pub use storage::STORAGE;
-pub use stored::{stored_schema, stored_type};
+pub use stored::stored_type;
 pub use stored_check::{Looked, StoredCheck, UnfitRow};
 pub use upload::{BegunUpload, FileUploads, UploadRoom};
 pub use write::{SinkContext, WrittenOutput, write};

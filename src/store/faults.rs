@@ -463,13 +463,13 @@ impl MultipartStore for FaultyStore {
 }
 
 #[async_trait]
-impl super::ListUploads for FaultyStore {
-    async fn list_uploads(&self, prefix: &Path) -> Result<Vec<super::OpenUpload>> {
+impl super::open_uploads::ListUploads for FaultyStore {
+    async fn list_uploads(&self, prefix: &Path) -> Result<Vec<super::open_uploads::OpenUpload>> {
         let open = self.uploads.lock().unwrap();
         let begun = self.uploads_begun_at.lock().unwrap();
         let listed = begun.iter().filter(|(id, _)| open.contains_key(*id));
         let listed = listed.filter(|(_, (path, _))| path.prefix_matches(prefix));
-        let listed = listed.map(|(id, (path, begun))| super::OpenUpload {
+        let listed = listed.map(|(id, (path, begun))| super::open_uploads::OpenUpload {
             path: path.clone(),
             id: id.clone(),
             begun: *begun,

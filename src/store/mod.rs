@@ -39,7 +39,6 @@ pub use layer::UploadStore;
 pub use local_files::Listed;
 pub use meter::{Operation, OperationCounts, StoreMeter};
 pub use open::Store;
-pub use open_uploads::{ListUploads, OpenUpload};
 pub use stores::Stores;
 pub use target::CopyTarget;
 pub use upload::Upload;

@@ -154,7 +154,10 @@ impl Stores {
     }
 
     /// What tells the open uploads of what stands for a bucket.
-    pub(super) fn open_uploads(&self, url: &str) -> Option<Arc<dyn super::ListUploads>> {
+    pub(super) fn open_uploads(
+        &self,
+        url: &str,
+    ) -> Option<Arc<dyn super::open_uploads::ListUploads>> {
         Some(Arc::new(self.buckets.get(url)?.clone()))
     }
 

@@ -49,7 +49,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
 pub(crate) use checked_arithmetic::{concatenation, operator_of};
-pub use docs::{ArgumentDoc, ExampleDoc, FunctionDoc};
+pub use docs::FunctionDoc;
 pub use exact_double::KeepCasts;
 pub(crate) use exact_double::is_conversion;
 pub(crate) use exact_results::aggregate_of;

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ashiato::enrich::{Enrichment, GeoDatabases, Keys, TaxUnknown};
-use ashiato::udf;
+use ashiato::internals::udf;
+use ashiato::internals::{Enrichment, GeoDatabases, Keys, TaxUnknown};
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;

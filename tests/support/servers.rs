@@ -11,10 +11,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use ashiato::base::clock::SystemClock;
-use ashiato::base::environment::Environment;
-use ashiato::base::location::StoreLocation;
-use ashiato::store::{Store, Stores};
+use ashiato::Environment;
+use ashiato::Stores;
+use ashiato::internals::Store;
+use ashiato::internals::StoreLocation;
+use ashiato::internals::SystemClock;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 

@@ -33,6 +33,5 @@ mod writer;
 
 pub use backlog::Backlog;
 pub use landing::{Landed, Landing, LandingSettings};
-pub use recent::RecentIds;
 pub use segment::{EventKeys, begin_line};
 pub use writer::{Append, Entry, KnownEvents, Spool, SpoolSettings, probe_disk};

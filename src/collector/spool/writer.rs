@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use chrono_tz::Tz;
-use uuid::Uuid;
 
 use super::backlog::Backlog;
 use super::frame::Frames;
@@ -117,7 +116,8 @@ impl Spool {
     }
 
     /// Whether an event was taken lately.
-    pub fn knows(&self, id: Uuid) -> bool {
+    #[cfg(test)]
+    pub fn knows(&self, id: uuid::Uuid) -> bool {
         self.recent.contains(id.as_u128())
     }
 

@@ -3,6 +3,8 @@ use std::io::Write;
 
 use tempfile::TempDir;
 
+use uuid::Uuid;
+
 use super::*;
 use crate::base::ids::RandomIds;
 use crate::collector::spool::begin_line;

@@ -17,7 +17,7 @@
 //! - `backfill` copies and compares what lies in two stores.
 
 mod advance;
-mod attribution;
+pub(crate) mod attribution;
 mod backfill;
 mod counted;
 mod desk;
@@ -30,14 +30,11 @@ mod redis_store;
 mod store;
 
 pub use advance::{VisitOutcome, VisitRules};
-pub use attribution::{
-    Attribution, AttributionRules, EventFacts, EventKind, ItemFacts, ItemVia, Touching, Via,
-};
-pub use backfill::{Backfill, BackfillProgress, CutOverReport, StoreComparison};
-pub use counted::CountedEvents;
+pub use attribution::{AttributionRules, EventFacts, EventKind, ItemFacts, ItemVia, Touching, Via};
+pub use backfill::{Backfill, BackfillProgress};
 pub use desk::{VisitDesk, VisitRequest};
 pub use embedded::{EmbeddedSettings, EmbeddedVisitStore};
-pub use migrating::{MigratingVisitStore, MigrationCounts, Phase};
-pub use record::{ShortCookie, VisitorRecord};
+pub use migrating::{MigratingVisitStore, Phase};
+pub use record::ShortCookie;
 pub use redis_store::{REDIS_PREFIX_DEFAULT, RedisVisitStore};
-pub use store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
+pub use store::VisitStore;

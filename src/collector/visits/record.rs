@@ -101,17 +101,6 @@ pub struct ShortCookie {
     pub seq: u64,
 }
 
-impl ShortCookie {
-    /// Reads the cookie; what cannot be read is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let short = Uuid::try_parse(parts.next()?).ok()?;
-        let seen_ms = parts.next()?.parse().ok()?;
-        let seq = parts.next()?.parse().ok()?;
-        parts.next().is_none().then_some(ShortCookie { short, seen_ms, seq })
-    }
-}
-
 impl std::fmt::Display for ShortCookie {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}.{}", self.short, self.seen_ms, self.seq)
@@ -199,16 +188,6 @@ mod uuid_text {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cookie_is_read_as_it_was_written_and_what_is_none_is_ignored() {
-        let cookie = ShortCookie { short: Uuid::from_u64_pair(1, 2), seen_ms: 17, seq: 3 };
-        assert_eq!(ShortCookie::parse(&cookie.to_string()), Some(cookie));
-        for text in ["", "x.1.2", "00000000-0000-0001-0000-000000000002", "a.b.c.d"] {
-            assert_eq!(ShortCookie::parse(text), None, "{text}");
-        }
-        assert_eq!(ShortCookie::parse(&format!("{cookie}.4")), None);
-    }
 
     #[test]
     fn what_led_many_items_to_the_cart_is_stored_once() {

@@ -40,6 +40,7 @@ impl Mends {
     }
 
     /// Whether there is none.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

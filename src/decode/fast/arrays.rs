@@ -110,7 +110,7 @@ pub(super) fn text_array(
     // SAFETY: the offsets rise from 0 to the bytes' length at most. The bytes are UTF-8, and so is
     // each text, for a text is made of whole pieces only: of pieces between ASCII characters
     // (quotes and backslashes) of a line that was found to be UTF-8 before, of characters that
-    // escapes stand for, encoded, and of `str`s from the contract and from the obvious decoder.
+    // escapes stand for, encoded, and of `str`s from the contract and from the reference decoder.
     Some(unsafe { StringArray::new_unchecked(offsets, values, nulls) })
 }
 

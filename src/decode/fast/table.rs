@@ -14,7 +14,7 @@ use super::record::{Reader, Rules};
 use super::short::SHORT;
 use super::time::LastDate;
 use crate::contract::{Contract, DuplicateKeys, MendKind, UnknownFields};
-use crate::decode::reference::{Findings, LinePlace, ObviousDecoder, Row};
+use crate::decode::reference::{Findings, LinePlace, ReferenceDecoder, Row};
 use crate::decode::{Lines, Mended, Reject, count_mended};
 use crate::json::scan::cpu::{Cpu, Kernel, Task};
 use crate::json::scan::input::{Odd, behind_space, byte};
@@ -79,7 +79,7 @@ impl Table {
         &mut self,
         cpu: Cpu,
         lines: &Lines,
-        obvious: &ObviousDecoder,
+        obvious: &ReferenceDecoder,
     ) -> Outcome {
         // A line has at least its end, so no count makes more room than the bytes are worth.
         let rows_max = usize::try_from(lines.count).unwrap_or(usize::MAX).min(lines.bytes.len());
@@ -114,7 +114,7 @@ impl Table {
         arrays
     }
 
-    /// Appends a row that the obvious decoder has made.
+    /// Appends a row that the reference decoder has made.
     fn append(&mut self, row: &Row<'_>, line: u64, offset: u64) {
         self.plan.group.append(&row.values);
         if let (true, Some(text)) = (self.collected.column.built, &row.collected) {
@@ -143,7 +143,7 @@ fn saturating_i64(number: u64) -> i64 {
 /// One way through a block.
 struct Pass<'p> {
     table: &'p mut Table,
-    obvious: &'p ObviousDecoder,
+    obvious: &'p ReferenceDecoder,
     lines: &'p Lines,
     outcome: Outcome,
     /// Lines before the one at hand.
@@ -257,7 +257,7 @@ impl Pass<'_> {
         Ok(end + 1)
     }
 
-    /// Has an odd line decoded by the obvious decoder.
+    /// Has an odd line decoded by the reference decoder.
     #[cold]
     #[inline(never)]
     fn read_odd(&mut self, line: Range<usize>, bytes: &[u8], offset: usize) {

@@ -1,4 +1,4 @@
-//! The obvious decoder: each line through all the steps.
+//! The reference decoder: each line through all the steps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::json::{JsonFault, JsonFaultKind, JsonKind, Member, excerpt, read_json
 /// Decodes lines by one contract, slowly: what the fast [`crate::decode::Decoder`] must agree with,
 /// and what it hands the lines to that it cannot prove to be good.
 #[derive(Debug)]
-pub struct ObviousDecoder {
+pub struct ReferenceDecoder {
     contract: Arc<Contract>,
     schema: SchemaRef,
     columns: Vec<ColumnReader>,
@@ -88,10 +88,10 @@ pub(in crate::decode) struct Row<'t> {
     pub collected: Option<String>,
 }
 
-impl ObviousDecoder {
+impl ReferenceDecoder {
     /// Makes the contract ready; it is one that [`crate::contract::parse_contract`] would give out.
     pub fn new(contract: Arc<Contract>) -> Self {
-        ObviousDecoder {
+        ReferenceDecoder {
             schema: contract.arrow_schema(),
             columns: contract.columns.iter().map(ColumnReader::new).collect(),
             known: KnownFields::new(&contract.columns),

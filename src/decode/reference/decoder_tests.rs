@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::config::ConfigFile;
 use crate::contract::parse_contract;
-use crate::decode::{Decoder, OTHER_UNKNOWN_FIELDS};
+use crate::decode::Decoder;
+use crate::decode::reference::unknown::OTHER_UNKNOWN_FIELDS;
 use crate::json::scan::Cpu;
 
 fn contract(text: &str) -> Arc<Contract> {
@@ -25,7 +26,7 @@ fn lines(bytes: impl Into<Bytes>) -> Lines {
 /// What both decoders make of some lines: the rules are those of the fast one as well.
 fn decode(contract_text: &str, bytes: impl Into<Bytes>) -> Decoded {
     let (contract, lines) = (contract(contract_text), lines(bytes));
-    let decoded = ObviousDecoder::new(Arc::clone(&contract)).decode(&lines);
+    let decoded = ReferenceDecoder::new(Arc::clone(&contract)).decode(&lines);
     let all: Vec<usize> = (0..contract.arrow_schema().fields().len()).collect();
     for cpu in Cpu::available() {
         let fast = Decoder::on_cpu(Arc::clone(&contract), &all, cpu).decode(&lines);
@@ -146,7 +147,7 @@ fn a_line_of_every_type_becomes_a_row() {
 fn rows_rejects_and_blanks_tell_their_places_through_every_line_end() {
     let text = "{\"s\":\"a\"}\r\n\r\n  \t\n{\"s\":1}\r\n{\"s\":\"b\"}\n\nx\n{\"s\":\"c\"}";
     let block = Lines { bytes: text.into(), first_line: 41, first_offset: 5000, count: 8 };
-    let decoded = ObviousDecoder::new(contract(A_STRING)).decode(&block);
+    let decoded = ReferenceDecoder::new(contract(A_STRING)).decode(&block);
     assert_eq!(texts(&decoded, "s"), ["a", "b", "c"]);
     assert_eq!(decoded.blank, 3);
     let numbers = decoded.batch["_line"].as_primitive::<Int64Type>();
@@ -170,7 +171,7 @@ fn no_lines_make_an_empty_batch() {
 
 #[test]
 fn a_decoder_keeps_nothing_from_one_block_to_the_next() {
-    let mut decoder = ObviousDecoder::new(contract(A_STRING));
+    let mut decoder = ReferenceDecoder::new(contract(A_STRING));
     let block = lines("{\"s\":\"a\",\"x\":1}\n{\"s\":1}\n\n");
     let first = decoder.decode(&block);
     let second = decoder.decode(&block);

@@ -6,6 +6,6 @@ mod duplicates;
 mod invalid_text;
 mod unknown;
 
-pub use decoder::ObviousDecoder;
+pub use decoder::ReferenceDecoder;
 pub(super) use decoder::{Findings, LinePlace, Row};
-pub use unknown::{OTHER_UNKNOWN_FIELDS, count_unknown_field};
+pub use unknown::count_unknown_field;

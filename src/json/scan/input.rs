@@ -3,7 +3,7 @@
 
 use super::cpu::BLOCK;
 
-/// A line that the fast path does not prove to be good; the obvious decoder has to say.
+/// A line that the fast path does not prove to be good; the reference decoder has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Odd;
 

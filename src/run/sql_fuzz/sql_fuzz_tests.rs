@@ -36,7 +36,7 @@ use crate::base::interval::Interval;
 use crate::base::telemetry::Progress;
 use crate::commit::CommitSupplies;
 use crate::contract::{Contract, parse_contract};
-use crate::decode::{Decoded, Lines, ObviousDecoder};
+use crate::decode::{Decoded, Lines, ReferenceDecoder};
 use crate::pipeline::Pipeline;
 use crate::scan::Shard;
 use crate::store::Stores;
@@ -218,7 +218,7 @@ fn decode_slowly(bytes: &[u8]) -> (Decoded, u64) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let count = bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
     let lines = Lines { bytes: bytes.to_vec().into(), first_line: 1, first_offset: 0, count };
-    (ObviousDecoder::new(Arc::clone(&PARSED)).decode(&lines), count)
+    (ReferenceDecoder::new(Arc::clone(&PARSED)).decode(&lines), count)
 }
 
 fn rows_of(decoded: &Decoded) -> Vec<Row> {

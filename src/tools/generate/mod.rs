@@ -39,7 +39,7 @@ use crate::base::error::{Error, Result};
 
 use hour::Hour;
 use object::{Codec, ObjectPlan, Share, WrittenObject};
-pub use summary::{Counts, GenerateSummary};
+pub use summary::GenerateSummary;
 
 /// Asia/Tokyo is nine hours before UTC and has no daylight saving time.
 const TOKYO_OFFSET_SECONDS: i32 = 9 * 3600;

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use connection::{Trial, drive};
-pub use report::{Limit, LoadReport, Measured};
+pub use report::LoadReport;
 
 use crate::base::clock::WallClock;
 use crate::base::error::{Error, Result};
