@@ -243,3 +243,75 @@ fn a_pattern_that_is_too_large_is_the_reject_of_its_row() {
         assert_eq!(project.quarantine()[0]["line"], 2);
     }
 }
+
+/// What a function gives of the values of a frame.
+type OfFrame = fn(&[f64]) -> f64;
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn deviations(values: &[f64]) -> f64 {
+    values.iter().map(|value| (value - mean(values)).powi(2)).sum()
+}
+
+#[test]
+fn a_window_that_moves_forgets_what_has_left_it() {
+    const FUNCTIONS: [(&str, OfFrame); 9] = [
+        ("sum(f)", |values| values.iter().sum()),
+        ("avg(f)", mean),
+        ("var_pop(f)", |values| deviations(values) / values.len() as f64),
+        ("var(f)", |values| deviations(values) / (values.len() - 1) as f64),
+        ("stddev(f)", |values| (deviations(values) / (values.len() - 1) as f64).sqrt()),
+        ("covar_pop(f, f)", |values| deviations(values) / values.len() as f64),
+        ("corr(f, f)", |values| if deviations(values) > 0.0 { 1.0 } else { f64::NAN }),
+        ("regr_avgx(f, f)", mean),
+        ("regr_sxx(f, f)", deviations),
+    ];
+    // Frames that move by a row, by more, and with more rows than are kept at a time.
+    for (count, before) in [(40, 1), (40, 7), (5000, 1500)] {
+        let value = |row: usize| match row {
+            5 => 1e150,
+            _ => (row % 17) as f64 + 0.5,
+        };
+        let values: Vec<f64> = (0..count).map(value).collect();
+        let lines = values.iter().enumerate().map(|(n, f)| json!({"n": n, "f": f}));
+        let lines: Vec<Value> = lines.collect();
+        let window = format!("OVER (ORDER BY n ROWS BETWEEN {before} PRECEDING AND CURRENT ROW)");
+        let columns = FUNCTIONS.iter().enumerate();
+        let columns: Vec<_> =
+            columns.map(|(c, (sql, _))| format!("{sql} {window} AS c{c}")).collect();
+        let project = project(&format!("SELECT n, {} FROM logs", columns.join(", ")), &lines);
+        project.run().published();
+        let rows = project.rows();
+        assert_eq!(rows.len(), count);
+        for row in rows {
+            let mut cells = row.split('\t');
+            let n: usize = cells.next().unwrap().parse().unwrap();
+            let frame = &values[n.saturating_sub(before)..=n];
+            for ((sql, of_frame), cell) in FUNCTIONS.iter().zip(cells) {
+                let (found, expected) = (cell.parse::<f64>(), of_frame(frame));
+                let is_same = match found {
+                    Ok(found) => (found - expected).abs() <= 1e-9 * expected.abs(),
+                    Err(_) => !expected.is_finite(),
+                };
+                let outlier = expected.is_finite() && expected.abs() < 1e100;
+                assert!(
+                    is_same || !outlier,
+                    "{sql} of row {n}, {before} before: {cell}, {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_moving_average_of_integers_is_that_of_its_frame() {
+    let numbers = [i64::MAX, 1, 2, 3, 4];
+    let lines: Vec<Value> = (0..5).map(|row| json!({"f": row, "n": numbers[row]})).collect();
+    let view = "SELECT CAST(f AS BIGINT) AS f, avg(n) OVER (ORDER BY f ROWS BETWEEN 1 PRECEDING AND \
+                CURRENT ROW) AS a FROM logs";
+    let project = project(view, &lines);
+    project.run().published();
+    assert_eq!(project.rows()[2..], ["2\t1.5", "3\t2.5", "4\t3.5"]);
+}

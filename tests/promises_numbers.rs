@@ -457,7 +457,7 @@ fn a_predicate_that_fails_rejects_its_row_and_no_other() {
     assert_eq!(result["outputs"]["rows"]["evaluation_error"], 1);
     let record = &project.quarantine()[0];
     assert_eq!(record["line"], 2);
-    assert_eq!(record["expression"], "(amount * 2) > 0 IS TRUE", "{record}");
+    assert!(record["expression"].as_str().unwrap().starts_with("((amount * 2) > 0)"), "{record}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! ```text
 //! DECIMAL(38, 4)     12.5000, 1234567890123456789012345678901234.5678
 //!                    12.5, "1234567890123456789012345678901234.5678"
-//! TIMESTAMP, DATE    "2026-11-21T04:05:00", beyond the calendar "9223372036854775807 (Timestamp(s))"
+//! TIMESTAMP, DATE    "2026-11-21T04:05:00"
+//!                    beyond the calendar "9223372036854775807 (Timestamp(s))"
 //! DOUBLE             0.1, "NaN"
 //! BYTEA              "ff00"
 //! MAP                {"1": 2}

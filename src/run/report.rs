@@ -273,33 +273,6 @@ impl OutputResult {
             own.failed += other.failed;
         }
     }
-
-    /// All of which some are rejects, each with how many there are and how many of them are: the
-    /// rows of the output with what could not be evaluated, those of its view, and those of each
-    /// place of its query. A place that sees few rows is not to be hidden by one that sees many.
-    pub fn shares_of_rejects(&self) -> Vec<RejectsOf> {
-        let of_view: u64 = self.rejected.values().sum::<u64>() + self.unusable_partition;
-        let (rejected, kept) = (of_view + self.evaluation_error, self.rows);
-        let all = self.rows_evaluated.max(kept + rejected);
-        let view = RejectsOf { rejected: of_view, all: kept + of_view, kept };
-        let places = self.evaluated_places.iter().map(|place| RejectsOf {
-            rejected: place.failed,
-            all: place.evaluated.max(place.failed),
-            kept: place.evaluated.saturating_sub(place.failed),
-        });
-        [RejectsOf { rejected, all, kept }, view].into_iter().chain(places).collect()
-    }
-}
-
-/// Rejects, and what they are of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RejectsOf {
-    /// How many there are.
-    pub rejected: u64,
-    /// With them.
-    pub all: u64,
-    /// What is left.
-    pub kept: u64,
 }
 
 impl RunResult {

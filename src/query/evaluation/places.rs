@@ -1,5 +1,5 @@
-//! The places of a query where rows are evaluated, each with its own counts: one that sees many rows
-//! must not hide that another fails on all of its few.
+//! The places of a query where rows are evaluated, each with its own counts: one that sees many
+//! rows must not hide that another fails on all of its few.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

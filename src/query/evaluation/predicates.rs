@@ -6,9 +6,10 @@
 //! fail     the run ends
 //! ```
 //!
-//! A predicate stands in a call of its own, which says what it is for. The engine takes the call for
-//! one that need not evaluate what stands in it, and so does not compute a part of it elsewhere,
-//! unless a column of the view needs the same: a row without that value is no row of the view.
+//! A predicate stands in a call of its own, which says what it is for. The engine takes the call
+//! for one that need not evaluate what stands in it, and so does not compute a part of it
+//! elsewhere, unless a column of the view needs the same: a row without that value is no row of the
+//! view.
 
 use std::sync::Arc;
 
