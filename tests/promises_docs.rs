@@ -543,6 +543,23 @@ fn every_link_of_a_document_leads_somewhere() {
 }
 
 #[test]
+fn every_file_that_a_document_names_is_there() {
+    let mut count = 0;
+    for document in documents() {
+        let text = read(&document);
+        let named = text.split('`').filter(|name| !name.contains(['*', ' ', '\n']));
+        for name in named.filter(|name| ["src/", "tests/"].iter().any(|at| name.starts_with(at))) {
+            // The function that CONTRIBUTING.md adds for an example.
+            if !name.contains("url_scheme") {
+                assert!(Path::new(ROOT).join(name).exists(), "{document}: {name}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[test]
 fn the_page_of_the_architecture_has_all_folders() {
     let entries = fs::read_dir(Path::new(ROOT).join("src")).unwrap().map(Result::unwrap);
     let folders = entries.filter(|entry| entry.path().is_dir());

@@ -49,7 +49,7 @@ fn with_hadoop<'c>(project: &Project, command: &'c mut Command) -> &'c mut Comma
     command.env("PATH", path).env("HDFS_ROOT", project.path("hdfs"))
 }
 
-/// Runs `ashiato distcp`, then the commands that it printed, as the README says.
+/// Runs `ashiato distcp`, then the commands that it printed, as `docs/hadoop.md` says.
 fn copy(project: &Project, date: &str) -> Value {
     let mut command = project.command("distcp", &["--date", date, "--target", TARGET]);
     let planned = finish(&mut command);

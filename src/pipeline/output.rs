@@ -179,7 +179,7 @@ pub struct Expectation {
 }
 
 /// What a row that breaks an expectation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnFail {
     /// The row goes to the quarantine, not to the table.
     Reject,

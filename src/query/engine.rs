@@ -14,8 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use super::bounded_aggregates::bound_aggregates;
 use super::bounded_functions::bound_functions;
 use super::engine_errors::engine_error;
-use super::evaluation::{EvaluationRejects, guards_of, physical_rules};
-use super::expect::column_of_expectation;
+use super::evaluation::{EvaluationRejects, physical_rules, places_of};
 use super::logs_table::{LogsFeed, LogsTable};
 use super::memory::TwoPartPool;
 use super::output_rows::OutputRows;
@@ -148,8 +147,8 @@ impl Engine {
         quarantine: QuarantineSender,
     ) -> Result<OutputRows> {
         let name = &output.output.name;
-        let guards = guards_of(&output.output, &output.plan, column_of_expectation);
-        let rejects = Arc::new(EvaluationRejects::new(name, guards, quarantine));
+        let places = places_of(&output.plan);
+        let rejects = Arc::new(EvaluationRejects::new(name, places, quarantine));
         // The nodes of the plan are plain values; these are how they meet the world.
         let config = self.context.copied_config().with_extension(Arc::new(logs));
         let steps = Arc::new(RecursionSteps::new(self.recursion_steps_max));

@@ -35,12 +35,11 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         return Error::Bug(format!("running a query: a task ended: {panic}"));
     }
     let message = whole_message(&error.message());
-    let is_regex = message.contains("egular expression") || message.contains("regex");
     match error.find_root() {
         DataFusionError::ObjectStore(_) => {
             Error::Unavailable(format!("running a query: reading a reference table: {message}"))
         }
-        _ if is_regex => Error::config(format!(
+        root if is_of_pattern(root) => Error::config(format!(
             "running a query: {message}; mend the regular expression in the SQL file"
         )),
         DataFusionError::Internal(_) => Error::Bug(format!("running a query: {message}")),
@@ -69,7 +68,7 @@ pub(crate) fn task_error(output: &str, error: JoinError) -> Error {
     };
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    if text.contains("offset overflow") || text.contains("overflow") {
+    if OFFSET_OVERFLOWS.contains(&text) {
         return Error::Data(format!(
             "output {output}: a column of one batch would be larger than 2 GiB ({text}); nothing \
              was published; make shorter texts and lists in the SQL"
@@ -77,6 +76,35 @@ pub(crate) fn task_error(output: &str, error: JoinError) -> Error {
     }
     Error::Bug(format!("output {output}: a task panicked: {text}"))
 }
+
+/// Panics of kernels whose result has more bytes than its offsets can count, whole: the text of
+/// another may hold a value.
+const OFFSET_OVERFLOWS: [&str; 5] = [
+    "overflow",
+    "offset overflow",
+    "byte array offset overflow",
+    "capacity overflow",
+    "extend failed due to offset overflow",
+];
+
+/// Whether an error is that a pattern of the SQL file is wrong. What the engine says comes first;
+/// values that it quotes, and what a cast says of them, do not count.
+fn is_of_pattern(error: &DataFusionError) -> bool {
+    let said = match error {
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::ComputeError(said) | ArrowError::InvalidArgumentError(said) => said,
+            _ => return false,
+        },
+        DataFusionError::Internal(said) => said,
+        DataFusionError::External(inner) => return inner.is::<regex::Error>(),
+        _ => return false,
+    };
+    PATTERN_FAULTS.iter().any(|fault| said.starts_with(fault))
+}
+
+/// What the engine says of patterns, before it quotes them.
+const PATTERN_FAULTS: [&str; 2] =
+    ["Regular expression did not compile", "Unable to build regex from LIKE pattern"];
 
 /// All errors within an error, each before what it wraps.
 fn collect_causes<'e>(
@@ -122,17 +150,15 @@ fn own_cause(cause: &(dyn StdError + 'static)) -> Option<Error> {
     cause.downcast_ref::<Error>().cloned()
 }
 
-/// What the operating system refused; some layers keep only the text of its error.
+/// What the operating system refused. Only an error of input and output tells: the texts of others
+/// may hold values, and a value may be any text.
 fn disk_cause(cause: &(dyn StdError + 'static)) -> Option<Error> {
-    let number = match cause.downcast_ref::<io::Error>() {
-        Some(error) => error.raw_os_error().or_else(|| number_in_text(&error.to_string())),
-        None if is_opaque(cause) => number_in_text(&cause.to_string()),
-        None => None,
-    };
-    let what = match (number, cause.downcast_ref::<io::Error>()) {
-        (Some(number), _) => Errno::from_raw(number).desc().to_lowercase(),
-        (None, Some(error)) => error.to_string(),
-        (None, None) => return None,
+    let error = cause.downcast_ref::<io::Error>()?;
+    // Some layers keep only the text of the system's error.
+    let number = error.raw_os_error().or_else(|| number_in_text(&error.to_string()));
+    let what = match number {
+        Some(number) => Errno::from_raw(number).desc().to_lowercase(),
+        None => error.to_string(),
     };
     let advice = match number.map(Errno::from_raw) {
         Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) => {
@@ -152,19 +178,6 @@ fn disk_cause(cause: &(dyn StdError + 'static)) -> Option<Error> {
         }
     };
     Some(Error::Unavailable(format!("{SPILLING}: {what}; {advice}")))
-}
-
-/// Errors that hold the text of another one.
-fn is_opaque(cause: &(dyn StdError + 'static)) -> bool {
-    match cause.downcast_ref::<DataFusionError>() {
-        Some(
-            DataFusionError::Execution(_)
-            | DataFusionError::Internal(_)
-            | DataFusionError::ResourcesExhausted(_),
-        ) => true,
-        Some(_) => false,
-        None => cause.is::<ArrowError>(),
-    }
 }
 
 /// `… No space left on device (os error 28)`

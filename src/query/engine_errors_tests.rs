@@ -28,8 +28,7 @@ fn a_full_disk_is_found_however_it_is_wrapped() {
             DataFusionError::Shared(Arc::new(DataFusionError::IoError(full()))),
         ]),
         DataFusionError::IoError(io::Error::other(full())),
-        DataFusionError::Execution(format!("spilling: {}", full())),
-        DataFusionError::Internal(format!("spilling: {}", full())),
+        DataFusionError::IoError(io::Error::other(format!("spilling: {}", full()))),
         DataFusionError::ParquetError(Box::new(
             datafusion::parquet::errors::ParquetError::External(Box::new(full())),
         )),
@@ -110,5 +109,36 @@ fn a_folder_that_cannot_take_what_is_spilled_is_named_with_the_reason() {
     for (path, reason) in [(&file, "found a file"), (&missing, "no such folder")] {
         let text = check_spill_folder(path).unwrap_err().to_string();
         assert!(text.contains(reason) && text.contains("`spill`"), "{text}");
+    }
+}
+
+#[test]
+fn what_values_say_does_not_decide_what_an_error_is() {
+    for value in ["No space left on device (os error 28)", "my regex", "Regular expression", "x"] {
+        let quoted = format!("Cannot cast string '{value}' to value of Int32 type");
+        for error in [
+            DataFusionError::ArrowError(Box::new(ArrowError::CastError(quoted.clone())), None),
+            DataFusionError::ArrowError(Box::new(ArrowError::ParseError(quoted.clone())), None),
+            DataFusionError::ArrowError(Box::new(ArrowError::ComputeError(quoted.clone())), None),
+            DataFusionError::Execution(quoted),
+        ] {
+            let found = engine_error(error);
+            assert_eq!(found.exit_code(), 65, "{found}");
+            assert!(found.to_string().contains(value), "{found}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_panic_of_offsets_is_of_the_size_of_a_column() {
+    for (text, code) in [
+        ("byte array offset overflow", 65),
+        ("cannot show the value 'overflow'", 70),
+        ("attempt to add with overflow", 70),
+    ] {
+        let panicked = tokio::spawn(async move { std::panic::panic_any(text) }).await;
+        let found = task_error("rows", panicked.unwrap_err());
+        assert_eq!(found.exit_code(), code, "{found}");
+        assert!(found.to_string().contains(text), "{found}");
     }
 }

@@ -19,6 +19,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
 use super::comparisons::mixed_in_expression;
+use super::evaluation::guarded_predicate;
 use super::parameters::{ParameterValues, bind_parameters};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_expression};
 use super::sql_signatures::in_sql_types;
@@ -29,11 +30,6 @@ use crate::query::rejected_rows::{describe_origin, reject_rows};
 
 /// Prefix of the columns that carry the predicates' results.
 const COLUMN_PREFIX: &str = "__expectation_";
-
-/// The name of the column that carries an expectation's results.
-pub(crate) fn column_of_expectation(number: usize) -> String {
-    format!("{COLUMN_PREFIX}{number}")
-}
 
 /// The predicate as a column that is true or false.
 ///
@@ -78,7 +74,8 @@ pub(crate) fn plan_expectation(
     if let Some(mixed) = mixed_in_expression(&predicate, schema).into_iter().next() {
         return plan_error(&mixed.message, &mixed.help);
     }
-    Ok(predicate.is_true().alias(column_of_expectation(number)))
+    Ok(guarded_predicate(expectation, predicate.is_true())
+        .alias(format!("{COLUMN_PREFIX}{number}")))
 }
 
 /// What the expectations of one output found so far.

@@ -16,6 +16,7 @@ mod engine;
 pub(crate) mod engine_errors;
 pub(crate) mod evaluation;
 pub(crate) mod expect;
+mod json_values;
 mod logs_table;
 mod memory;
 mod output_rows;
@@ -37,7 +38,7 @@ mod views;
 
 pub use engine::{Engine, EngineSettings};
 pub use engine_errors::check_spill_folder;
-pub use evaluation::EvaluationCounts;
+pub use evaluation::{EvaluatedRows, EvaluationCounts};
 pub use expect::ExpectationCounts;
 pub use logs_table::{LogsFeed, share_logs};
 pub use output_rows::OutputRows;

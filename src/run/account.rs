@@ -70,6 +70,9 @@ pub(super) fn fill_outputs(
     for record in records {
         result.add_record(record);
     }
+    if plan.shard.is_whole() {
+        result.leave_out_evaluated();
+    }
 }
 
 /// What an earlier attempt has published, if it is what this one would write: its counts.
@@ -120,7 +123,8 @@ pub(super) fn check_thresholds(
         return Err(too_many("lines", &breach, at));
     }
     for record in records {
-        let checked = check_output_rows(plan, &record.output, record.rejected_of_all(), at);
+        let Some(output) = result.outputs.get(&record.output) else { continue };
+        let checked = check_output_rows(plan, &record.output, output, at);
         checked.map_err(|error| match (error, &record.evaluation.first) {
             (Error::Data(message), Some(first)) => {
                 Error::Data(format!("{message}; the first that could not be evaluated: {first}"))
@@ -139,10 +143,7 @@ pub(super) fn check_shards(plan: &RunPlan, result: &RunResult) -> Result<()> {
         return Err(too_many("lines", &breach, at));
     }
     for (name, output) in &result.outputs {
-        let broken: u64 = output.rejected.values().sum();
-        let rejected = broken + output.unusable_partition + output.evaluation_error;
-        let all = output.rows_evaluated.max(output.rows + rejected);
-        check_output_rows(plan, name, (rejected, all), at)?;
+        check_output_rows(plan, name, output, at)?;
     }
     Ok(())
 }
@@ -169,16 +170,38 @@ fn check_unreadable(plan: &RunPlan, result: &RunResult) -> Result<()> {
     )))
 }
 
-fn check_output_rows(
-    plan: &RunPlan,
-    output: &str,
-    (rejected, rows_seen): (u64, u64),
-    at: &str,
-) -> Result<()> {
-    match plan.thresholds().check(rejected, rows_seen, rows_seen.saturating_sub(rejected)) {
-        Some(breach) => Err(too_many(&format!("output {output}, rows"), &breach, at)),
-        None => Ok(()),
-    }
+/// All of which some are rejects, each with how many there are and how many of them are: the
+/// rows of the output with what could not be evaluated, those of its view, and those of each
+/// place of its query. A place that sees few rows is not to be hidden by one that sees many.
+fn shares_of_rejects(output: &OutputResult) -> Vec<RejectsOf> {
+    let of_view: u64 = output.rejected.values().sum::<u64>() + output.unusable_partition;
+    let (rejected, kept) = (of_view + output.evaluation_error, output.rows);
+    let all = output.rows_evaluated.max(kept + rejected);
+    let view = RejectsOf { rejected: of_view, all: kept + of_view, kept };
+    let places = output.evaluated_places.iter().map(|place| RejectsOf {
+        rejected: place.failed,
+        all: place.evaluated.max(place.failed),
+        kept: place.evaluated.saturating_sub(place.failed),
+    });
+    [RejectsOf { rejected, all, kept }, view].into_iter().chain(places).collect()
+}
+
+/// Rejects, and what they are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RejectsOf {
+    /// How many there are.
+    rejected: u64,
+    /// With them.
+    all: u64,
+    /// What is left.
+    kept: u64,
+}
+
+fn check_output_rows(plan: &RunPlan, name: &str, output: &OutputResult, at: &str) -> Result<()> {
+    let thresholds = plan.thresholds();
+    let mut shares = shares_of_rejects(output).into_iter();
+    let breach = shares.find_map(|of| thresholds.check(of.rejected, of.all, of.kept));
+    breach.map_or(Ok(()), |breach| Err(too_many(&format!("output {name}, rows"), &breach, at)))
 }
 
 fn too_many(what: &str, breach: &Breach, at: &str) -> Error {

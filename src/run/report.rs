@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::commit::ColumnChanges;
 use crate::decode::count_unknown_field;
 use crate::quarantine::{REJECT_RATIO_DEFAULT, REJECTS_DEFAULT};
+use crate::query::EvaluatedRows;
 use crate::scan::ObjectTally;
 use crate::sink::WrittenOutput;
 use crate::store::{Operation, OperationCounts};
@@ -202,10 +203,13 @@ pub struct OutputResult {
     /// Rows in the quarantine because an expression of the output's query fails on them.
     #[serde(default)]
     pub evaluation_error: u64,
-    /// Of how many rows: those before they were filtered or gathered, if there are more. Only told
-    /// if there are such rejects.
+    /// Of how many rows: those before they were filtered or gathered, if there are more. Of a whole
+    /// run only told if there are such rejects.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rows_evaluated: u64,
+    /// The same for each place of the output's query, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluated_places: Vec<EvaluatedRows>,
     /// The root of each table, by format.
     pub locations: BTreeMap<String, String>,
     /// Why nothing of it was written, if that is so.
@@ -260,6 +264,17 @@ pub struct ErrorResult {
     pub advice: String,
 }
 
+impl OutputResult {
+    fn add_places(&mut self, places: &[EvaluatedRows]) {
+        let known = self.evaluated_places.len().max(places.len());
+        self.evaluated_places.resize(known, EvaluatedRows::default());
+        for (own, other) in self.evaluated_places.iter_mut().zip(places) {
+            own.evaluated += other.evaluated;
+            own.failed += other.failed;
+        }
+    }
+}
+
 impl RunResult {
     /// Adds the tallies of all objects.
     pub fn add_tallies<'t>(&mut self, tallies: impl Iterator<Item = &'t ObjectTally>) {
@@ -280,9 +295,8 @@ impl RunResult {
         output.rows += record.rows;
         output.unusable_partition += record.unusable_partition;
         output.evaluation_error += record.evaluation.rejected;
-        if record.evaluation.rejected > 0 {
-            output.rows_evaluated += record.rejected_of_all().1;
-        }
+        output.rows_evaluated += record.rows_evaluated();
+        output.add_places(&record.evaluation.places);
         output.files += record.files.len() as u64;
         output.bytes += record.files.iter().map(|file| file.bytes).sum::<u64>();
         let hive_paths: std::collections::BTreeSet<&str> =
@@ -293,6 +307,14 @@ impl RunResult {
         }
         for (name, rows) in &record.expectations.warned {
             *output.warned.entry(name.clone()).or_default() += rows;
+        }
+    }
+
+    /// Leaves out of how many rows nothing was rejected, when all of a run is counted.
+    pub fn leave_out_evaluated(&mut self) {
+        for output in self.outputs.values_mut().filter(|output| output.evaluation_error == 0) {
+            output.rows_evaluated = 0;
+            output.evaluated_places.clear();
         }
     }
 
@@ -355,6 +377,7 @@ impl RunResult {
             output.unusable_partition += other.unusable_partition;
             output.evaluation_error += other.evaluation_error;
             output.rows_evaluated += other.rows_evaluated;
+            output.add_places(&other.evaluated_places);
             output.files += other.files;
             output.bytes += other.bytes;
             add_counts(&mut output.rejected, &other.rejected);

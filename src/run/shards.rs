@@ -54,6 +54,7 @@ pub async fn publish_shards(
     count_partitions(result, &records);
     let objects = records.first().map_or(0, |record| record.work.inputs.len());
     result.check_balance(objects)?;
+    result.leave_out_evaluated();
     check_shards(plan, result)?;
     let attempt = Arc::from(attempt);
     let counts = result.counts()?;

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use super::{Looked, StoredCheck, UnfitRow};
 use crate::base::error::{Error, Result};
 use crate::pipeline::Output;
-use crate::query::evaluation::EvaluationRejects;
+use crate::query::evaluation::{EvaluationRejects, PlaceId, RowCounts};
 
 /// Takes the rows that cannot be stored out of an output's batches.
 pub(crate) struct UnfitRows {
@@ -20,8 +20,7 @@ pub(crate) struct UnfitRows {
     /// Of the rows that can be stored.
     schema: SchemaRef,
     rejects: Arc<EvaluationRejects>,
-    seen: u64,
-    failed: u64,
+    rows: Arc<RowCounts>,
 }
 
 impl UnfitRows {
@@ -34,8 +33,9 @@ impl UnfitRows {
         let view: Vec<usize> = (0..schema.fields().len() - output.expectations.len()).collect();
         let view_schema = schema.project(&view).map_err(|error| bug(&error))?;
         let check = StoredCheck::new(output, &view_schema)?;
+        let rows = rejects.counts_at(PlaceId::FILES);
         let schema = check.stored_schema(schema);
-        Ok(UnfitRows { check, view, schema, rejects, seen: 0, failed: 0 })
+        Ok(UnfitRows { check, view, schema, rejects, rows })
     }
 
     /// The columns of the rows that can be stored: what was cast to look at it stays cast.
@@ -44,8 +44,8 @@ impl UnfitRows {
     }
 
     /// The rows that can be stored; the others go to the quarantine.
-    pub async fn reject(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        self.seen += batch.num_rows() as u64;
+    pub async fn reject(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        self.rows.add(batch.num_rows() as u64, 0);
         let unfit = match self.check.look_at(&batch) {
             Looked::Stored(columns) => return self.stored(columns, batch.num_rows()),
             Looked::Unfit(unfit) => unfit,
@@ -55,7 +55,7 @@ impl UnfitRows {
         for UnfitRow { row, column, message } in unfit {
             self.rejects.reject(&view.slice(row, 1), &column, &message).await?;
             fits[row] = false;
-            self.failed += 1;
+            self.rows.add(0, 1);
         }
         let kept = (0_u32..).zip(fits).filter_map(|(row, fits)| fits.then_some(row));
         let kept = take_record_batch(&batch, &UInt32Array::from_iter_values(kept));
@@ -70,13 +70,6 @@ impl UnfitRows {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
         batch.map_err(|error| bug(&error))
-    }
-
-    /// Notes of how many rows there were rejects, when all have been seen.
-    pub fn finish(self) {
-        if self.failed > 0 {
-            self.rejects.note_evaluated(self.seen, self.failed);
-        }
     }
 }
 

@@ -56,9 +56,10 @@ impl WrittenOutput {
         self.expectations.rejected.values().sum::<u64>() + self.unusable_partition
     }
 
-    /// All rows that went to the quarantine, and of how many.
-    pub fn rejected_of_all(&self) -> (u64, u64) {
-        self.evaluation.with_those_of_view(self.rejected(), self.rows_seen)
+    /// Of how many rows all those are that went to the quarantine: what could not be evaluated is
+    /// measured by the rows that were, which may be many more than the view has.
+    pub fn rows_evaluated(&self) -> u64 {
+        self.evaluation.evaluated.max(self.rows_seen + self.evaluation.rejected)
     }
 
     /// Proves that no row was lost.
@@ -108,7 +109,7 @@ pub async fn write(
     output: &Output,
     context: &SinkContext,
 ) -> Result<WrittenOutput> {
-    let mut unfit = UnfitRows::new(output, batches.schema(), batches.rejects())?;
+    let unfit = UnfitRows::new(output, batches.schema(), batches.rejects())?;
     let mut split = RowSplit::new(output, unfit.schema())?;
     let schema = split.written_schema(unfit.schema())?;
     let writer = RunningWriter::start(output, schema, context, &mut batches)?;
@@ -125,7 +126,6 @@ pub async fn write(
             break; // the writer has failed; its result below says why
         }
     }
-    unfit.finish();
     let files = writer.finish().await?;
     let evaluation = batches.finish().await?;
     let (expectations, unusable_partition) = split.into_counts();

@@ -26,9 +26,10 @@ use datafusion::arrow::datatypes::{
     Decimal256Type, Field, FieldRef, Schema,
 };
 use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
@@ -188,11 +189,48 @@ impl ScalarUDFImpl for Arithmetic {
         };
         let are_numbers = left.data_type().is_numeric() && right.data_type().is_numeric();
         let value = match kernel(self.op) {
-            Some(kernel) if are_numbers => apply(left, right, kernel)?,
+            Some(kernel) if are_numbers => apply(left, right, kernel)
+                .map_err(|error| self.with_decimals(error, left, right))?,
             _ => self.by_engine(left, right, args.number_rows)?,
         };
         check_digits(&value)?;
         Ok(value)
+    }
+}
+
+impl Arithmetic {
+    /// An overflow of two decimals as they are written: the kernels show them without their point.
+    fn with_decimals(
+        &self,
+        error: DataFusionError,
+        left: &ColumnarValue,
+        right: &ColumnarValue,
+    ) -> DataFusionError {
+        let is_overflow = |error: &DataFusionError| match error.find_root() {
+            DataFusionError::ArrowError(error, _) => {
+                matches!(error.as_ref(), ArrowError::ArithmeticOverflow(_))
+            }
+            _ => false,
+        };
+        if !left.data_type().is_decimal() || !is_overflow(&error) {
+            return error;
+        }
+        match (only_value(left), only_value(right)) {
+            (Some(left), Some(right)) => {
+                let message = format!("Overflow happened on: {left} {} {right}", self.op);
+                ArrowError::ArithmeticOverflow(message).into()
+            }
+            // The rows that it happens on are not known yet.
+            _ => error,
+        }
+    }
+}
+
+fn only_value(operand: &ColumnarValue) -> Option<String> {
+    match operand {
+        ColumnarValue::Array(array) if array.len() != 1 => None,
+        ColumnarValue::Array(array) => array_value_to_string(array, 0).ok(),
+        ColumnarValue::Scalar(scalar) => array_value_to_string(&scalar.to_array().ok()?, 0).ok(),
     }
 }
 

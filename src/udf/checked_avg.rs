@@ -5,12 +5,14 @@
 
 use datafusion::arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType, FieldRef};
 use datafusion::common::{Result, plan_err};
-use datafusion::functions_aggregate::average::Avg;
+use datafusion::functions_aggregate::average::{Avg, avg_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Coercion, Documentation, GroupsAccumulator,
     ReversedUDAF, Signature, TypeSignature, TypeSignatureClass,
 };
+
+use super::rolling::rolling_accumulator;
 
 /// Digits of decimals of which 10^10 can be added.
 const ADDABLE_DIGITS: u8 = DECIMAL256_MAX_PRECISION - 10;
@@ -62,6 +64,13 @@ impl AggregateUDFImpl for CheckedAvg {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.engine.accumulator(args)
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match *args.return_type() == DataType::Float64 && !args.is_distinct {
+            true => rolling_accumulator(avg_udaf().inner(), &args),
+            false => self.engine.create_sliding_accumulator(args),
+        }
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {

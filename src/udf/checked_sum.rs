@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::checked_avg::refuse_widest;
+use super::rolling::rolling_accumulator;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array};
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{
@@ -23,7 +24,7 @@ use datafusion::arrow::datatypes::{
     DecimalType, Field, FieldRef, i256,
 };
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, not_impl_err, plan_err};
-use datafusion::functions_aggregate::sum::Sum;
+use datafusion::functions_aggregate::sum::{Sum, sum_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
@@ -123,6 +124,9 @@ impl AggregateUDFImpl for CheckedSum {
                  begins at UNBOUNDED PRECEDING",
                 args.name
             );
+        }
+        if *args.return_type() == DataType::Float64 && !args.is_distinct {
+            return rolling_accumulator(sum_udaf().inner(), &args);
         }
         let checked = Widening::of(&args);
         let inner = self.engine.create_sliding_accumulator(widened(&args, &checked.wide))?;

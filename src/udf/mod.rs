@@ -32,6 +32,7 @@ mod item_ways;
 mod kept_cast;
 mod parse_user_agent;
 mod pseudonymize;
+mod rolling;
 mod row_source;
 mod tax_call;
 mod tax_excluded;
@@ -111,6 +112,7 @@ pub fn register(engine: &SessionContext, enrichment: &Arc<Enrichment>) {
     time_patterns::read_patterns_alike(engine);
     engine.register_udaf(checked_sum::checked_sum());
     engine.register_udaf(checked_avg::checked_avg());
+    rolling::register(engine);
     engine.add_analyzer_rule(Arc::new(checked_arithmetic::CheckArithmetic));
     engine.add_analyzer_rule(Arc::new(exact_double::ExactDoubles));
     engine.add_analyzer_rule(Arc::new(exact_aggregates::ExactAggregates));

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::collector::CookieKeys;
 use crate::collector::config::{CollectorConfig, Limits};
 use crate::collector::events::{Body, EventReader, EventText};
-use crate::collector::visits::ShortCookie;
+use crate::collector::visits::{EventFacts, EventKind, ShortCookie};
 use crate::json::scan::Cpu;
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
@@ -95,10 +95,22 @@ fuzz_target!(|data: &[u8]| {
                 assert!(text.starts_with('{') && text.ends_with('}'));
                 assert!(!text.contains(['\n', '\r']) && text.len() <= 2048);
                 assert!(is_json_text(text), "{text}");
+                check_facts(&event.facts, text);
             }
         }
     }
 });
+
+/// An event is taken for what another reader finds in it, whatever of it is escaped.
+fn check_facts(facts: &EventFacts, text: &str) {
+    // That reader has no numbers that are too large for a double.
+    let Ok(found) = serde_json::from_str::<serde_json::Value>(text) else { return };
+    let kind = EventKind::of(found["event"].as_str().unwrap_or_default());
+    // One that does not say what the cart is is no update of it.
+    assert!(facts.kind == kind || kind == EventKind::CartUpdate, "{text}");
+    let id = &found["event_id"];
+    assert!(facts.id.is_none() || id.is_string() || id.is_number(), "{text}");
+}
 
 /// Whether another reader calls it JSON, whatever its numbers' size.
 fn is_json_text(text: &str) -> bool {

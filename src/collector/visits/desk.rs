@@ -120,8 +120,8 @@ impl VisitDesk {
         (groups, newcomers)
     }
 
-    /// Takes out of the groups who comes by the name alone of a visitor that has brought its id back
-    /// since: they are visitors of their own.
+    /// Takes out of the groups who comes only by the name of a visitor that has brought its id back
+    /// since: each is a visitor of its own.
     fn part_strangers(
         &self,
         groups: &mut Vec<Group>,

@@ -14,7 +14,7 @@ use datafusion::logical_expr::logical_plan::{
     Aggregate, Filter, Join, Limit, Projection, Sort, SubqueryAlias, TableScanBuilder, Window,
 };
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, TableScan, Unnest, col};
+use datafusion::logical_expr::{Expr, GroupingSet, JoinType, LogicalPlan, TableScan, Unnest, col};
 
 use super::fallible::may_fail;
 use crate::pipeline::LOGS;
@@ -223,8 +223,9 @@ impl Carrier {
         for expr in aggregate.group_expr {
             let name = names.save(&expr);
             groups.push(match expr {
-                // Its sets would have to be taken apart; an error there ends the run.
-                sets @ Expr::GroupingSet(_) => sets,
+                Expr::GroupingSet(sets) => {
+                    Expr::GroupingSet(self.compute_sets(sets, &mut computed))
+                }
                 expr => name.restore(self.compute(expr, &mut computed)),
             });
         }
@@ -237,6 +238,28 @@ impl Carrier {
         let schema = aggregate.schema;
         let aggregate = Aggregate::try_new_with_schema(input, groups, aggregates, schema)?;
         Ok(Carried { plan: LogicalPlan::Aggregate(aggregate), origin: None })
+    }
+
+    /// The keys of grouping sets, each of which is one column in all of them.
+    fn compute_sets(&mut self, sets: GroupingSet, computed: &mut Vec<Expr>) -> GroupingSet {
+        let names = NamePreserver::new_for_projection();
+        let mut known: Vec<(Expr, Expr)> = Vec::new();
+        let mut column_of = |key: Expr| {
+            if let Some((_, column)) = known.iter().find(|(known, _)| *known == key) {
+                return column.clone();
+            }
+            let column = names.save(&key).restore(self.compute(key.clone(), computed));
+            known.push((key, column.clone()));
+            column
+        };
+        let mut columns_of = |keys: Vec<Expr>| keys.into_iter().map(&mut column_of).collect();
+        match sets {
+            GroupingSet::Rollup(keys) => GroupingSet::Rollup(columns_of(keys)),
+            GroupingSet::Cube(keys) => GroupingSet::Cube(columns_of(keys)),
+            GroupingSet::GroupingSets(sets) => {
+                GroupingSet::GroupingSets(sets.into_iter().map(columns_of).collect())
+            }
+        }
     }
 
     fn carry_window(&mut self, window: Window, below: bool) -> Result<Carried> {

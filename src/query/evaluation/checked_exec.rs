@@ -30,8 +30,13 @@ use super::carry::{is_origin, key_name};
 use super::fallible::physical_may_fail;
 use super::isolate::{Expressions, FailedRow, Isolation, Piece, fault_message, is_fault_of_row};
 use super::join_condition::check_join;
-use super::rejects::{EvaluationRejects, RowCounts};
+use super::places::{Place, PlaceId, RowCounts};
+use super::predicates::predicate_of;
+use super::rejects::EvaluationRejects;
 use super::shown::{describe, readable_row};
+use crate::base::error::Error;
+use crate::pipeline::OnFail;
+use crate::query::rejected_rows::describe_origin;
 
 /// Results of the parts of a batch that are put together again.
 const GATHERED_BYTES: usize = 1 << 20;
@@ -165,10 +170,13 @@ pub(crate) struct CheckedProjectionExec {
     place: Arc<Place>,
 }
 
-/// Which place of a query a node is, whatever it is rebuilt for: a recursive query does so for each
-/// of its rounds.
-#[derive(Debug, Default)]
-struct Place;
+/// The places of a query, in the order of its plan: the shards of a run number them alike.
+pub(crate) fn places_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<PlaceId> {
+    let own = plan.downcast_ref::<CheckedProjectionExec>();
+    let mut places: Vec<_> = own.map(|node| PlaceId::of(&node.place)).into_iter().collect();
+    places.extend(plan.children().into_iter().flat_map(places_of));
+    places
+}
 
 impl CheckedProjectionExec {
     /// The node's name in plans.
@@ -246,7 +254,7 @@ impl ExecutionPlan for CheckedProjectionExec {
         })?;
         let schema = self.projection.schema();
         let exprs = self.projection.expr().iter().map(|one| Arc::clone(&one.expr)).collect();
-        let rows = rejects.counts_at(Arc::as_ptr(&self.place).addr());
+        let rows = rejects.counts_at(PlaceId::of(&self.place));
         let exprs = Expressions { exprs, schema: Arc::clone(&schema), predicate: self.predicate };
         let input = Arc::clone(self.projection.input());
         let batches = input.execute(partition, context)?;
@@ -270,7 +278,7 @@ struct Evaluation {
 
 /// The results of one batch: as one batch, if nothing fails.
 fn evaluate(evaluation: &Arc<Evaluation>, batch: RecordBatch) -> BoxStream<'static, Evaluated> {
-    evaluation.note(batch.num_rows() as u64, 0);
+    evaluation.rows.add(batch.num_rows() as u64, 0);
     match evaluation.exprs.evaluate(&batch) {
         Err(error) if is_fault_of_row(&error) => {
             let isolation = Isolation::new(&evaluation.exprs, batch);
@@ -288,11 +296,6 @@ fn evaluate(evaluation: &Arc<Evaluation>, batch: RecordBatch) -> BoxStream<'stat
 type Evaluated = Result<RecordBatch>;
 
 impl Evaluation {
-    fn note(&self, seen: u64, failed: u64) {
-        let (seen, failed) = self.rows.add(seen, failed);
-        self.rejects.note_evaluated(seen, failed);
-    }
-
     /// Rejects rows, and gathers the results of others to batches that are not too small.
     async fn next_rows(&self, isolation: &mut Isolation) -> Result<Option<RecordBatch>> {
         let (mut gathered, mut bytes) = (Vec::new(), 0);
@@ -314,12 +317,22 @@ impl Evaluation {
     }
 
     async fn reject(&self, failed: &FailedRow) -> Result<()> {
-        self.note(0, 1);
-        let expression = describe(&self.exprs.exprs[failed.expr], &self.input);
+        let expr = &self.exprs.exprs[failed.expr];
         let message = fault_message(&failed.error);
         let external = |error| DataFusionError::External(Box::new(error));
-        let column = self.exprs.schema.field(failed.expr).name();
-        self.rejects.check_guard(column, &failed.row, &message).map_err(external)?;
+        if let Some(predicate) = predicate_of(expr)
+            && predicate.on_fail == OnFail::Fail
+        {
+            let origin = describe_origin(&failed.row, 0);
+            return Err(external(Error::Data(format!(
+                "{} cannot be evaluated on the row {origin}: {message}; with `on_fail = \"fail\"` \
+                 such a row stops the run, and nothing was published; look at the row, or mend the \
+                 expectation",
+                predicate.shown
+            ))));
+        }
+        self.rows.add(0, 1);
+        let expression = describe(expr, &self.input);
         let row = readable_row(&failed.row, &self.input)?;
         let rejected = self.rejects.reject(&row, &expression, &message).await;
         rejected.map_err(external)

@@ -9,8 +9,8 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions};
 
 use crate::udf::KEPT_CAST;
 
-/// Functions that only take values out of others.
-const SAFE_FUNCTIONS: [&str; 3] = ["get_field", "coalesce", KEPT_CAST];
+/// Functions that only take values out of others, or pass them on.
+const SAFE_FUNCTIONS: [&str; 4] = ["get_field", "coalesce", "expectation", KEPT_CAST];
 
 /// Whether some value of its columns may make an expression fail.
 pub(crate) fn may_fail(expr: &Expr) -> bool {
@@ -26,8 +26,10 @@ fn is_unsafe(expr: &Expr) -> bool {
         Expr::Negative(_) | Expr::HigherOrderFunction(_) | Expr::SimilarTo(_) | Expr::Unnest(_) => {
             true
         }
-        // Columns and literals; tests for NULL and truth; CASE, LIKE, BETWEEN and IN. What stands
-        // in them is looked at by itself.
+        // The engine compiles patterns, of which one may be too large.
+        Expr::Like(like) => !matches!(like.pattern.as_ref(), Expr::Literal(..)),
+        // Columns and literals; tests for NULL and truth; CASE, BETWEEN and IN. What stands in them
+        // is looked at by itself.
         _ => false,
     }
 }
@@ -52,6 +54,9 @@ fn is_unsafe_physical(expr: &Arc<dyn PhysicalExpr>) -> bool {
     if let Some(cast) = expr.downcast_ref::<expressions::CastExpr>() {
         return !is_text(cast.cast_type());
     }
+    if let Some(like) = expr.downcast_ref::<expressions::LikeExpr>() {
+        return !like.pattern().is::<expressions::Literal>();
+    }
     let is_safe = expr.is::<expressions::Column>()
         || expr.is::<expressions::Literal>()
         || expr.is::<expressions::IsNullExpr>()
@@ -59,7 +64,6 @@ fn is_unsafe_physical(expr: &Arc<dyn PhysicalExpr>) -> bool {
         || expr.is::<expressions::NotExpr>()
         || expr.is::<expressions::CaseExpr>()
         || expr.is::<expressions::InListExpr>()
-        || expr.is::<expressions::LikeExpr>()
         || expr.is::<expressions::TryCastExpr>();
     !is_safe
 }

@@ -10,6 +10,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 
+use super::predicates::predicate_of;
+use crate::pipeline::OnFail;
 use crate::query::sql_error::whole_message;
 
 /// Expressions that are evaluated together, and the columns that they make.
@@ -103,7 +105,10 @@ impl Expressions {
             match evaluate(&self.exprs[index], batch) {
                 Ok(column) => *result = Some(column),
                 Err(error) if !is_fault_of_row(&error) => return Err(error),
-                Err(_) if batch.num_rows() == 1 && self.is_dropped(index, batch) => {
+                Err(_)
+                    if batch.num_rows() == 1
+                        && (self.is_dropped(index, batch) || self.is_warning(index)) =>
+                {
                     *result = Some(Arc::new(BooleanArray::from(vec![false])));
                 }
                 Err(error) => fault = fault.or(Some((index, error))),
@@ -120,6 +125,12 @@ impl Expressions {
                 let kept = evaluate(part, row);
                 kept.is_ok_and(|kept| kept.is_null(0) || !kept.as_boolean().value(0))
             })
+    }
+
+    /// Whether a row that the expression fails on is one that breaks an expectation.
+    fn is_warning(&self, index: usize) -> bool {
+        let predicate = predicate_of(&self.exprs[index]);
+        predicate.is_some_and(|predicate| predicate.on_fail == OnFail::Warn)
     }
 
     fn to_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {

@@ -23,9 +23,10 @@
 mod carry;
 mod checked_exec;
 mod fallible;
-mod guards;
 mod isolate;
 mod join_condition;
+mod places;
+mod predicates;
 mod rejects;
 mod shown;
 
@@ -37,8 +38,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use carry::{CARRIED_LINE, CARRIED_OFFSET, CARRIED_SOURCE, is_carried};
-pub(crate) use checked_exec::{CheckedProjectionExec, physical_rules};
-pub(crate) use guards::guards_of;
+pub(crate) use checked_exec::{CheckedProjectionExec, physical_rules, places_of};
+pub use places::EvaluatedRows;
+pub(crate) use places::{PlaceId, RowCounts};
+pub(crate) use predicates::guarded_predicate;
 pub use rejects::EvaluationCounts;
 pub(crate) use rejects::{EvaluationRejects, output_error};
 

@@ -1,6 +1,5 @@
 //! What one output's expressions could not be evaluated on.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -8,10 +7,11 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
 
+use super::places::{EvaluatedRows, PlaceId, RowCounts};
 use crate::base::error::{Error, Result};
 use crate::quarantine::{QuarantineRecord, QuarantineSender, RowFault};
 use crate::query::engine_errors::engine_error;
-use crate::query::rejected_rows::{describe_origin, places_of_row, reject_rows};
+use crate::query::rejected_rows::{places_of_row, reject_rows};
 
 /// How many rows an output's expressions failed on, and of how many.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,30 +21,12 @@ pub struct EvaluationCounts {
     /// Rows that were evaluated where most were: before rows are filtered or gathered there are
     /// more than the output has.
     pub evaluated: u64,
-    /// Rows that failed there.
+    /// The same for each place of the query, in their order.
     #[serde(default)]
-    pub failed_there: u64,
-    /// Whether some place of the query rejected all that came to it.
-    #[serde(default)]
-    pub all_failed_somewhere: bool,
+    pub places: Vec<EvaluatedRows>,
     /// What the first of them was, and where.
     #[serde(default)]
     pub first: Option<String>,
-}
-
-impl EvaluationCounts {
-    /// All rejects, and of how many rows: what could not be evaluated is measured by the rows that
-    /// were, which may be many more than the view has.
-    pub fn with_those_of_view(&self, rejected: u64, seen: u64) -> (u64, u64) {
-        let all_rejected = rejected + self.rejected;
-        match self.rejected {
-            0 => (rejected, seen),
-            // A sum over no rows is a row, too, but nothing is left.
-            _ if self.failed_there == self.evaluated => (all_rejected, all_rejected),
-            _ if self.all_failed_somewhere && seen == 0 => (all_rejected, all_rejected),
-            _ => (all_rejected, self.evaluated.max(seen + self.rejected)),
-        }
-    }
 }
 
 /// An error of an output's query, which names the output, unless something else passed.
@@ -81,95 +63,51 @@ const PLACE_CHARACTERS_MAX: usize = 300;
 #[derive(Debug)]
 pub(crate) struct EvaluationRejects {
     output: String,
-    /// Columns that are computed for expectations that stop the run, and which one each is for.
-    guards: BTreeMap<String, String>,
     quarantine: QuarantineSender,
     rejected: AtomicU64,
-    /// Rows and failed rows of the place that has seen most.
-    largest: Mutex<(u64, u64)>,
-    places: Mutex<HashMap<usize, Arc<RowCounts>>>,
+    /// The places of the query, by what tells them apart.
+    places: Mutex<Vec<(PlaceId, Arc<RowCounts>)>>,
     first: OnceLock<String>,
 }
 
-/// How many rows one place of a query has seen, over all its partitions.
-#[derive(Debug, Default)]
-pub(crate) struct RowCounts {
-    seen: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl RowCounts {
-    /// Gives the sums.
-    pub fn add(&self, seen: u64, failed: u64) -> (u64, u64) {
-        let seen = self.seen.fetch_add(seen, Ordering::Relaxed) + seen;
-        let failed = self.failed.fetch_add(failed, Ordering::Relaxed) + failed;
-        (seen, failed)
-    }
-
-    fn all_failed(&self) -> bool {
-        let (seen, failed) = self.add(0, 0);
-        seen > 0 && seen == failed
-    }
-}
-
 impl EvaluationRejects {
-    pub fn new(
-        output: &str,
-        guards: BTreeMap<String, String>,
-        quarantine: QuarantineSender,
-    ) -> Self {
+    /// For a query of these places.
+    pub fn new(output: &str, places: Vec<PlaceId>, quarantine: QuarantineSender) -> Self {
+        let places = places.into_iter().chain([PlaceId::FILES]);
+        let places = places.map(|place| (place, Arc::default())).collect();
         EvaluationRejects {
             output: output.to_owned(),
-            guards,
             quarantine,
             rejected: AtomicU64::new(0),
-            largest: Mutex::default(),
-            places: Mutex::default(),
+            places: Mutex::new(places),
             first: OnceLock::new(),
         }
     }
 
     /// What has been counted so far.
     pub(crate) fn counts(&self) -> EvaluationCounts {
-        let (evaluated, failed_there) = *self.largest();
-        let rejected = self.rejected.load(Ordering::Relaxed);
-        let all_failed_somewhere = self.places().values().any(|place| place.all_failed());
-        let first = self.first.get().cloned();
-        EvaluationCounts { rejected, evaluated, failed_there, all_failed_somewhere, first }
-    }
-
-    fn largest(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.largest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        let places: Vec<_> = self.places().iter().map(|(_, counts)| counts.rows()).collect();
+        EvaluationCounts {
+            rejected: self.rejected.load(Ordering::Relaxed),
+            evaluated: places.iter().map(|place| place.evaluated).max().unwrap_or(0),
+            places,
+            first: self.first.get().cloned(),
+        }
     }
 
     /// The counts of one place of the query.
-    pub(crate) fn counts_at(&self, place: usize) -> Arc<RowCounts> {
-        Arc::clone(self.places().entry(place).or_default())
+    pub(crate) fn counts_at(&self, place: PlaceId) -> Arc<RowCounts> {
+        let mut places = self.places();
+        if let Some((_, counts)) = places.iter().find(|(known, _)| *known == place) {
+            return Arc::clone(counts);
+        }
+        let counts = Arc::<RowCounts>::default();
+        places.push((place, Arc::clone(&counts)));
+        counts
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<usize, Arc<RowCounts>>> {
+    fn places(&self) -> MutexGuard<'_, Vec<(PlaceId, Arc<RowCounts>)>> {
         self.places.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Notes how many rows one place of the query has seen, and how many of them have failed.
-    pub(crate) fn note_evaluated(&self, rows: u64, failed: u64) {
-        let mut largest = self.largest();
-        *largest = (*largest).max((rows, failed));
-    }
-
-    /// A row on which a column cannot be computed that an expectation with `on_fail = "fail"` needs
-    /// is not known to meet it.
-    ///
-    /// # Errors
-    /// `Error::Data` if `column` is such a one.
-    pub(crate) fn check_guard(&self, column: &str, row: &RecordBatch, message: &str) -> Result<()> {
-        let Some(guard) = self.guards.get(column) else { return Ok(()) };
-        let origin = describe_origin(row, 0);
-        Err(Error::Data(format!(
-            "{guard} cannot be evaluated on the row {origin}: {message}; with `on_fail = \"fail\"` \
-             such a row stops the run, and nothing was published; look at the row, or mend the \
-             expectation"
-        )))
     }
 
     /// Hands a row over to the quarantine.

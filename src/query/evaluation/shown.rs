@@ -18,6 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::carry::{is_carried, key_name};
 use super::checked_exec::CheckedProjectionExec;
+use super::predicates::is_predicate;
 use crate::udf::{KEPT_CAST, aggregate_of, is_conversion, operator_of};
 
 /// Characters of an expression that stand in the quarantine.
@@ -119,7 +120,7 @@ fn show_call(call: &ScalarFunctionExpr) -> Option<Arc<dyn PhysicalExpr>> {
         (None, [own @ .., source, line]) if source == "_source" && line == "_line" => {
             format!("{}({})", call.name(), own.join(", "))
         }
-        (None, [operand]) if is_hidden(call.fun()) => operand.clone(),
+        (None, [operand]) if is_hidden(call.fun()) || is_predicate(call.fun()) => operand.clone(),
         _ => return None,
     };
     Some(column_named(text))
