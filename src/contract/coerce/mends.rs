@@ -39,12 +39,6 @@ impl Mends {
         self.found.len()
     }
 
-    /// Whether there is none.
-    #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
     /// All of them.
     pub fn into_vec(self) -> Vec<Mend> {
         self.found
