@@ -1,6 +1,7 @@
 //! A request's body: taken in bounds, unpacked in bounds.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body as HttpBody, Bytes};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::shares::{FairShares, Share};
 
 /// Bytes that unpacking may remember at most: 2 to the power of this (8 MiB, RFC 8878's advice).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -71,39 +73,45 @@ pub(super) fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Refused> {
 pub(super) struct BodyTaker {
     bytes_max: usize,
     time_max: Duration,
-    /// Room for the bytes of all bodies that are here.
-    room: Arc<Semaphore>,
+    /// The memory for the bytes of all bodies that are here.
+    memory: Arc<FairShares>,
 }
 
-/// A body, and the room that it takes.
+/// A body, and the memory that it takes.
 #[derive(Debug)]
 pub(super) struct TakenBody {
     pub bytes: Bytes,
-    pub room: OwnedSemaphorePermit,
+    pub memory: Share,
     /// Bytes as it was sent.
     pub sent: usize,
 }
 
 impl BodyTaker {
     /// Takes bodies of at most `bytes_max` bytes, as sent and unpacked, within `time_max`; those
-    /// that are here at a time have `room_bytes` in all.
-    pub fn new(bytes_max: usize, time_max: Duration, room_bytes: usize) -> Self {
-        BodyTaker { bytes_max, time_max, room: Arc::new(Semaphore::new(room_bytes)) }
+    /// that are here at a time have `memory_bytes` in all, which their clients share.
+    pub fn new(bytes_max: usize, time_max: Duration, memory_bytes: usize) -> Self {
+        BodyTaker { bytes_max, time_max, memory: FairShares::new(memory_bytes) }
     }
 
     /// Takes bodies of other bounds in the same memory.
     pub fn with_bounds(&self, bytes_max: usize, time_max: Duration) -> Self {
-        BodyTaker { bytes_max, time_max, room: Arc::clone(&self.room) }
+        BodyTaker { bytes_max, time_max, memory: Arc::clone(&self.memory) }
     }
 
-    /// Takes a body. It holds room only for what has arrived: who sends nothing keeps nobody out.
-    pub async fn take<B>(&self, body: B, packing: Packing) -> Result<TakenBody, Refused>
+    /// Takes a client's body. It takes memory only for what has arrived: who sends nothing keeps
+    /// nobody out.
+    pub async fn take<B>(
+        &self,
+        client: IpAddr,
+        body: B,
+        packing: Packing,
+    ) -> Result<TakenBody, Refused>
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let time_max = self.time_max;
-        let taken = match tokio::time::timeout(time_max, self.collect(body)).await {
+        let taken = match tokio::time::timeout(time_max, self.collect(client, body)).await {
             Ok(taken) => taken?,
             Err(_) => {
                 let error = format!("the body did not arrive within {time_max:?}");
@@ -114,13 +122,14 @@ impl BodyTaker {
             return Ok(taken);
         }
         // Nothing is waited for from here on, so the most that it may be is held but briefly.
-        let mut room = self.hold(self.bytes_max)?;
+        let mut memory = self.memory.begin(client);
+        grow(&mut memory, self.bytes_max)?;
         let bytes = unpack(&taken.bytes, packing, self.bytes_max)?;
-        drop(room.split(self.bytes_max - bytes.len()));
-        Ok(TakenBody { bytes: Bytes::from(bytes), room, sent: taken.sent })
+        memory.shrink_to(bytes.len());
+        Ok(TakenBody { bytes: Bytes::from(bytes), memory, sent: taken.sent })
     }
 
-    async fn collect<B>(&self, body: B) -> Result<TakenBody, Refused>
+    async fn collect<B>(&self, client: IpAddr, body: B) -> Result<TakenBody, Refused>
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -132,7 +141,8 @@ impl BodyTaker {
         let body = Limited::new(body, self.bytes_max);
         let mut body = std::pin::pin!(body);
         // Nearly all come in one piece, which is taken as it is.
-        let mut taken = TakenBody { bytes: Bytes::new(), room: self.hold(0)?, sent: 0 };
+        let memory = self.memory.begin(client);
+        let mut taken = TakenBody { bytes: Bytes::new(), memory, sent: 0 };
         let mut joined = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
@@ -140,7 +150,7 @@ impl BodyTaker {
                 false => refused(StatusCode::BAD_REQUEST, format!("reading the body: {error}")),
             })?;
             if let Ok(bytes) = frame.into_data() {
-                taken.room.merge(self.hold(bytes.len())?);
+                grow(&mut taken.memory, bytes.len())?;
                 taken.sent += bytes.len();
                 if taken.bytes.is_empty() && joined.is_empty() {
                     taken.bytes = bytes;
@@ -155,12 +165,13 @@ impl BodyTaker {
         }
         Ok(taken)
     }
+}
 
-    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| {
-            refused(StatusCode::SERVICE_UNAVAILABLE, "too many large bodies at a time")
-        })
+fn grow(memory: &mut Share, bytes: usize) -> Result<(), Refused> {
+    let too_many = "too many large bodies at a time";
+    match memory.grow(bytes) {
+        true => Ok(()),
+        false => Err(refused(StatusCode::SERVICE_UNAVAILABLE, too_many)),
     }
 }
 

@@ -11,9 +11,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+
 async fn read(bytes: Vec<u8>, packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
     let taker = BodyTaker::new(bytes_max, Duration::from_secs(1), 8 << 20);
-    taker.take(Full::new(Bytes::from(bytes)), packing).await.map(|taken| taken.bytes.to_vec())
+    taker
+        .take(CLIENT, Full::new(Bytes::from(bytes)), packing)
+        .await
+        .map(|taken| taken.bytes.to_vec())
 }
 
 #[tokio::test]
@@ -74,7 +80,7 @@ fn the_head_says_what_the_body_is() {
 
 #[tokio::test]
 async fn bodies_have_room_for_what_has_arrived_and_as_long_as_they_are_held() {
-    let taker = BodyTaker::new(1000, Duration::from_millis(50), 1500);
+    let taker = BodyTaker::new(1000, Duration::from_millis(50), 3000);
     let send = |bytes: usize| Full::new(Bytes::from(vec![b' '; bytes]));
     // Those that send nothing hold nothing, and are not waited for.
     let silent = || http_body_util::StreamBody::new(futures::stream::pending());
@@ -82,23 +88,23 @@ async fn bodies_have_room_for_what_has_arrived_and_as_long_as_they_are_held() {
     let silent: Vec<_> = (0..100)
         .map(|_| {
             let body: http_body_util::StreamBody<futures::stream::Pending<Silent>> = silent();
-            taker.take(body, Packing::Gzip)
+            taker.take(CLIENT, body, Packing::Gzip)
         })
         .collect();
     let all = futures::future::join_all(silent);
-    let (first, silent) = futures::join!(taker.take(send(1000), Packing::None), all);
+    let (first, silent) = futures::join!(taker.take(CLIENT, send(1000), Packing::None), all);
     let first = first.unwrap();
     for refused in silent {
         assert_eq!(refused.unwrap_err().status, StatusCode::REQUEST_TIMEOUT);
     }
-    let refused = taker.take(send(501), Packing::None).await.unwrap_err();
+    let refused = taker.take(CLIENT, send(501), Packing::None).await.unwrap_err();
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(taker.take(send(500), Packing::None).await.is_ok());
+    assert!(taker.take(CLIENT, send(500), Packing::None).await.is_ok());
     drop(first);
     let packed = zstd::encode_all(&[b' '; 700][..], 1).unwrap();
     let packed = || Full::new(Bytes::from(packed.clone()));
-    let unpacked = taker.take(packed(), Packing::Zstd).await.unwrap();
-    assert_eq!(unpacked.room.num_permits(), 700);
+    let unpacked = taker.take(CLIENT, packed(), Packing::Zstd).await.unwrap();
+    assert_eq!(unpacked.memory.bytes(), 700);
 }
 
 #[tokio::test]
@@ -111,13 +117,42 @@ async fn a_body_that_comes_in_pieces_is_whole_and_has_room_for_all_of_them() {
             .map(|piece| Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(piece.as_bytes()))))
             .collect();
         let body = http_body_util::StreamBody::new(futures::stream::iter(frames));
-        taker.take(body, Packing::None)
+        taker.take(CLIENT, body, Packing::None)
     };
     for pieces in [&["abcdefghi"][..], &["abc", "def", "ghi"], &["", "abcdef", "", "ghi", ""]] {
         let taken = take(pieces).await.unwrap();
-        assert_eq!((&taken.bytes[..], taken.room.num_permits()), (&b"abcdefghi"[..], 9));
+        assert_eq!((&taken.bytes[..], taken.memory.bytes()), (&b"abcdefghi"[..], 9));
     }
     assert!(take(&[]).await.unwrap().bytes.is_empty());
     let refused = take(&["abcde", "fghij"]).await.unwrap_err();
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn one_client_with_large_bodies_that_fall_silent_keeps_nobody_else_out() {
+    use futures::StreamExt;
+    use hyper::body::Frame;
+    let taker = BodyTaker::new(1000, Duration::from_millis(300), 20_000);
+    let silent = (0..40).map(|_| {
+        let piece = Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(&[b' '; 999])));
+        let pieces = futures::stream::iter([piece]).chain(futures::stream::pending());
+        taker.take(CLIENT, http_body_util::StreamBody::new(pieces), Packing::None)
+    });
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut taken = Vec::new();
+        for _ in 0..9 {
+            let body = Full::new(Bytes::from(vec![b' '; 500]));
+            taken.push(taker.take(OTHER, body, Packing::None).await.unwrap());
+        }
+    };
+    let (silent, ()) = futures::join!(futures::future::join_all(silent), others);
+    let count = |status| {
+        silent
+            .iter()
+            .filter(|one| one.as_ref().is_err_and(|refused| refused.status == status))
+            .count()
+    };
+    assert_eq!(count(StatusCode::REQUEST_TIMEOUT), 10, "half of the memory");
+    assert_eq!(count(StatusCode::SERVICE_UNAVAILABLE), 30);
 }

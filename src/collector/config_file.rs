@@ -19,7 +19,8 @@ use crate::base::error::{Diagnostic, Error, Result};
 use crate::base::location::StoreLocation;
 use crate::base::telemetry::is_log_filter;
 
-/// Bytes of a body that may be allowed at most: all that are here at a time have four times that.
+/// Bytes of a body that may be allowed at most: all that are here at a time have four times
+/// that, of which one client may have two.
 const BODY_BYTES_LIMIT: usize = 64 << 20;
 /// Bytes of a head that must be allowed at least: what the server reads at a time.
 const HEADER_BYTES_LEAST: usize = 8 << 10;
@@ -29,6 +30,10 @@ const REQUEST_LINES_BYTES_LIMIT: usize = 64 << 20;
 const RECORD_BYTES_LEAST: usize = 4 << 10;
 /// Bytes of an event that may be allowed at most: its line must fit into a frame of the spool.
 const EVENT_BYTES_LIMIT: usize = 16 << 20;
+/// Ids of events that may be known at least, at most.
+const RECENT_IDS_LIMIT: usize = 100_000_000;
+/// Bytes of memory of each at most, with its two keys.
+const RECENT_ID_BYTES: usize = 144;
 /// Objects and arrays within each other that may be allowed at most.
 const DEPTH_LIMIT: usize = 64;
 
@@ -100,8 +105,10 @@ fn read_collector(
     let mut config = CollectorConfig::default();
     set(&mut config.listen, parsed(section, "listen", "an address such as 127.0.0.1:8080", found));
     if let Some(name) = section.text("name") {
-        if !is_name(&name.value) {
-            found.at(name.span, "`name`: expected letters, digits, `-` and `_`");
+        if !is_name(&name.value) || is_hidden(&name.value) {
+            let message = "`name`: expected letters, digits, `-` and `_`, and no `_` at its \
+                           beginning, as objects with such a name are hidden from readers";
+            found.at(name.span, message);
         }
         config.name = name.value;
     }
@@ -149,7 +156,8 @@ fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<L
     }
     if let Some(path) = section.text("path") {
         if !is_landing_path(&path.value) {
-            let expected = "letters, digits, `=`, `-`, `_`, `/` and %Y %m %d %H";
+            let expected = "letters, digits, `=`, `-`, `_`, `/` and %Y %m %d %H, and no `_` at the \
+                            beginning of a folder, as such folders are hidden from readers";
             found.at(path.span, format!("`path`: expected {expected}, found `{}`", path.value));
         }
         landing.path = path.value.trim_matches('/').to_owned();
@@ -173,7 +181,17 @@ fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<L
     set(&mut landing.object_age_max, section.duration("object_age_max", found));
     set(&mut landing.object_bytes_max, section.byte_size("object_bytes_max", found));
     set(&mut landing.backlog_bytes_max, section.byte_size("backlog_bytes_max", found));
-    set(&mut landing.recent_ids_min, number(section, "recent_ids_min", found));
+    if let Some(ids) = section.number::<usize>("recent_ids_min", found) {
+        if ids.value > RECENT_IDS_LIMIT {
+            let message = format!(
+                "`recent_ids_min`: expected at most {RECENT_IDS_LIMIT}, for which the collector \
+                 takes some {} GiB of memory when it starts",
+                RECENT_IDS_LIMIT * RECENT_ID_BYTES >> 30
+            );
+            found.at(ids.span, message);
+        }
+        landing.recent_ids_min = ids.value;
+    }
     Some(landing)
 }
 
@@ -460,7 +478,12 @@ fn is_landing_path(path: &str) -> bool {
         }
         rest = &code[2..];
     }
-    is_plain(rest) && !path.contains("//")
+    is_plain(rest) && !path.contains("//") && !path.split('/').any(is_hidden)
+}
+
+/// Whether readers take an object or a folder of this name for one that is not to be read.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['_', '.'])
 }
 
 fn is_plain(text: &str) -> bool {

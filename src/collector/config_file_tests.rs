@@ -232,3 +232,30 @@ fn an_origin_with_a_pattern_is_refused_as_no_page_has_it() {
     let error = parse("allowed_origins = [\"https://*.shop.example\"]").unwrap_err().to_string();
     assert!(error.contains("or `*` for any, found `https://*.shop.example`"), "{error}");
 }
+
+#[test]
+fn nothing_lands_under_a_name_that_readers_take_for_hidden() {
+    for text in [
+        "name = \"_web\"",
+        "[landing]\npath = \"_x\"",
+        "[landing]\npath = \"/_x/\"",
+        "[landing]\npath = \"dt=%Y-%m-%d/_h=%H\"",
+        "[landing]\npath = \"dt=%Y-%m-%d/.h=%H\"",
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains("beginning"), "{text}: {error}");
+    }
+    for text in ["name = \"w_b\"", "[landing]\npath = \"dt=%Y_%m/h_=%H\"", "[landing]\npath = \"\""]
+    {
+        parse(text).unwrap();
+    }
+}
+
+#[test]
+fn no_more_ids_are_known_than_memory_is_there_for() {
+    for ids in [100_000_001_u64, 100_000_000_000_000] {
+        let error = parse(&format!("[landing]\nrecent_ids_min = {ids}")).unwrap_err().to_string();
+        assert!(error.contains("GiB of memory"), "{error}");
+    }
+    parse("[landing]\nrecent_ids_min = 100000000").unwrap();
+}

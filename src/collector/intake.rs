@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
 use super::event_keys::{self, EventKeyMaker};
 use super::events::{Body, Event, EventText};
 use super::metrics::Metrics;
+use super::shares::Share;
 use super::spool::{Append, Entry, EventKeys, Spool, begin_line};
 use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
 use super::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
@@ -160,18 +161,18 @@ pub(super) struct IntakeQueue {
 }
 
 impl IntakeQueue {
-    /// Has a delivery taken; none if too many wait already. `room` is given back when it is done.
+    /// Has a delivery taken; none if too many wait already. `memory` is given back when it is done.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it is not durable.
     pub async fn deliver(
         &self,
         delivery: Delivery,
-        room: Option<OwnedSemaphorePermit>,
+        memory: Option<Share>,
     ) -> Option<Result<Receipt>> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (sender, answer) = oneshot::channel();
-        let reply = Reply { sender, _place: place, _room: room };
+        let reply = Reply { sender, _place: place, _memory: memory };
         match self.sender.try_send((delivery, reply)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return None,

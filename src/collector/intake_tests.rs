@@ -23,6 +23,7 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
         size_bytes_max: 1 << 30,
         cache_bytes_max: 1 << 20,
         expiry_delay: Duration::ZERO,
+        damaged: Arc::default(),
     };
     let store = EmbeddedVisitStore::open(settings, Arc::clone(&clock)).unwrap();
     let settings = SpoolSettings {

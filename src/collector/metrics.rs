@@ -1,6 +1,7 @@
 //! What is counted, for Prometheus.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,6 +41,8 @@ pub(super) struct Metrics {
     process: ProcessMetrics,
     /// Of the store in which events land.
     store: StoreMeter,
+    /// Visit stores that were put aside as damaged.
+    pub visit_damage: Arc<AtomicU64>,
     requests: Family<StatusLabel, Counter>,
     request_seconds: Histogram,
     batch_requests: Histogram,
@@ -55,6 +58,7 @@ pub(super) struct Metrics {
     connections: Gauge,
     connections_refused: Counter,
     connections_cut: Counter,
+    heads_refused: Counter,
     log_lines_dropped: Counter,
     landed_objects: Counter,
     landed_bytes: Counter,
@@ -62,6 +66,7 @@ pub(super) struct Metrics {
     landing_retries: Counter,
     landing_conflicts: Counter,
     segments_damaged: Counter,
+    visit_stores_damaged: Counter,
     backlog_bytes: Gauge<u64, AtomicU64>,
     backlog_segments: Gauge,
     backlog_oldest_age: Gauge<f64, AtomicU64>,
@@ -83,6 +88,7 @@ impl Metrics {
             registry: Registry::with_prefix("ashiato_collector"),
             process: ProcessMetrics::default(),
             store,
+            visit_damage: Arc::default(),
             requests: Family::default(),
             request_seconds: seconds(),
             batch_requests: Histogram::new([1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0]),
@@ -98,6 +104,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             connections_cut: Counter::default(),
+            heads_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
             landed_objects: Counter::default(),
             landed_bytes: Counter::default(),
@@ -105,6 +112,7 @@ impl Metrics {
             landing_retries: Counter::default(),
             landing_conflicts: Counter::default(),
             segments_damaged: Counter::default(),
+            visit_stores_damaged: Counter::default(),
             backlog_bytes: Gauge::default(),
             backlog_segments: Gauge::default(),
             backlog_oldest_age: Gauge::default(),
@@ -137,7 +145,7 @@ impl Metrics {
         registry.register("events_known", help, self.events_known.clone());
         let help = "Events not taken, as another one of their sender had their id";
         registry.register("events_id_reused", help, self.events_id_reused.clone());
-        let help = "Events that were no JSON objects, or too large or deep";
+        let help = "Events refused for good; a body that cannot be read counts as one";
         registry.register("events_refused", help, self.events_refused.clone());
         let help = "Items whose via had no room in their event's line";
         registry.register("item_via_left_out", help, self.item_via_left_out.clone());
@@ -146,6 +154,8 @@ impl Metrics {
         registry.register("connections_refused", help, self.connections_refused.clone());
         let help = "Connections closed as unfinished heads or empty frames of HTTP/2 took too much";
         registry.register("connections_cut", help, self.connections_cut.clone());
+        let help = "Connections closed as a head was no HTTP, too large or not whole";
+        registry.register("heads_refused", help, self.heads_refused.clone());
         let help = "Log lines dropped as nobody read them";
         registry.register("log_lines_dropped", help, self.log_lines_dropped.clone());
     }
@@ -161,8 +171,10 @@ impl Metrics {
         registry.register("landing_retries", help, self.landing_retries.clone());
         let help = "Objects of a name that a segment was to have";
         registry.register("landing_conflicts", help, self.landing_conflicts.clone());
-        let help = "Segments found damaged and put aside";
+        let help = "Segments found damaged, cut short or removed by somebody";
         registry.register("segments_damaged", help, self.segments_damaged.clone());
+        let help = "Visit stores found damaged and put aside";
+        registry.register("visit_stores_damaged", help, self.visit_stores_damaged.clone());
         let help = "Bytes in the spool that the object store does not have";
         registry.register("backlog_bytes", help, self.backlog_bytes.clone());
         let help = "Segments that wait to land";
@@ -236,6 +248,11 @@ impl Metrics {
         self.connections_cut.inc();
     }
 
+    /// A connection is closed as its next head is none.
+    pub fn head_refused(&self) {
+        self.heads_refused.inc();
+    }
+
     /// An object landed; none if that failed.
     pub fn landed(&self, landed: Option<&Landed>) {
         match landed {
@@ -259,6 +276,7 @@ impl Metrics {
         self.backlog_oldest_age.set(backlog.oldest_ms().map_or(0.0, age));
         let counted = [
             (&self.segments_damaged, backlog.damaged()),
+            (&self.visit_stores_damaged, self.visit_damage.load(Relaxed)),
             (&self.landing_retries, self.store.of(Operation::Put).retries),
             (&self.log_lines_dropped, dropped_log_lines()),
         ];

@@ -43,6 +43,7 @@ mod process;
 mod serve;
 mod server;
 mod service;
+mod shares;
 mod socket;
 pub mod spool;
 mod spooler;

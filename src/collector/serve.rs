@@ -33,7 +33,7 @@ use crate::store::{Store, Stores};
 
 /// How often the rates of clients that are gone are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
-/// Bytes of bodies that are in memory at a time, until they are answered.
+/// Bytes of bodies that are in memory at a time, until they are answered; clients share them.
 const BODIES_BYTES_MAX: usize = 256 << 20;
 /// For how long the clock must say that visitors' records are over before they are dropped.
 const EXPIRY_DELAY: Duration = Duration::from_secs(600);
@@ -77,15 +77,16 @@ pub async fn collect(
     let location = StoreLocation::parse(&config.landing.location)?;
     let landing_store = Store::open(&location, &supplies.stores)?;
     let spool = Spool::open(spool_settings(&config), Arc::clone(&supplies.ids))?;
-    let (visits, migration) = open_visits(&config, &supplies)?;
+    let metrics = Arc::new(Metrics::new(landing_store.meter.clone()));
+    let backlog = spool.backlog().clone();
+    let landing = Landing::new(landing_settings(&config, landing_store), backlog.clone());
+    let opened = open_visits(&config, &supplies, &metrics);
+    let (visits, migration) = landing_at_least(opened, &landing, config.stop_time_max).await?;
     keep_private(&config);
     let control_socket = control::listen(&config.data)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr().unwrap_or(config.listen);
 
-    let metrics = Arc::new(Metrics::new(landing_store.meter.clone()));
-    let backlog = spool.backlog().clone();
-    let landing = Landing::new(landing_settings(&config, landing_store), backlog.clone());
     let (health, probed) = (Arc::new(Health::default()), Arc::clone(&visits));
     let spool_folder = config.data.join("spool");
     let probe = Probe { health: Arc::clone(&health), visits: probed, spool: spool_folder };
@@ -133,6 +134,18 @@ pub async fn collect(
     finish(rest, stopped + time_max).await;
     control.abort();
     Ok(())
+}
+
+/// What was opened. If it was not, what was acknowledged before lands at least.
+async fn landing_at_least<T>(
+    opened: Result<T>,
+    landing: &Landing,
+    time_max: Duration,
+) -> Result<T> {
+    if opened.is_err() {
+        finish(landing.drain(|_| ()), Instant::now() + time_max).await;
+    }
+    opened
 }
 
 fn landing_settings(config: &CollectorConfig, store: Store) -> LandingSettings {
@@ -241,11 +254,16 @@ fn spool_settings(config: &CollectorConfig) -> SpoolSettings {
 
 type OpenedVisits = (Arc<dyn VisitStore>, Option<MigratingVisitStore>);
 
-fn open_visits(config: &CollectorConfig, supplies: &CollectorSupplies) -> Result<OpenedVisits> {
+fn open_visits(
+    config: &CollectorConfig,
+    supplies: &CollectorSupplies,
+    metrics: &Metrics,
+) -> Result<OpenedVisits> {
     let VisitStoreConfig::Migrating { old, new } = &config.visit_store else {
-        return Ok((open_store(&config.visit_store, config, supplies)?, None));
+        return Ok((open_store(&config.visit_store, config, supplies, metrics)?, None));
     };
-    let (old, new) = (open_store(old, config, supplies)?, open_store(new, config, supplies)?);
+    let open = |store| open_store(store, config, supplies, metrics);
+    let (old, new) = (open(old)?, open(new)?);
     let phase = control::read_phase(config)?;
     tracing::info!(%phase, "visits are moving from one store to another");
     let migrating = MigratingVisitStore::new(old, new, phase);
@@ -256,6 +274,7 @@ fn open_store(
     store: &VisitStoreConfig,
     config: &CollectorConfig,
     supplies: &CollectorSupplies,
+    metrics: &Metrics,
 ) -> Result<Arc<dyn VisitStore>> {
     match store {
         VisitStoreConfig::Embedded { folder, size_bytes_max, cache_bytes_max } => {
@@ -266,6 +285,7 @@ fn open_store(
                 size_bytes_max: *size_bytes_max,
                 cache_bytes_max: *cache_bytes_max,
                 expiry_delay: EXPIRY_DELAY,
+                damaged: Arc::clone(&metrics.visit_damage),
             };
             Ok(Arc::new(EmbeddedVisitStore::open(settings, Arc::clone(&supplies.clock))?))
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
+use hyper::header::CONNECTION;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -141,13 +142,18 @@ impl Connections {
         // An answer is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
         let (services, used) = (Arc::clone(&self.services), Arc::new(Use::default()));
-        let socket = Socket::new(stream, Arc::clone(&used), Arc::clone(&self.heads));
+        let socket = Socket::new(stream, peer.ip(), Arc::clone(&used), Arc::clone(&self.heads));
         let beginning = Arc::clone(&used);
         let respond = service_fn(move |request| {
-            let (service, answering) = (services.load_full(), beginning.begin());
+            let (service, used) = (services.load_full(), Arc::clone(&beginning));
+            let answering = used.begin();
             async move {
                 let _answering = answering;
-                Ok::<_, Infallible>(service.answer(request, peer).await)
+                let answer = service.answer(request, peer).await;
+                if answer.headers().contains_key(CONNECTION) {
+                    used.leave_unread();
+                }
+                Ok::<_, Infallible>(answer)
             }
         });
         let connection = self.builder.serve_connection(TokioIo::new(socket), respond);
@@ -256,6 +262,8 @@ fn new_builder(limits: &Limits) -> Builder<TokioExecutor> {
         .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
         // Answers are one small piece.
         .writev(false)
+        // Who says that no more is coming may wait for the answer all the same.
+        .half_close(true)
         .keep_alive(true);
     builder
         .http2()

@@ -1,6 +1,6 @@
 //! What is asked for, and what is answered.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +9,6 @@ use hyper::header::{ACCEPT, ALLOW, CONNECTION, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Answer, AnswerSettings, Place, empty, fault, json, text};
 use super::body::{BodyKind, BodyTaker, Packing, Refused, TakenBody, body_kind};
@@ -22,6 +21,7 @@ use super::intake::{Delivery, IntakeQueue, Receipt};
 use super::limiter::{Bill, ClientLimiter};
 use super::metrics::{Metrics, to_prometheus_text};
 use super::pixel::{PIXEL, event_of_query};
+use super::shares::Share;
 use super::spool::Backlog;
 use super::visits::MigratingVisitStore;
 use crate::base::config::line_and_column;
@@ -160,7 +160,7 @@ impl Service {
                     drop(head);
                     self.take_body(client, kind, body).await
                 }
-                Err(refused) => of_refused(&refused),
+                Err(refused) => self.of_refused(&refused, 1),
             },
             (None, false) => self.answer_head(&head, peer).await,
         };
@@ -243,10 +243,13 @@ impl Service {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let limits = &self.config.limits;
-        let TakenBody { bytes, room, sent } = match self.bodies.take(body, kind.packing).await {
+        // Those of whom nothing is known are one.
+        let whose = client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let taken = self.bodies.take(whose, body, kind.packing).await;
+        let TakenBody { bytes, memory, sent } = match taken {
             Ok(taken) => taken,
             Err(refused) => {
-                let mut answer = of_refused(&refused);
+                let mut answer = self.of_refused(&refused, 1);
                 // What is left of the body is not read.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 return answer;
@@ -265,8 +268,8 @@ impl Service {
         let reader = EventReader { limits, renewing: &self.config.renewing_events, cpu: self.cpu };
         match reader.read(&body, kind.is_ndjson) {
             Ok(events) => match self.delivery(client, body, events, &mut bill) {
-                Ok((delivery, refusals)) => self.take_events(delivery, refusals, room).await,
-                Err(refused) => of_refused(&refused),
+                Ok((delivery, refusals)) => self.take_events(delivery, refusals, memory).await,
+                Err((refused, count)) => self.of_refused(&refused, count),
             },
             Err(BodyFault { message, at, is_too_large }) => {
                 self.metrics.refused(1);
@@ -281,16 +284,18 @@ impl Service {
     }
 
     /// What of a body's events is taken, and which ones are refused; not more than a request, and
-    /// its client, may make of it.
+    /// its client, may make of it. If all are refused, also says how many.
     fn delivery(
         &self,
         client: Client,
         body: Body,
         events: Events,
         bill: &mut Bill,
-    ) -> Result<(Delivery, Refusals), Refused> {
+    ) -> Result<(Delivery, Refusals), (Refused, usize)> {
         let Limits { events_max, request_lines_bytes_max, .. } = self.config.limits;
-        let too_large = |error: String| Refused { status: StatusCode::PAYLOAD_TOO_LARGE, error };
+        let count = events.len();
+        let too_large =
+            |error: String| (Refused { status: StatusCode::PAYLOAD_TOO_LARGE, error }, count);
         if events.len() > events_max {
             return Err(too_large(format!("expected at most {events_max} events, found more")));
         }
@@ -310,20 +315,16 @@ impl Service {
                  time"
             )));
         }
-        self.limiter.charge_lines(&delivery.client, bill, bytes)?;
+        let charged = self.limiter.charge_lines(&delivery.client, bill, bytes);
+        charged.map_err(|refused| (refused, count))?;
         self.metrics.refused(refusals.len());
         Ok((delivery, refusals))
     }
 
     /// Takes the events of a body, and answers when they are durable.
-    async fn take_events(
-        &self,
-        delivery: Delivery,
-        refusals: Refusals,
-        room: OwnedSemaphorePermit,
-    ) -> Answer {
+    async fn take_events(&self, delivery: Delivery, refusals: Refusals, memory: Share) -> Answer {
         let keeping = Keeping::of(&delivery.client);
-        let receipt = match self.deliver(delivery, Some(room)).await {
+        let receipt = match self.deliver(delivery, Some(memory)).await {
             Ok(receipt) => receipt,
             Err(refused) => return of_refused(&refused),
         };
@@ -345,6 +346,7 @@ impl Service {
         let body = match Body::new(event_of_query(query).as_bytes()) {
             Ok(body) => body,
             Err(NotUtf8 { message, .. }) => {
+                self.metrics.refused(1);
                 return fault(StatusCode::BAD_REQUEST, &message, None);
             }
         };
@@ -352,7 +354,10 @@ impl Service {
         let reader = EventReader { limits: &self.config.limits, renewing, cpu: self.cpu };
         let events = match reader.read(&body, false) {
             Ok(events) => events,
-            Err(error) => return fault(StatusCode::BAD_REQUEST, &error.message, None),
+            Err(error) => {
+                self.metrics.refused(1);
+                return fault(StatusCode::BAD_REQUEST, &error.message, None);
+            }
         };
         let keeping = Keeping::of(&client);
         let mut delivery = Delivery::new(client, body, events.len());
@@ -379,16 +384,12 @@ impl Service {
         Ok(())
     }
 
-    /// Has a delivery taken; its body's room is held until it is answered.
-    async fn deliver(
-        &self,
-        delivery: Delivery,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Result<Receipt, Refused> {
+    /// Has a delivery taken; its body's memory is held until it is answered.
+    async fn deliver(&self, delivery: Delivery, memory: Option<Share>) -> Result<Receipt, Refused> {
         if delivery.facts.is_empty() {
             return Ok(Receipt { ids: Vec::new(), visit: None });
         }
-        let Some(done) = self.intake.deliver(delivery, room).await else {
+        let Some(done) = self.intake.deliver(delivery, memory).await else {
             return Err(overloaded("too many requests wait"));
         };
         self.health.note(done.is_ok());
@@ -397,6 +398,19 @@ impl Service {
             Error::Unavailable(_) => overloaded("the events could not be made durable"),
             _ => overloaded("the events were not taken"),
         })
+    }
+
+    /// Says why events are refused, and counts them unless they may come again.
+    fn of_refused(&self, refused: &Refused, events: usize) -> Answer {
+        let is_for_good = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ];
+        if is_for_good.contains(&refused.status) {
+            self.metrics.refused(events);
+        }
+        of_refused(refused)
     }
 
     fn readiness(&self) -> Answer {

@@ -6,13 +6,15 @@
 //! ```
 //!
 //! Nearly all heads come whole, and cost nothing here. Those that do not are bounded in time each,
-//! and in bytes all together: thousands of connections that each begin a large head would take the
-//! memory of all others. Of HTTP/2 it counts the frames that bring nothing, too (see `frames`).
+//! and in bytes all together, which clients share fairly: thousands of connections that each begin
+//! a large head would take the memory of all others. Of HTTP/2 it counts the frames that bring
+//! nothing, too (see `frames`).
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -22,36 +24,27 @@ use tokio::time::{Sleep, sleep};
 
 use super::frames::{FrameBudget, FrameReader, GO_AWAY};
 use super::metrics::Metrics;
+use super::shares::{FairShares, Share};
 
 /// Bytes of a head that any connection may hold, however much others do.
 const SHARE_BYTES: usize = 2048;
+/// How long a client may go on sending what is not read after the last answer, and how much:
+/// closing before that has the system throw away the answer (RFC 9112, section 9.6).
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 8 << 20);
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes of heads that are not whole, of all connections.
+/// Bytes of heads that are not whole, of all connections; clients share them.
 #[derive(Debug)]
 pub(super) struct Heads {
-    pub bytes_max: usize,
     pub time_max: Duration,
     pub metrics: Arc<Metrics>,
-    bytes: AtomicUsize,
+    shares: Arc<FairShares>,
 }
 
 impl Heads {
     pub fn new(bytes_max: usize, time_max: Duration, metrics: Arc<Metrics>) -> Self {
-        Heads { bytes_max, time_max, metrics, bytes: AtomicUsize::new(0) }
-    }
-
-    /// Holds as many bytes as a head has now, unless too much is held already.
-    fn hold(&self, held: &mut usize, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(*held);
-        let all = self.bytes.fetch_add(more, Relaxed) + more;
-        *held += more;
-        more == 0 || bytes <= SHARE_BYTES || all <= self.bytes_max
-    }
-
-    fn release(&self, held: &mut usize) {
-        self.bytes.fetch_sub(std::mem::take(held), Relaxed);
+        Heads { time_max, metrics, shares: FairShares::new(bytes_max) }
     }
 }
 
@@ -64,6 +57,8 @@ pub(super) struct Use {
     pub open: AtomicU64,
     /// Bytes that have arrived of the next head.
     head_bytes: AtomicUsize,
+    /// Whether a body was refused, of which the rest is not read.
+    is_unread: AtomicBool,
 }
 
 /// As long as it lives, a request is being answered.
@@ -77,6 +72,11 @@ impl Use {
         self.begun.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
         Answering(Arc::clone(self))
+    }
+
+    /// Notes that a body's rest is not read, nor another request.
+    pub fn leave_unread(&self) {
+        self.is_unread.store(true, Relaxed);
     }
 }
 
@@ -93,10 +93,22 @@ pub(super) struct Socket {
     used: Arc<Use>,
     heads: Arc<Heads>,
     /// Bytes that are held among those of all heads.
-    held: usize,
+    held: Share,
     /// Ends when a head has taken too long.
     time: Option<Pin<Box<Sleep>>>,
     protocol: Protocol,
+    linger: Linger,
+}
+
+/// How a connection's end goes.
+#[derive(Debug)]
+enum Linger {
+    /// It has not come.
+    Open,
+    /// Nothing more is written; what arrives is thrown away until then, up to so many bytes.
+    Until(Pin<Box<Sleep>>, usize),
+    /// Nothing more is read either.
+    Closed,
 }
 
 /// What a connection speaks, as far as its first bytes have arrived.
@@ -119,8 +131,40 @@ struct Http2 {
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, used: Arc<Use>, heads: Arc<Heads>) -> Self {
-        Socket { stream, used, heads, held: 0, time: None, protocol: Protocol::Unknown(0) }
+    pub fn new(stream: TcpStream, peer: IpAddr, used: Arc<Use>, heads: Arc<Heads>) -> Self {
+        let held = heads.shares.begin(peer);
+        let (protocol, linger) = (Protocol::Unknown(0), Linger::Open);
+        Socket { stream, used, heads, held, time: None, protocol, linger }
+    }
+
+    /// What is to be done once nothing more is written.
+    fn begin_linger(&self) -> Linger {
+        let is_head_bad = self.used.head_bytes.load(Relaxed) > 0
+            && self.used.open.load(Relaxed) == 0
+            && matches!(self.protocol, Protocol::Http1 | Protocol::Unknown(_));
+        if is_head_bad {
+            self.heads.metrics.head_refused();
+        }
+        match is_head_bad || self.used.is_unread.load(Relaxed) {
+            true => Linger::Until(Box::pin(sleep(LINGER.0)), LINGER.1),
+            false => Linger::Closed,
+        }
+    }
+
+    /// Throws away what arrives, for as long as it is worth while.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Linger::Until(time, bytes_left) = &mut self.linger else { return Poll::Ready(()) };
+        let mut bytes = [0; 16 << 10];
+        while *bytes_left > 0 && time.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    *bytes_left = bytes_left.saturating_sub(buffer.filled().len());
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Looks at bytes that have arrived; whether the connection may go on.
@@ -175,13 +219,14 @@ impl Socket {
         }
         let bytes = self.used.head_bytes.load(Relaxed);
         if bytes == 0 || self.used.open.load(Relaxed) > 0 {
-            if self.held > 0 || self.time.is_some() {
-                self.heads.release(&mut self.held);
+            if self.held.bytes() > 0 || self.time.is_some() {
+                self.held.shrink_to(0);
                 self.time = None;
             }
             return false;
         }
-        if !self.heads.hold(&mut self.held, bytes) {
+        let more = bytes.saturating_sub(self.held.bytes());
+        if bytes > SHARE_BYTES && !self.held.grow(more) {
             self.heads.metrics.connection_cut();
             return true;
         }
@@ -191,12 +236,6 @@ impl Socket {
         let time_max = self.heads.time_max;
         let time = self.time.get_or_insert_with(|| Box::pin(sleep(time_max)));
         time.as_mut().poll(context).is_ready()
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.heads.release(&mut self.held);
     }
 }
 
@@ -243,6 +282,13 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let socket = self.get_mut();
+        if matches!(socket.linger, Linger::Open) {
+            ready!(Pin::new(&mut socket.stream).poll_shutdown(context))?;
+            socket.linger = socket.begin_linger();
+        }
+        ready!(socket.poll_linger(context));
+        socket.linger = Linger::Closed;
+        Poll::Ready(Ok(()))
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::intake::Receipt;
 use super::metrics::Metrics;
+use super::shares::Share;
 use super::spool::{Append, Spool};
 use crate::base::error::{Error, Result};
 
@@ -16,8 +17,8 @@ pub(super) struct Reply {
     pub sender: oneshot::Sender<Result<Receipt>>,
     /// Its place among those that wait.
     pub _place: OwnedSemaphorePermit,
-    /// Its body's room.
-    pub _room: Option<OwnedSemaphorePermit>,
+    /// Its body's memory.
+    pub _memory: Option<Share>,
 }
 
 impl Reply {
@@ -60,7 +61,7 @@ impl Spooler {
     pub fn run(mut self, mut works: mpsc::Receiver<SpoolWork>) {
         while let Some(work) = works.blocking_recv() {
             match work {
-                SpoolWork::Tick { now_ms } => self.spool.end_if_due(now_ms),
+                SpoolWork::Tick { now_ms } => self.spool.tick(now_ms),
                 SpoolWork::Batch(batch) => self.write(batch),
             }
         }

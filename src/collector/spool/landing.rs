@@ -1,6 +1,7 @@
 //! The landing end: sealed segments become objects, the oldest first, and leave the disk.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
+use super::length::forget;
 use super::recent::{KeysFile, events_in};
 use super::segment::{Damage, SealedSegment, landed_path, lines_of, put_aside, read_segment};
 use crate::base::error::{Error, Result};
@@ -151,18 +153,23 @@ impl Landing {
         match put_aside(&segment.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::error!(%error, segment = %segment.path.display(), "it stays as it is");
+                return failed;
             }
-            _ => {
-                tracing::error!(
-                    %error,
-                    segment = %segment.path.display(),
-                    "the spool is damaged: a segment of acknowledged events cannot be read and \
-                     was put aside; check this disk"
-                );
-                self.backlog.count_damaged();
-                self.backlog.remove(segment);
-            }
+            Err(_) => tracing::error!(
+                segment = %segment.path.display(),
+                lost_bytes = segment.bytes,
+                "the spool is damaged: somebody removed a segment of acknowledged events, which \
+                 are lost; only the collector may touch this folder"
+            ),
+            Ok(aside) => tracing::error!(
+                %error,
+                segment = %aside.display(),
+                "the spool is damaged: a segment of acknowledged events cannot be read and was \
+                 put aside; check this disk"
+            ),
         }
+        self.backlog.count_damaged();
+        self.backlog.remove(segment);
         failed
     }
 
@@ -302,6 +309,8 @@ fn write_synced(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 /// Removes a segment; one that is damaged is put aside, for whoever can still read more of it.
 fn discard(segment: &SealedSegment, damage: Damage, pace: Pace) -> Result<()> {
     let path = &segment.path;
+    // First of all: a length without a segment is one that somebody else removed.
+    forget(path);
     if damage == Damage::default() {
         return remove_slowly(path, segment.bytes, pace);
     }
@@ -394,9 +403,16 @@ fn unpacked_as_far_as_possible(bytes: &[u8]) -> Vec<u8> {
 fn put_file(path: &Path, bytes: &[u8], mode: u32, mut pace: Pace) -> Result<Option<Bytes>> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folders_for(folder, mode)?;
+    // The object's own, so that what a crash leaves goes with the next try.
+    let mut prefix = OsString::from(".landing-");
+    prefix.push(path.file_name().unwrap_or_default());
     let mut put = || {
+        match fs::remove_file(folder.join(&prefix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut named = tempfile::Builder::new();
-        let mut file = named.prefix(".landing-").tempfile_in(folder)?;
+        let mut file = named.prefix(&prefix).rand_bytes(0).tempfile_in(folder)?;
         // Whatever the process's mask: others read it, if they may.
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         for piece in bytes.chunks(PIECE_BYTES) {

@@ -365,3 +365,41 @@ async fn of_an_object_that_lost_its_end_only_what_it_lacks_lands_once_more() {
     let both = [&first[..first_whole], &unpacked(&second).unwrap()].concat();
     assert!(both == all.lines, "{} bytes of {}", both.len(), all.lines.len());
 }
+
+#[tokio::test]
+async fn what_a_crash_left_of_a_landing_goes_with_the_next_try() {
+    let folder = TempDir::new().unwrap();
+    let (_, mut place) = memory();
+    place.local = Some(folder.path().join("raw"));
+    let mut spool = open(&folder);
+    append(&mut spool, 1);
+    spool.end();
+    let segment = spool.backlog().first().unwrap();
+    let object = folder.path().join("raw").join(segment.name.object_name(0));
+    let hour = object.parent().unwrap();
+    fs::create_dir_all(hour).unwrap();
+    let name = format!(".landing-{}", object.file_name().unwrap().to_str().unwrap());
+    fs::write(hour.join(name), "half").unwrap();
+    landing(&spool, &folder, place).drain(|_| ()).await.unwrap();
+    let left: Vec<PathBuf> = fs::read_dir(hour).unwrap().map(|one| one.unwrap().path()).collect();
+    assert_eq!(left, [object]);
+}
+
+#[tokio::test]
+async fn a_segment_that_somebody_removes_before_it_lands_is_counted_and_keeps_no_other_waiting() {
+    let folder = TempDir::new().unwrap();
+    let (store, place) = memory();
+    let mut spool = open(&folder);
+    (1..3).for_each(|number| {
+        append(&mut spool, number);
+        spool.end();
+    });
+    fs::remove_file(spool.backlog().first().unwrap().path).unwrap();
+    let landing = landing(&spool, &folder, place);
+    assert!(landing.drain(|_| ()).await.is_err());
+    landing.drain(|_| ()).await.unwrap();
+    assert_eq!(objects(&store).await.len(), 1);
+    assert_eq!((spool.backlog().segments(), spool.backlog().damaged()), (0, 1));
+    drop(spool);
+    assert_eq!(open(&folder).backlog().damaged(), 0, "which is told once");
+}

@@ -6,6 +6,7 @@
 //! segment    spool/dt=2026-11-21,hr=13,web-1.0199….spool            frames of one hour
 //! object     raw/dt=2026-11-21/hr=13/web-1-0199….ndjson.zst         put if none is there
 //! ids        spool/0199….ids                                        the segment's events' keys
+//! length     spool/dt=2026-11-21,hr=13,web-1.0199….length           how much was acknowledged
 //! ```
 //!
 //! | a crash | leaves | the next start |
@@ -23,10 +24,15 @@
 //! the name, what it lacks is put under the next one (`…-2.ndjson.zst`). A segment whose checksums
 //! do not hold is landed as far as they do, and then put aside as `….damaged`; so is one that
 //! cannot be read at all. What does not land waits behind the others.
+//!
+//! Only the collector may touch the folder. Where somebody removes the file that is written, or the
+//! folder, it is written anew before anything more is acknowledged; of a file that is not written
+//! any more nothing is left, which is counted as damage.
 
 mod backlog;
 mod frame;
 mod landing;
+mod length;
 mod recent;
 mod segment;
 mod writer;

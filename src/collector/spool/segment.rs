@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -9,10 +10,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use super::frame::{HEADER_BYTES, MAGIC, Next, is_torn, read_frame};
+use super::length::{Length, LengthNote, forget};
 use super::recent::Keys;
 
-const EXTENSION: &str = "spool";
+pub(super) const EXTENSION: &str = "spool";
 const LANDED_EXTENSION: &str = "landed";
+/// Of a file that is written anew in place of one that somebody removed.
+const COPY_EXTENSION: &str = "copy";
+/// Bytes that are copied at a time.
+const COPIED_BYTES: u64 = 1 << 20;
 const DAMAGED_EXTENSION: &str = "damaged";
 
 /// What a segment's name says: `dt=2026-11-21,hr=13,web-1.0199….spool`.
@@ -78,32 +84,46 @@ pub(super) struct OpenSegment {
     pub name: SegmentName,
     pub path: PathBuf,
     file: File,
+    /// Which file of the file system it is.
+    id: FileId,
+    length: LengthNote,
     /// Bytes that are durable.
     pub bytes: u64,
     /// When it began, by the arrival of its first line.
     pub begun_ms: i64,
+    /// Whether the file holds more than that, which could not be cut off.
+    pub is_broken: bool,
 }
 
 impl OpenSegment {
     /// Begins a segment: the file and its name are on disk when this returns.
     pub fn create(spool: &Path, name: SegmentName, begun_ms: i64) -> io::Result<Self> {
         let path = spool.join(name.file_name());
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let length = LengthNote::create(&path);
         File::open(spool)?.sync_all()?;
-        Ok(OpenSegment { name, path, file, bytes: 0, begun_ms })
+        let id = id_of(&file.metadata()?);
+        Ok(OpenSegment { name, path, file, id, length, bytes: 0, begun_ms, is_broken: false })
     }
 
-    /// Writes a sealed frame; it is durable when this returns. After an error the segment is as it
-    /// was before, or must be given up if that fails too.
-    pub fn append(&mut self, frame: &[u8]) -> Result<(), AppendError> {
-        let written = self.file.write_all(frame);
-        match written.and_then(|()| self.file.sync_data()) {
-            Ok(()) => {
-                self.bytes += frame.len() as u64;
-                Ok(())
-            }
-            Err(error) => Err(AppendError { error, restored: self.cut_off().is_ok() }),
-        }
+    /// Writes a sealed frame; it is durable when this returns, and is to be [taken
+    /// back](OpenSegment::take_back) after an error.
+    pub fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.file.write_all(frame)?;
+        self.file.sync_data()?;
+        self.bytes += frame.len() as u64;
+        Ok(())
+    }
+
+    /// Says beside the file how long it is.
+    pub fn note_length(&self) {
+        self.length.note(self.bytes);
+    }
+
+    /// Goes back to so many bytes, all of which were acknowledged.
+    pub fn take_back(&mut self, bytes: u64) {
+        self.bytes = bytes;
+        self.is_broken = self.cut_off().is_err();
     }
 
     /// Has another file stand for the segment's own.
@@ -119,18 +139,57 @@ impl OpenSegment {
         self.file.sync_data()
     }
 
+    /// Says durably that what follows in the file was refused.
+    pub fn end_here(&self) -> io::Result<()> {
+        Length { bytes: self.bytes, is_end: true }.write_durably(&self.path)
+    }
+
+    /// Whether the file that is written is the one of its name.
+    pub fn is_in_place(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id)
+    }
+
+    /// Writes the file anew, from the one that is open, as it lost its name; what was acknowledged
+    /// is on disk under the name when this returns.
+    pub fn put_back(&mut self) -> io::Result<()> {
+        let copy_path = self.path.with_extension(COPY_EXTENSION);
+        let mut options = OpenOptions::new();
+        let mut copy =
+            options.read(true).write(true).create(true).truncate(true).open(&copy_path)?;
+        let mut at = 0;
+        while at < self.bytes {
+            let mut piece = vec![0; (self.bytes - at).min(COPIED_BYTES) as usize];
+            self.file.read_exact_at(&mut piece, at)?;
+            copy.write_all(&piece)?;
+            at += piece.len() as u64;
+        }
+        copy.sync_all()?;
+        fs::rename(&copy_path, &self.path)?;
+        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
+        self.id = id_of(&copy.metadata()?);
+        (self.file, self.length) = (copy, LengthNote::create(&self.path));
+        self.is_broken = false;
+        self.note_length();
+        Ok(())
+    }
+
     /// Ends the segment.
     pub fn seal(self) -> SealedSegment {
         SealedSegment { name: self.name, path: self.path, bytes: self.bytes }
     }
 }
 
-/// Why a frame was not written.
-#[derive(Debug)]
-pub(super) struct AppendError {
-    pub error: io::Error,
-    /// Whether the segment can be written further.
-    pub restored: bool,
+/// Whether a file that is open is the one that has the name now.
+pub(super) fn is_file_of(file: &File, path: &Path) -> bool {
+    let id = |metadata: io::Result<fs::Metadata>| metadata.map(|found| id_of(&found)).ok();
+    id(file.metadata()) == id(fs::metadata(path))
+}
+
+/// The device, and the file's number there.
+type FileId = (u64, u64);
+
+fn id_of(metadata: &fs::Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
 }
 
 /// The name that a segment gets when it has landed, until it is gone.
@@ -147,16 +206,17 @@ pub(super) fn damaged_path(segment: &Path) -> PathBuf {
 /// Puts a segment aside as damaged; its new name is on disk when this returns.
 pub(super) fn put_aside(segment: &Path) -> io::Result<PathBuf> {
     let aside = damaged_path(segment);
+    forget(segment);
     fs::rename(segment, &aside)?;
     segment.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
     Ok(aside)
 }
 
-/// Removes what an earlier process left of segments that had landed.
+/// Removes what an earlier process left of segments that had landed, or were being copied.
 pub(super) fn remove_landed(spool: &Path) -> io::Result<()> {
     for entry in fs::read_dir(spool)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == LANDED_EXTENSION)
+        if path.extension().is_some_and(|one| one == LANDED_EXTENSION || one == COPY_EXTENSION)
             && let Err(error) = fs::remove_file(&path)
         {
             tracing::warn!(%error, path = %path.display(), "what has landed could not be removed");

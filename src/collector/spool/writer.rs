@@ -11,10 +11,11 @@ use chrono_tz::Tz;
 
 use super::backlog::Backlog;
 use super::frame::Frames;
+use super::length::{Length, forget, remove_strays};
 use super::recent::{Keys, RecentIds, keys_in};
 use super::segment::{
-    EventKeys, OpenSegment, SealedSegment, SegmentName, lines_of, list_segments, put_aside,
-    read_segment, remove_landed,
+    Damage, EXTENSION, EventKeys, OpenSegment, SealedSegment, SegmentName, is_file_of, lines_of,
+    list_segments, put_aside, read_segment, remove_landed,
 };
 use crate::base::error::{Error, Result};
 use crate::base::fs::{create_folders, disk_error, sync_folder};
@@ -80,7 +81,7 @@ pub struct Spool {
     /// Gives segments their ids.
     ids: Arc<dyn Ids>,
     /// Held as long as the spool is open.
-    _lock: fs::File,
+    lock: fs::File,
 }
 
 impl Spool {
@@ -101,13 +102,26 @@ impl Spool {
         for segment in list_segments(folder).map_err(failed)? {
             match recover(segment, &mut recent)? {
                 Recovered::Whole(segment) => backlog.push(segment),
+                Recovered::Shortened(segment) => {
+                    backlog.count_damaged();
+                    backlog.push(segment);
+                }
                 Recovered::Nothing => {}
                 Recovered::Damaged => backlog.count_damaged(),
             }
         }
+        for lost in remove_strays(folder, EXTENSION).map_err(failed)? {
+            tracing::error!(
+                segment = %lost.segment.display(),
+                lost_bytes = lost.bytes,
+                "the spool is damaged: somebody removed a segment of acknowledged events, which \
+                 are lost; only the collector may touch this folder"
+            );
+            backlog.count_damaged();
+        }
         sync_folder(folder)?;
         let (open, frames) = (None, Frames::default());
-        Ok(Spool { settings, open, backlog, recent, frames, ids, _lock: lock })
+        Ok(Spool { settings, open, backlog, recent, frames, ids, lock })
     }
 
     /// What waits for the object store.
@@ -156,30 +170,78 @@ impl Spool {
     }
 
     fn write_frames(&mut self, now_ms: i64) -> Result<()> {
-        let folder = &self.settings.folder;
-        let open = match &mut self.open {
-            Some(open) => open,
-            slot => {
-                let name = SegmentName {
-                    collector: self.settings.collector.clone(),
-                    folder: object_folder(&self.settings, now_ms)?,
-                    id: self.ids.next(now_ms),
-                };
-                let created = OpenSegment::create(folder, name, now_ms);
-                let failed = |error| disk_error("beginning a segment in", folder, &error);
-                slot.insert(created.map_err(failed)?)
-            }
-        };
-        let written = open.append(self.frames.bytes());
-        let path = open.path.clone();
+        if self.open.as_ref().is_some_and(|open| open.is_broken) {
+            // What was refused before is not to come back when others of its kind are taken.
+            self.try_end()?;
+        }
+        if self.open.is_none() {
+            self.keep_folder()?;
+            let folder = &self.settings.folder;
+            let name = SegmentName {
+                collector: self.settings.collector.clone(),
+                folder: object_folder(&self.settings, now_ms)?,
+                id: self.ids.next(now_ms),
+            };
+            let created = OpenSegment::create(folder, name, now_ms);
+            let failed = |error| disk_error("beginning a segment in", folder, &error);
+            self.open = Some(created.map_err(failed)?);
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let before = open.bytes;
+        let appended = open.append(self.frames.bytes());
+        let written = appended.map_err(|error| disk_error("writing", &open.path, &error));
+        let written = written.and_then(|()| self.keep_in_place());
+        let Some(open) = &mut self.open else { return written };
+        match written {
+            Ok(()) => open.note_length(),
+            Err(_) => open.take_back(before),
+        }
         self.backlog.set_open_bytes(open.bytes);
-        written.map_err(|failed| {
-            if !failed.restored {
-                // Nobody knows what of it is on disk; what was acknowledged is.
-                self.end();
-            }
-            disk_error("writing", &path, &failed.error)
-        })
+        if open.is_broken {
+            // Nobody knows what of it is on disk; what was acknowledged is.
+            self.end();
+        }
+        written
+    }
+
+    /// Makes the folder again, and locks it, if somebody removed it.
+    fn keep_folder(&mut self) -> Result<()> {
+        let folder = &self.settings.folder;
+        if !is_file_of(&self.lock, &lock_path(folder)) {
+            create_folders(folder)?;
+            self.lock = lock(folder)?;
+            tracing::error!(
+                folder = %folder.display(),
+                "somebody removed the spool while the collector runs: it goes on in a new one, but \
+                 what waited there for the object store is lost; only the collector may touch it"
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts back the segment that is written if somebody removed it.
+    fn keep_in_place(&mut self) -> Result<()> {
+        if self.open.as_ref().is_none_or(OpenSegment::is_in_place) {
+            return Ok(());
+        }
+        self.keep_folder()?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.put_back().map_err(|error| disk_error("putting back", &open.path, &error))?;
+        tracing::error!(
+            segment = %open.path.display(),
+            "somebody removed the file that is written: it was written anew with all that it held; \
+             only the collector may touch the spool"
+        );
+        Ok(())
+    }
+
+    /// Looks after the spool while nothing comes: it stays in its place, and the segment ends when
+    /// its time is up.
+    pub fn tick(&mut self, now_ms: i64) {
+        if let Err(error) = self.keep_folder().and_then(|()| self.keep_in_place()) {
+            tracing::error!(%error, "the spool is not in its place");
+        }
+        self.end_if_due(now_ms);
     }
 
     /// Ends the segment if it is large, old, or of another hour.
@@ -194,18 +256,29 @@ impl Spool {
         }
     }
 
-    /// Ends the segment, whatever it holds, so that it can land.
+    /// Ends the segment, whatever it holds, so that it can land. One that cannot be ended stays as
+    /// it is until it can.
     pub fn end(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.backlog.set_open_bytes(0);
-            let segment = open.seal();
-            if segment.bytes == 0 {
-                // Its first write failed; an empty file harms nobody, the next start removes it.
-                let _ = fs::remove_file(&segment.path);
-            } else {
-                self.backlog.push(segment);
-            }
+        if let Err(error) = self.try_end() {
+            tracing::error!(%error, "a segment cannot be ended yet");
         }
+    }
+
+    fn try_end(&mut self) -> Result<()> {
+        self.keep_in_place()?;
+        let Some(open) = &self.open else { return Ok(()) };
+        let is_removed = open.bytes == 0 && fs::remove_file(&open.path).is_ok();
+        if open.is_broken && !is_removed {
+            open.end_here().map_err(|error| disk_error("ending", &open.path, &error))?;
+        }
+        let segment = self.open.take().map(OpenSegment::seal);
+        self.backlog.set_open_bytes(0);
+        match segment {
+            Some(segment) if segment.bytes > 0 => self.backlog.push(segment),
+            Some(segment) => forget(&segment.path),
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -220,9 +293,11 @@ fn object_folder(settings: &SpoolSettings, now_ms: i64) -> Result<String> {
 enum Recovered {
     /// It lands, as far as it can be read.
     Whole(SealedSegment),
+    /// So does it, but its end is lost.
+    Shortened(SealedSegment),
     /// Nothing in it was acknowledged.
     Nothing,
-    /// Nothing in it can be read; it was put aside.
+    /// Nothing in it can be read; if there is anything, it was put aside.
     Damaged,
 }
 
@@ -230,14 +305,20 @@ enum Recovered {
 fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recovered> {
     let path = &segment.path;
     let failed = |error| disk_error("recovering", path, &error);
+    let acknowledged = Length::read(path);
+    if acknowledged.is_end {
+        segment.bytes = segment.bytes.min(acknowledged.bytes);
+    }
     let mut frames = 0;
     let read = read_segment(path, segment.bytes, |lines| {
         lines_of(lines).for_each(|(keys, _)| recent.insert(keys));
         frames += 1;
         Ok(())
     });
+    let whole_bytes = |damage: &Damage| segment.bytes - damage.torn_bytes;
+    let cut_bytes = |damage: &Damage| acknowledged.bytes.saturating_sub(whole_bytes(damage));
     let damage = match read {
-        Ok(damage) if frames > 0 || damage.lost_bytes == 0 => damage,
+        Ok(damage) if frames > 0 || damage.lost_bytes == 0 && cut_bytes(&damage) == 0 => damage,
         read => {
             // Whatever is wrong with it, it is not to keep others from landing.
             let aside = put_aside(path).map_err(failed)?;
@@ -258,6 +339,17 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
             "the spool is damaged: acknowledged events are lost; check this disk"
         );
     }
+    let cut_bytes = cut_bytes(&damage);
+    if cut_bytes > 0 {
+        // What is left of the last frame stays for whoever can read more of it.
+        tracing::error!(
+            segment = %path.display(),
+            lost_bytes = cut_bytes,
+            "the spool is damaged: a segment was cut short, and acknowledged events are lost; \
+             check this disk, and what else writes to it"
+        );
+        return Ok(Recovered::Shortened(segment));
+    }
     if damage.torn_bytes > 0 {
         let torn_bytes = damage.torn_bytes;
         tracing::info!(segment = %path.display(), torn_bytes, "cutting off a broken write");
@@ -268,6 +360,7 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
     file.set_len(segment.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     if segment.bytes == 0 {
         fs::remove_file(path).map_err(failed)?;
+        forget(path);
         return Ok(Recovered::Nothing);
     }
     Ok(Recovered::Whole(segment))
@@ -311,9 +404,13 @@ pub fn probe_disk(folder: &Path) -> Result<()> {
     })
 }
 
+fn lock_path(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
 /// Takes the spool for this process.
 fn lock(folder: &Path) -> Result<fs::File> {
-    let path = folder.join("lock");
+    let path = lock_path(folder);
     let failed = |error| disk_error("opening", &path, &error);
     let file = fs::File::create(&path).map_err(failed)?;
     match file.try_lock() {

@@ -82,17 +82,21 @@ fn a_write_that_a_crash_broke_anywhere_is_cut_off_and_nothing_else() {
     spool.append(&lines(&[1]), NOW).unwrap();
     let path = spool.open.as_ref().unwrap().path.clone();
     let whole = fs::read(&path).unwrap();
+    let noted = path.with_extension("length");
+    let acknowledged = fs::read(&noted).unwrap();
     spool.append(&lines(&[2]), NOW).unwrap();
     let both = fs::read(&path).unwrap();
     drop(spool);
     for length in whole.len()..both.len() {
         fs::write(&path, &both[..length]).unwrap();
+        fs::write(&noted, &acknowledged).unwrap();
         let spool = open(&folder);
         assert!(spool.knows(id(1)) && !spool.knows(id(2)));
         assert_eq!(sealed(&spool), [("dt=2026-11-21/hr=13".to_owned(), vec![1])], "{length}");
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
     fs::write(&path, &both[..7]).unwrap();
+    fs::remove_file(&noted).unwrap();
     assert_eq!(sealed(&open(&folder)), []);
     assert!(!path.exists(), "a segment without a whole frame is nothing");
 }
@@ -226,6 +230,146 @@ fn a_disk_that_cannot_be_written_takes_nothing_and_the_next_write_is_whole() {
     spool.end();
     let numbers: Vec<Vec<u64>> = sealed(&spool).into_iter().map(|(_, numbers)| numbers).collect();
     assert_eq!(numbers, [vec![1], vec![2]], "{}", path.display());
+}
+
+#[test]
+fn a_refused_frame_that_could_not_be_cut_off_does_not_come_back_with_the_next_start() {
+    for acknowledged in [vec![1], vec![]] {
+        let folder = TempDir::new().unwrap();
+        let mut spool = open(&folder);
+        acknowledged.iter().for_each(|number| {
+            spool.append(&lines(&[*number]), NOW).unwrap();
+        });
+        if spool.open.is_none() {
+            let (folder, now_ms) = (folder.path().join("spool"), NOW);
+            let name = SegmentName {
+                folder: String::new(),
+                collector: "web-1".to_owned(),
+                id: RandomIds.next(now_ms),
+            };
+            spool.open = Some(OpenSegment::create(&folder, name, now_ms).unwrap());
+        }
+        let path = spool.open.as_ref().unwrap().path.clone();
+        let before = fs::read(&path).unwrap();
+        // The frame is whole on the disk, which said that it is not and cannot be cut off.
+        spool.frames.clear();
+        spool.frames.push(&lines(&[2]).lines);
+        spool.frames.seal();
+        fs::write(&path, [&before[..], spool.frames.bytes()].concat()).unwrap();
+        let open_segment = spool.open.as_mut().unwrap();
+        open_segment.is_broken = true;
+        spool.append(&lines(&[2]), NOW + 1).unwrap();
+        drop(spool);
+        let spool = open(&folder);
+        assert_eq!(spool.backlog().damaged(), 0);
+        let numbers: Vec<u64> = sealed(&spool).into_iter().flat_map(|(_, all)| all).collect();
+        assert_eq!(numbers, [acknowledged, vec![2]].concat());
+    }
+}
+
+#[test]
+fn nothing_is_taken_while_it_cannot_be_said_where_a_refused_frame_begins() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    spool.append(&lines(&[1]), NOW).unwrap();
+    let open_segment = spool.open.as_mut().unwrap();
+    open_segment.is_broken = true;
+    let length = open_segment.path.with_extension("length");
+    fs::remove_file(&length).unwrap();
+    fs::create_dir(&length).unwrap();
+    assert!(spool.append(&lines(&[2]), NOW).is_err());
+    spool.tick(NOW + MINUTE);
+    assert_eq!(sealed(&spool), [], "it is not ended either");
+    fs::remove_dir(&length).unwrap();
+    spool.append(&lines(&[2]), NOW).unwrap();
+    spool.end();
+    let numbers: Vec<Vec<u64>> = sealed(&spool).into_iter().map(|(_, numbers)| numbers).collect();
+    assert_eq!(numbers, [[1], [2]]);
+}
+
+#[test]
+fn a_segment_that_somebody_removes_while_it_is_written_is_put_back() {
+    type Removal = fn(&Path);
+    let removals: [Removal; 4] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::remove_dir_all(path.parent().unwrap()).unwrap(),
+        |path| fs::rename(path, path.with_extension("bak")).unwrap(),
+        |path| {
+            let folder = path.parent().unwrap();
+            fs::rename(folder, folder.with_extension("bak")).unwrap();
+        },
+    ];
+    for removal in removals {
+        for idle in [false, true] {
+            let folder = TempDir::new().unwrap();
+            let mut spool = open(&folder);
+            spool.append(&lines(&[1]), NOW).unwrap();
+            removal(&spool.open.as_ref().unwrap().path);
+            if idle {
+                spool.tick(NOW + 1);
+            } else {
+                spool.append(&lines(&[2]), NOW + 1).unwrap();
+            }
+            spool.append(&lines(&[3]), NOW + 2).unwrap();
+            assert!(Spool::open(settings(&folder), Arc::new(RandomIds)).is_err(), "it is locked");
+            drop(spool);
+            let spool = open(&folder);
+            let expected = if idle { vec![1, 3] } else { vec![1, 2, 3] };
+            assert_eq!(sealed(&spool)[0].1, expected);
+            assert_eq!(spool.backlog().damaged(), 0);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_taken_while_a_removed_segment_cannot_be_put_back_and_nothing_is_lost() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    spool.append(&lines(&[1]), NOW).unwrap();
+    let spool_folder = folder.path().join("spool");
+    fs::remove_dir_all(&spool_folder).unwrap();
+    fs::write(&spool_folder, "no folder").unwrap();
+    for _ in 0..3 {
+        assert!(spool.append(&lines(&[2]), NOW).is_err());
+        assert!(!spool.knows(id(2)));
+    }
+    spool.end();
+    assert_eq!(sealed(&spool), []);
+    fs::remove_file(&spool_folder).unwrap();
+    spool.append(&lines(&[2]), NOW).unwrap();
+    spool.end();
+    assert_eq!(sealed(&spool)[0].1, [1, 2]);
+}
+
+#[test]
+fn acknowledged_events_that_a_cut_segment_lost_are_counted_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder);
+    for number in 1..=3 {
+        spool.append(&lines(&[number]), NOW).unwrap();
+    }
+    let path = spool.open.as_ref().unwrap().path.clone();
+    let length = path.with_extension("length");
+    drop(spool);
+    let (whole, noted) = (fs::read(&path).unwrap(), fs::read(&length).unwrap());
+    let frame = whole.len() / 3;
+    let kept = [0, 1, frame, frame + 20, 2 * frame, whole.len() - 1, whole.len()];
+    for bytes in kept {
+        fs::write(&path, &whole[..bytes]).unwrap();
+        fs::write(&length, &noted).unwrap();
+        let spool = open(&folder);
+        assert_eq!(spool.backlog().damaged(), u64::from(bytes < whole.len()), "{bytes}");
+        let numbers: Vec<u64> = sealed(&spool).into_iter().flat_map(|(_, all)| all).collect();
+        assert_eq!(numbers, (1..=(bytes / frame) as u64).collect::<Vec<_>>());
+    }
+    // A write that was broken behind them, or one that nobody was told of, is no damage.
+    for rest in [&whole[..7], &whole[..frame]] {
+        fs::write(&path, [&whole[..], rest].concat()).unwrap();
+        assert_eq!(open(&folder).backlog().damaged(), 0);
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(open(&folder).backlog().damaged(), 1, "all of it is lost");
+    assert_eq!(open(&folder).backlog().damaged(), 0, "which is told once");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::migrating::{MigratingVisitStore, Phase, put_if_newer, revision};
-use super::record::VisitorRecord;
 use super::store::{Record, Swap, Swapped, VisitorId};
 use crate::base::error::Result;
 
@@ -119,7 +118,10 @@ impl MigratingVisitStore {
         let new = self.new.load(&visitors).await?;
         let mut behind = Vec::new();
         for ((visitor, record), expected) in old.into_iter().zip(new) {
-            if VisitorRecord::decode(&record)?.revision > revision(&expected)? {
+            // What cannot be read there is none.
+            let record =
+                Some(record).filter(|record| revision(&Some(record.clone())) > revision(&expected));
+            if let Some(record) = record {
                 behind.push(Behind { visitor, record, expected });
             }
         }

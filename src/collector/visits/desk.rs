@@ -167,7 +167,7 @@ impl VisitDesk {
         let bytes_max = self.rules.record_bytes_max;
         let mut swaps = Vec::with_capacity(groups.len());
         for (group, expected) in groups.iter().zip(known) {
-            let mut record = expected.as_deref().map(VisitorRecord::decode).transpose()?;
+            let mut record = expected.as_deref().and_then(|bytes| decode(group.visitor, bytes));
             let revision = record.as_ref().map_or(0, |record| record.revision);
             for place in &group.requests {
                 let VisitRequest { cookie, events, long, is_by_name } = &requests[*place];
@@ -185,13 +185,22 @@ impl VisitDesk {
                 outcomes[*place] = given;
             }
             let Some(mut record) = record else { continue };
-            record.revision = revision + 1;
+            record.revision = revision.saturating_add(1);
             let (visitor, ttl) = (group.visitor, Duration::from_millis(ttl_ms));
             let new = record.encode_within(bytes_max)?;
             swaps.push(Swap { visitor, expected, new, ttl });
         }
         Ok(swaps)
     }
+}
+
+/// A stored record. One that cannot be read is none, which the visitor's next one takes the place
+/// of: the others of the batch are not to be refused for it, nor the visitor for ever.
+fn decode(visitor: VisitorId, bytes: &[u8]) -> Option<VisitorRecord> {
+    let decoded = VisitorRecord::decode(bytes);
+    decoded
+        .map_err(|error| tracing::warn!(%visitor, %error, "a record was lost, and begins anew"))
+        .ok()
 }
 
 #[cfg(test)]

@@ -116,3 +116,20 @@ async fn who_comes_by_a_name_is_the_visitor_until_its_id_came_back_and_a_strange
     let alone = longs(&[by_name()]).await[0];
     assert!(alone != visitor && !others.contains(&alone));
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_none_for_its_visitor_and_nothing_for_all_others() {
+    for bytes in [&b"PONG"[..], b"", b"{}", b"\xff\xfe", b"[1,2]"] {
+        let store = MemoryVisitStore::default();
+        let visitor = Uuid::from_u64_pair(9, 1);
+        store.records.lock().unwrap().insert(visitor, Record::from_static(bytes));
+        let requests = [request(Some(1), 1), request(Some(2), 1), request(None, 1)];
+        for seq in 1..3 {
+            let outcomes = desk(&store).serve(&requests[..2], 0).await.unwrap();
+            assert_eq!(outcomes.iter().map(|given| given[0].seq).collect::<Vec<_>>(), [seq; 2]);
+        }
+        assert!(desk(&store).serve(&requests, 0).await.is_ok());
+        let written = store.records.lock().unwrap()[&visitor].clone();
+        assert_eq!(VisitorRecord::decode(&written).unwrap().seq, 3, "it was written over");
+    }
+}

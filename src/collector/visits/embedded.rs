@@ -10,13 +10,19 @@
 //! dropped, and so is the oldest one when the store outgrows its bound; a generation that is large
 //! ends before its time, so that this takes only the oldest records.
 //!
-//! An error of the disk (a full one, say) closes the database, and the next use opens it again.
+//! An error of the disk (a full one, say) closes the database, and the next use opens it again. One
+//! that is damaged is put aside as `visits.damaged`, and a new one begun: visits go on by what the
+//! visitors' cookies say, but without their carts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -28,6 +34,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::store::{PROBE, Page, Record, Swap, Swapped, VisitStore, VisitorId};
 use crate::base::clock::WallClock;
 use crate::base::error::{Error, Result};
+use crate::base::fs::disk_error;
 use crate::base::low_priority::with_threads_that_give_way;
 
 /// Spans of time that a record's time is cut into.
@@ -60,6 +67,8 @@ pub struct EmbeddedSettings {
     pub size_bytes_max: u64,
     /// Bytes of records that are kept in memory.
     pub cache_bytes_max: u64,
+    /// Counts stores that were put aside as damaged.
+    pub damaged: Arc<AtomicU64>,
     /// For how long the clock must have said that records are over before they are dropped: one
     /// that is wrong for a moment is to cost nobody the visit.
     pub expiry_delay: Duration,
@@ -108,6 +117,11 @@ impl EmbeddedVisitStore {
             let Some(opened) = slot.as_mut() else { unreachable!("it was opened above") };
             work(opened, self).map_err(|error| {
                 *slot = None;
+                if is_damage(&error)
+                    && let Err(error) = self.settings.put_aside(&error.to_string())
+                {
+                    return error;
+                }
                 self.settings.error(doing, &error)
             })
         };
@@ -143,6 +157,48 @@ impl EmbeddedSettings {
         let folder = self.folder.display();
         Error::Unavailable(format!("{doing} in the visit store {folder}: {error}"))
     }
+
+    /// Puts a damaged store aside, in place of one that was put aside before.
+    fn put_aside(&self, damage: &str) -> Result<()> {
+        let mut aside = self.folder.clone().into_os_string();
+        aside.push(".damaged");
+        let aside = PathBuf::from(aside);
+        let failed = |error| disk_error("putting aside the visit store", &self.folder, &error);
+        match fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        fs::rename(&self.folder, &aside).map_err(failed)?;
+        fs::DirBuilder::new().mode(0o700).create(&self.folder).map_err(failed)?;
+        self.damaged.fetch_add(1, Relaxed);
+        tracing::error!(
+            damage,
+            aside = %aside.display(),
+            "the visit store is damaged: it was put aside and a new one begins, in which visits go \
+             on by what cookies say, without carts; check this disk"
+        );
+        Ok(())
+    }
+}
+
+/// Whether an error says that what lies on disk is not what was written, and not that the disk is
+/// full, say, or that the system lacks something that comes back.
+fn is_damage(error: &fjall::Error) -> bool {
+    use fjall::Error as Fault;
+    let io = match error {
+        Fault::Io(io) | Fault::Storage(fjall::LsmError::Io(io)) => io,
+        Fault::Poisoned | Fault::KeyspaceDeleted | Fault::Locked => return false,
+        _ => return true,
+    };
+    let kinds = [
+        ErrorKind::NotFound,
+        ErrorKind::UnexpectedEof,
+        ErrorKind::InvalidData,
+        ErrorKind::InvalidInput,
+        ErrorKind::IsADirectory,
+        ErrorKind::AlreadyExists,
+    ];
+    kinds.contains(&io.kind()) || io.raw_os_error() == Some(nix::errno::Errno::EIO as i32)
 }
 
 /// The open database; of the generations, the newest has the greatest number.
@@ -178,14 +234,25 @@ fn keyspace_options() -> KeyspaceCreateOptions {
 
 impl Opened {
     fn open(settings: &EmbeddedSettings) -> Result<Self> {
-        Self::try_open(settings).map_err(|error| match error {
+        // Some damage makes the database panic.
+        let damage = match catch_unwind(AssertUnwindSafe(|| Self::try_open(settings))) {
+            Ok(Err(error)) if is_damage(&error) && settings.folder.is_dir() => error.to_string(),
+            Ok(opened) => return opened.map_err(|error| Self::not_opened(settings, &error)),
+            Err(_) => "opening it panicked".to_owned(),
+        };
+        settings.put_aside(&damage)?;
+        Self::try_open(settings).map_err(|error| Self::not_opened(settings, &error))
+    }
+
+    fn not_opened(settings: &EmbeddedSettings, error: &fjall::Error) -> Error {
+        match error {
             fjall::Error::Locked => Error::Unavailable(format!(
                 "opening the visit store {}: another process has it open; one collector has one \
                  folder",
                 settings.folder.display()
             )),
-            error => settings.error("opening", &error),
-        })
+            error => settings.error("opening", error),
+        }
     }
 
     fn try_open(settings: &EmbeddedSettings) -> fjall::Result<Self> {

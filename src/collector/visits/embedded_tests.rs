@@ -21,6 +21,7 @@ fn settings(folder: PathBuf) -> EmbeddedSettings {
         size_bytes_max: 1 << 30,
         cache_bytes_max: 1 << 20,
         expiry_delay: Duration::ZERO,
+        damaged: Arc::default(),
     }
 }
 
@@ -199,4 +200,80 @@ async fn a_store_that_outgrows_its_bound_forgets_a_small_part_at_a_time() {
     assert!(known[first..].iter().all(Option::is_some), "the oldest go first");
     let kept = (20_000 - first) as u64 * 1000;
     assert!((BOUND / 4..=BOUND).contains(&kept), "{kept} bytes of {BOUND} are kept");
+}
+
+/// All files below a folder.
+fn files_below(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(files_below(&path)),
+            false => files.push(path),
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn a_store_that_is_damaged_anywhere_is_put_aside_or_read_but_never_keeps_the_collector_out() {
+    type Damage = fn(&std::path::Path);
+    let damages: [Damage; 5] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::write(path, b"").unwrap(),
+        |path| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        },
+        |path| {
+            let mut bytes = fs::read(path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
+            fs::write(path, bytes).unwrap();
+        },
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        },
+    ];
+    let (folder, clock) = (TempDir::new().unwrap(), TestWallClock::at(0));
+    let store = open(&folder, &clock);
+    for number in 0..50 {
+        store.swap(&[swap(number, None, &"a".repeat(1000))]).await.unwrap();
+    }
+    drop(store);
+    // A second start makes tables and journals of what was written.
+    drop(open(&folder, &clock));
+    let visits = folder.path().join("visits");
+    let kept: Vec<(PathBuf, Vec<u8>)> = files_below(&visits)
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    let mut put_aside = 0;
+    for (path, _) in &kept {
+        for damage in damages {
+            let _ = fs::remove_dir_all(&visits);
+            for (path, bytes) in &kept {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+            if path.ends_with("lock") {
+                continue;
+            }
+            damage(path);
+            let settings = settings(visits.clone());
+            let damaged = Arc::clone(&settings.damaged);
+            let store = EmbeddedVisitStore::open(settings, Arc::new(clock.clone()))
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            // What is only found when it is used is put aside then.
+            let _ = store.load(&[id(1)]).await;
+            let _ = store.swap(&[swap(99, None, "b")]).await;
+            let outcomes = store.swap(&[swap(100, None, "b")]).await.unwrap();
+            assert_eq!(outcomes, [Swapped::Stored]);
+            put_aside += damaged.load(Relaxed);
+            drop(store);
+        }
+    }
+    assert!(put_aside > 0);
+    assert!(folder.path().join("visits.damaged").is_dir());
 }

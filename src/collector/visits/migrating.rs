@@ -176,13 +176,13 @@ impl MigratingVisitStore {
             (_, Err(error)) => return Err(error),
         };
         let pairs = old.into_iter().zip(new).map(|(old, new)| {
-            let (old_revision, new_revision) = (revision(&old)?, revision(&new)?);
+            let (old_revision, new_revision) = (revision(&old), revision(&new));
             let tie_to_new = phase == Phase::NewFirst && new.is_some();
             let new_counts =
                 new_revision > old_revision || (new_revision == old_revision && tie_to_new);
-            Ok(Pair { old, new, new_counts })
+            Pair { old, new, new_counts }
         });
-        pairs.collect::<Result<Vec<Pair>>>().map(Some)
+        Ok(Some(pairs.collect()))
     }
 
     /// The new store missed something; the visit goes on by the old one, alone until the new one
@@ -260,9 +260,10 @@ impl MigratingVisitStore {
     }
 }
 
-/// How often a record changed; 0 if there is none.
-pub(super) fn revision(record: &Option<Record>) -> Result<u64> {
-    record.as_deref().map_or(Ok(0), |bytes| Ok(VisitorRecord::decode(bytes)?.revision))
+/// How often a record changed; 0 if there is none that can be read.
+pub(super) fn revision(record: &Option<Record>) -> u64 {
+    let decoded = record.as_deref().map(VisitorRecord::decode);
+    decoded.and_then(Result::ok).map_or(0, |record| record.revision)
 }
 
 /// Writes a record unless the store has one that is as new; says whether it wrote.
@@ -270,7 +271,7 @@ pub(super) async fn put_if_newer(store: &dyn VisitStore, mut swap: Swap) -> Resu
     let own = VisitorRecord::decode(&swap.new)?.revision;
     loop {
         let found = store.load(&[swap.visitor]).await?.pop().flatten();
-        if found.is_some() && revision(&found)? >= own {
+        if found.is_some() && revision(&found) >= own {
             return Ok(false);
         }
         swap.expected = found;

@@ -23,9 +23,14 @@ use crate::base::error::{Error, Result};
 /// Before each visitor's id, if nothing else is said.
 pub const REDIS_PREFIX_DEFAULT: &str = "ashiato:visit:";
 
-/// Sets a key if it holds what is expected; an empty expectation is no key.
+/// Sets a key if it holds what is expected; an empty expectation is no key. One that is no string
+/// holds nothing, as `MGET` says too: it is no record, and one takes its place.
 const SWAP: &str = r"
-local found = redis.call('GET', KEYS[1])
+local found = redis.pcall('GET', KEYS[1])
+if type(found) == 'table' and found.err then
+  if redis.call('TYPE', KEYS[1]).ok == 'string' then return found end
+  found = ''
+end
 if (found or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
