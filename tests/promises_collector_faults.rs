@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::promises_crash::unshare;
 use crate::support::collector::{
-    CONFIG, Collector, counts, event, folder, landed, send_until, wait_until,
+    CONFIG, Collector, counts, event, folder, id, landed, send_until, wait_until,
 };
 
 /// Browsers that send, each on a connection of its own, until they are told to stop.
@@ -200,4 +202,77 @@ fn ten_thousand_idle_connections_cost_nobody_their_answer() {
     });
     assert!(collector.stop().success());
     assert_eq!(landed(&folder.path().join("raw")).len(), 101);
+}
+
+#[test]
+fn a_spool_that_turns_read_only_takes_nothing_and_goes_on_once_it_can_be_written() {
+    /// Who owns nothing, as root may write everywhere.
+    const NOBODY: u32 = 65_534;
+    let folder = folder();
+    let path = folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+    if fs::metadata(path).unwrap().uid() == 0 {
+        let mut try_out = Command::new(env!("CARGO_BIN_EXE_ashiato"));
+        let can_run = try_out.arg("--version").uid(NOBODY).gid(NOBODY).stdout(Stdio::null());
+        if can_run.status().is_err() {
+            eprintln!("not run: nobody may not run the binary, and root may write everywhere");
+            return;
+        }
+        command.uid(NOBODY).gid(NOBODY);
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let collector = Collector::start_by(command, path, CONFIG, &[]);
+    let (spool, mut browser) = (path.join("data/spool"), collector.browser());
+    let allow = |mode: u32| fs::set_permissions(&spool, fs::Permissions::from_mode(mode)).unwrap();
+    let mut acknowledged = Vec::new();
+    let mut post = |number: u64| {
+        let status = browser.post(event(number, "page_view").to_string()).status;
+        assert!([204, 503].contains(&status), "{status}");
+        if status == 204 {
+            acknowledged.push(id(number));
+        }
+        status
+    };
+    assert_eq!(post(1), 204);
+    allow(0o500);
+    let mut number = 1;
+    wait_until("the open segment is over, and no other can begin", || {
+        number += 1;
+        post(number) == 503
+    });
+    let ready = || collector.browser().get("/readyz");
+    wait_until("it is not ready", || ready().status == 503);
+    let reasons = ready().json()["reasons"].to_string();
+    assert!(reasons.contains("events cannot be made durable"), "{reasons}");
+    allow(0o700);
+    wait_until("it is ready", || ready().status == 200);
+    // The last one that was refused is sent again, as clients do.
+    assert_eq!((post(number), post(number + 1)), (204, 204));
+    assert!(collector.stop().success());
+    let counts = counts(&landed(&path.join("raw")));
+    acknowledged.sort();
+    assert_eq!(counts.keys().collect::<Vec<_>>(), acknowledged.iter().collect::<Vec<_>>());
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+    let log = fs::read_to_string(path.join("log")).unwrap();
+    assert!(log.contains("let this user write there"), "{log}");
+}
+
+#[test]
+fn a_client_that_says_that_no_more_is_coming_gets_its_answer() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    for number in 0..20 {
+        let body = event(number, "page_view").to_string();
+        let length = body.len();
+        let head =
+            format!("POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        let mut stream = TcpStream::connect(collector.address).unwrap();
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+    assert!(collector.stop().success());
+    assert_eq!(landed(&folder.path().join("raw")).len(), 20);
 }
