@@ -276,3 +276,45 @@ fn a_client_that_says_that_no_more_is_coming_gets_its_answer() {
     assert!(collector.stop().success());
     assert_eq!(landed(&folder.path().join("raw")).len(), 20);
 }
+
+#[test]
+fn who_is_refused_while_still_sending_gets_to_read_why_and_is_counted() {
+    let folder = folder();
+    let collector = Collector::start(folder.path(), CONFIG, &[]);
+    let metric = |name: &str| -> u64 {
+        let text = String::from_utf8(collector.browser().get("/metrics").body).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let cookies = format!("cookie: {}\r\n", "x".repeat(17 << 10));
+    let many = (0..120).map(|number| format!("x-{number}: 1\r\n")).collect::<String>();
+    let rest = vec![b' '; 3 << 20];
+    for (head, status) in [
+        (format!("content-length: {}\r\n", rest.len()), "413"),
+        (cookies, "431"),
+        (many, "431"),
+        ("no header\r\n".to_owned(), "400"),
+    ] {
+        for _ in 0..5 {
+            let mut stream = TcpStream::connect(collector.address).unwrap();
+            let head = format!("POST /v1/events HTTP/1.1\r\nhost: x\r\n{head}\r\n");
+            // All of it, as clients do that read no answer before.
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&rest).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer}");
+        }
+    }
+    assert_eq!(metric("ashiato_collector_heads_refused_total"), 15);
+    assert_eq!(metric("ashiato_collector_events_refused_total"), 5);
+    let mut browser = collector.browser();
+    let events: Vec<_> = (0..1001).map(|number| event(number, "page_view")).collect();
+    assert_eq!(browser.post(serde_json::json!(events).to_string()).status, 413);
+    let kind = [("content-type", "text/html")];
+    assert_eq!(browser.send("POST", "/v1/events", &kind, "{}").unwrap().status, 415);
+    let kind = [("content-encoding", "gzip")];
+    assert_eq!(browser.send("POST", "/v1/events", &kind, "{}").unwrap().status, 400);
+    assert_eq!(metric("ashiato_collector_events_refused_total"), 5 + 1001 + 1 + 1);
+    assert!(collector.stop().success());
+}

@@ -139,13 +139,16 @@ impl Socket {
 
     /// What is to be done once nothing more is written.
     fn begin_linger(&self) -> Linger {
-        let is_head_bad = self.used.head_bytes.load(Relaxed) > 0
+        // After a body that was refused, what arrives is its rest.
+        let is_unread = self.used.is_unread.load(Relaxed);
+        let is_head_bad = !is_unread
+            && self.used.head_bytes.load(Relaxed) > 0
             && self.used.open.load(Relaxed) == 0
             && matches!(self.protocol, Protocol::Http1 | Protocol::Unknown(_));
         if is_head_bad {
             self.heads.metrics.head_refused();
         }
-        match is_head_bad || self.used.is_unread.load(Relaxed) {
+        match is_head_bad || is_unread {
             true => Linger::Until(Box::pin(sleep(LINGER.0)), LINGER.1),
             false => Linger::Closed,
         }
