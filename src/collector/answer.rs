@@ -24,8 +24,8 @@ use serde::Serialize;
 use super::client::{LONG_HEADER, SHORT_HEADER, TOKEN_HEADER};
 use super::config::{CollectorConfig, CookieSettings, SameSite};
 use super::cookies::{CookieKeys, LongCookie, TAG_CHARACTERS, signed_short};
-use super::intake::VisitReceipt;
 use super::origins::Origins;
+use super::receipt::VisitReceipt;
 use super::visits::ShortCookie;
 
 /// Bytes of a cookie's value: an id, a time, a number and a tag.

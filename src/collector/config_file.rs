@@ -186,7 +186,7 @@ fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<L
             let message = format!(
                 "`recent_ids_min`: expected at most {RECENT_IDS_LIMIT}, for which the collector \
                  takes some {} GiB of memory when it starts",
-                RECENT_IDS_LIMIT * RECENT_ID_BYTES >> 30
+                (RECENT_IDS_LIMIT * RECENT_ID_BYTES) >> 30
             );
             found.at(ids.span, message);
         }

@@ -40,6 +40,7 @@ mod metrics;
 mod origins;
 mod pixel;
 mod process;
+mod receipt;
 mod serve;
 mod server;
 mod service;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::intake::Receipt;
 use super::metrics::Metrics;
+use super::receipt::Receipt;
 use super::shares::Share;
 use super::spool::{Append, Spool};
 use crate::base::error::{Error, Result};

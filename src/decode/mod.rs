@@ -14,8 +14,8 @@
 //! does must be the same, line by line, which property tests and a fuzzer (`tests/fuzz`) compare.
 //! All `unsafe` is in `fast/cpu.rs` and `text_array` in `fast/arrays.rs`.
 //!
-//! One line on its way through the reference decoder, by a contract of `at` (timestamp, paths `time`
-//! and `ts`), `user` (int64, path `session.user`) and `items` (list of `sku`: string), with
+//! One line on its way through the reference decoder, by a contract of `at` (timestamp, paths
+//! `time` and `ts`), `user` (int64, path `session.user`) and `items` (list of `sku`: string), with
 //! `unknown_fields = "collect"` into `extra`:
 //!
 //! ```text

@@ -58,8 +58,8 @@ impl LogsFeed {
     }
 }
 
-/// Gives every batch of a scan to every reader that still wants it. Goes on without readers, so that every
-/// line is accounted for.
+/// Gives every batch of a scan to every reader that still wants it. Goes on without readers, so
+/// that every line is accounted for.
 pub async fn share_logs(
     mut batches: LogBatches,
     mut readers: Vec<mpsc::Sender<crate::base::error::Result<RecordBatch>>>,

@@ -27,13 +27,16 @@ const TIME_PATTERN_GROWTH: u64 = 16;
 /// Below it, what a regular expression may make at worst is exact enough.
 const REGEX_AT_WORST_BYTES: u64 = 64 << 10;
 
+/// Bytes that a call makes of a row.
+type OfRow = fn(&Arguments, usize) -> u64;
+
 /// How large a function's result for one row would be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Measure {
     /// What is in all of its arguments.
     Sum,
     /// What this function finds.
-    By(fn(&Arguments, usize) -> u64),
+    By(OfRow),
 }
 
 impl Measure {
@@ -51,7 +54,7 @@ impl Measure {
 
 /// The functions of the engine whose results may be larger than a multiple of one argument.
 pub(super) fn measures() -> impl Iterator<Item = (&'static str, Measure)> {
-    const BY: [(&str, fn(&Arguments, usize) -> u64); 17] = [
+    const BY: [(&str, OfRow); 17] = [
         ("repeat", |all, row| all.bytes(0, row).saturating_mul(all.number(1, row))),
         ("lpad", padded_bytes),
         ("rpad", padded_bytes),

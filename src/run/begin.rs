@@ -36,8 +36,8 @@ pub(super) struct BegunRun {
 /// Locks the interval, and rolls forward what a crashed attempt's publish left.
 ///
 /// # Errors
-/// `Error::Unavailable` if another attempt has the lock, `Error::Config` if the folders are of no use
-/// or an output's shape changed more than its policy allows, `Error::Usage` if the interval
+/// `Error::Unavailable` if another attempt has the lock, `Error::Config` if the folders are of no
+/// use or an output's shape changed more than its policy allows, `Error::Usage` if the interval
 /// overlaps a published one, or another one published these objects.
 pub(super) async fn begin_run(
     plan: &RunPlan,

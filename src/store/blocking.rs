@@ -66,7 +66,7 @@ pub struct BlockingStore {
 impl BlockingStore {
     /// Opens a place; requests are driven by `runtime`.
     pub fn open(location: &StoreLocation, stores: &Stores, runtime: Handle) -> Result<Self> {
-        let (store, clock) = (Store::open(&location, stores)?, Arc::clone(stores.clock()));
+        let (store, clock) = (Store::open(location, stores)?, Arc::clone(stores.clock()));
         Ok(BlockingStore { store, runtime, clock })
     }
 

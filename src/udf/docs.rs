@@ -44,7 +44,7 @@ pub struct ExampleDoc {
 
 impl FunctionDoc {
     /// The same documentation as the engine keeps it.
-    pub fn to_documentation(&self) -> Documentation {
+    pub fn to_documentation(self) -> Documentation {
         let section = DocSection { include: true, label: "Ashiato", description: None };
         let mut builder = Documentation::builder(section, self.description, self.syntax);
         for argument in self.arguments {
@@ -60,7 +60,7 @@ impl FunctionDoc {
 
 impl FunctionDoc {
     /// The same documentation as a section of a page.
-    pub fn to_markdown(&self) -> String {
+    pub fn to_markdown(self) -> String {
         let mut text = format!("## {}\n`{}`\n\n", self.name, self.syntax);
         let lines: Vec<&str> = self.description.lines().collect();
         text += &format!("{}\n\n", lines.join("\n\n"));

@@ -1,8 +1,8 @@
 //! Aggregates of doubles over windows that move: aggregation over two stacks.
 //!
 //! The engine takes what leaves a window off its result again. Of doubles that is another number:
-//! after 1e300, 1, 2 have been added and 1e300 is taken off, 0 is left and not 3. So nothing is taken
-//! off here. The rows of a window lie on two stacks, and its result is that of both tops:
+//! after 1e300, 1, 2 have been added and 1e300 is taken off, 0 is left and not 3. So nothing is
+//! taken off here. The rows of a window lie on two stacks, and its result is that of both tops:
 //!
 //! ```text
 //! window    a b c d e

@@ -41,8 +41,7 @@ impl Backfill {
     /// Copies the next page.
     ///
     /// # Errors
-    /// [`crate::base::error::Error::Unavailable`] if one of the stores cannot be asked; the page may be
-    /// copied again.
+    /// `Error::Unavailable` if one of the stores cannot be asked; the page may be copied again.
     pub async fn copy_page(&self, progress: &BackfillProgress) -> Result<BackfillProgress> {
         let page = self.stores.old.scan(progress.next.as_deref(), PAGE_RECORDS).await?;
         let mut next = progress.clone();

@@ -63,8 +63,8 @@ pub trait VisitStore: fmt::Debug + Send + Sync {
     /// Makes changes, each by itself and each or not at all, in their order.
     ///
     /// # Errors
-    /// [`crate::base::error::Error::Unavailable`] if the store cannot be asked; any of the changes may
-    /// have been made then.
+    /// `Error::Unavailable` if the store cannot be asked; any of the changes may have been made
+    /// then.
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<Swapped>>;
 
     /// Some of all records, from where an earlier page ended. A record that changes meanwhile may

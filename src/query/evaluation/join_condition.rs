@@ -22,9 +22,9 @@ use datafusion::physical_plan::joins::{
 };
 
 use super::carry::is_origin;
+use super::checked_exec::shown::describe;
 use super::fallible::physical_may_fail;
 use super::isolate::{Expressions, FailedRow, Isolation, Piece, fault_message, is_fault_of_row};
-use super::shown::describe;
 use crate::query::rejected_rows::places_of_row;
 
 /// The join with a condition that names the rows that it fails on; none, if it cannot fail.

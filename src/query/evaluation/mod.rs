@@ -21,6 +21,7 @@
 //! the run is a condition of an outer join, for no pair can be left out of it (join_condition.rs).
 
 mod carry;
+mod check_rule;
 mod checked_exec;
 mod fallible;
 mod isolate;
@@ -28,7 +29,6 @@ mod join_condition;
 mod places;
 mod predicates;
 mod rejects;
-mod shown;
 
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use carry::{CARRIED_LINE, CARRIED_OFFSET, CARRIED_SOURCE, is_carried};
-pub(crate) use checked_exec::{CheckedProjectionExec, physical_rules, places_of};
+pub(crate) use check_rule::physical_rules;
+pub(crate) use checked_exec::{CheckedProjectionExec, places_of};
 pub use places::EvaluatedRows;
 pub(crate) use places::{PlaceId, RowCounts};
 pub(crate) use predicates::guarded_predicate;

@@ -16,9 +16,9 @@ use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::carry::{is_carried, key_name};
-use super::checked_exec::CheckedProjectionExec;
-use super::predicates::is_predicate;
+use super::CheckedProjectionExec;
+use crate::query::evaluation::carry::{is_carried, key_name};
+use crate::query::evaluation::predicates::is_predicate;
 use crate::udf::{KEPT_CAST, aggregate_of, is_conversion, operator_of};
 
 /// Characters of an expression that stand in the quarantine.
