@@ -16,6 +16,7 @@ use chrono::{
 use chrono_tz::Tz;
 
 use super::error::{Error, Result};
+use super::run_ids::IntervalId;
 
 /// A half-open span of time, `[start, end)`, never empty, in whole seconds of the years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,8 +126,9 @@ impl Interval {
     }
 
     /// A name without `:`, another for each interval: `20261120T150000Z-20261121T150000Z`.
-    pub fn id(&self) -> String {
-        format!("{}-{}", self.start.format(ID_FORMAT), self.end.format(ID_FORMAT))
+    pub fn id(&self) -> IntervalId {
+        let (start, end) = (self.start.format(ID_FORMAT), self.end.format(ID_FORMAT));
+        IntervalId::new(format!("{start}-{end}"))
     }
 
     /// The interval of an [`Interval::id`].
@@ -139,7 +141,7 @@ impl Interval {
             Some((parse(start)?.and_utc(), parse(end)?.and_utc()))
         });
         let interval = bounds.map(|(start, end)| Interval::new(start, end)).transpose()?;
-        interval.filter(|interval| interval.id() == id).ok_or_else(|| {
+        interval.filter(|interval| interval.id().as_str() == id).ok_or_else(|| {
             Error::Usage(format!(
                 "interval id {id}: expected such as 20261121T000000Z-20261122T000000Z"
             ))
