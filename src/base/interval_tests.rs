@@ -302,3 +302,45 @@ fn an_interval_consists_of_whole_hours_days_or_months_of_its_zone() {
         assert!(interval.consists_of(Grain::Hour, BERLIN), "{hour}");
     }
 }
+
+#[test]
+fn a_template_that_gives_several_times_one_name_says_what_it_leaves_out() {
+    for (text, left_out) in [
+        ("%m/%d/", "no year"),
+        ("%H/", "no year"),
+        ("%j/", "no year"),
+        ("%V/", "no year"),
+        ("%b-%d/", "no year"),
+        ("%M/", "no year"),
+        ("%Y/%d/", "a day without its month"),
+        ("%Y/%H/", "an hour without its day"),
+        ("%Y/%m/%H/", "an hour without its day"),
+        ("%G/%V/%H/", "an hour without its day"),
+        ("%F/%M/", "a minute without its hour"),
+        ("%Y/%V/", "a week without its year"),
+        ("%G/%m/%d/", "a week's year, but a month or a day"),
+    ] {
+        let template = PathTemplate::parse(text).unwrap();
+        assert_eq!(template.left_out().map(|(what, _)| what), Some(left_out), "{text}");
+    }
+    for text in [
+        "",
+        "raw/",
+        "100%%/",
+        "%Y/",
+        "%Y/%m/",
+        "%y%m%d/",
+        "%F/",
+        "%F/%H/",
+        "%F/%H%M/",
+        "%Y/%j/",
+        "%Y/%-j/%k/",
+        "%G/%V/",
+        "%G-W%-V/",
+        "%Y/%B/%e/",
+        "dt=%Y-%m-%d/hr=%H/",
+        "%d/%m/%Y/%-H%-M/",
+    ] {
+        assert_eq!(PathTemplate::parse(text).unwrap().left_out(), None, "{text}");
+    }
+}
