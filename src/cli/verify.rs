@@ -20,6 +20,7 @@ pub(super) fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8>
     let interval = opened.interval_of(&args.interval)?;
     let at = args.at.as_deref().map(|at| CopyTarget::parse(at, environment)).transpose()?;
     let tables = opened.commit.verify_tables(&interval, at.as_ref(), args.deep)?;
+    tables.iter().filter_map(unknown_files).for_each(|warning| output::print_warning(&warning));
     let wrong = tables.iter().filter(|table| !table.is_right()).map(describe);
     let wrong: Vec<String> = wrong.collect();
     let is_right = wrong.is_empty();
@@ -35,6 +36,20 @@ pub(super) fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8>
         "tables": tables,
     }))?;
     Ok(if is_right { 0 } else { error.exit_code() })
+}
+
+/// What is said of files that no publish of the pipeline has written, and that readers do not pass
+/// over.
+fn unknown_files(table: &TableVerdict) -> Option<String> {
+    let is_hidden = |name: &&String| name.split('/').any(|part| part.starts_with(['_', '.']));
+    let read: Vec<&String> = table.unknown.iter().filter(|name| !is_hidden(name)).collect();
+    let first = read.first()?;
+    Some(format!(
+        "{}: {} files that the pipeline did not write, the first {first}; readers of the table \
+         read them as well",
+        table.location,
+        read.len(),
+    ))
 }
 
 /// What is wrong with a table, with the first file of each kind.
