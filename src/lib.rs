@@ -94,6 +94,7 @@ pub use store::Stores;
 pub mod internals {
     pub use crate::base::clock::SystemClock;
     pub use crate::base::location::StoreLocation;
+    pub use crate::base::run_ids::AttemptId;
     pub use crate::contract::{Contract, parse_contract};
     pub use crate::decode::{Decoder, Lines, ReferenceDecoder};
     pub use crate::enrich::{Enrichment, GeoDatabases, Keys, TaxUnknown};
@@ -101,7 +102,6 @@ pub mod internals {
     pub use crate::scan::{FrameOptions, SourceObject, open_object};
     pub use crate::sink::{EncoderPool, OutputWriter, PartitionKey, WriterOptions};
     pub use crate::store::Store;
-    pub use crate::store::paths::RunPaths;
     pub use crate::tools::generate::{CompressionChoice, GenerateArgs, generate};
 
     /// The SQL functions.

@@ -221,3 +221,46 @@ fn a_variable_that_is_not_set_is_the_only_finding_about_its_place() {
     finished.fails_with(78, &["environment variable NOWHERE is not set"]);
     assert!(!finished.stderr.contains("DistCp"), "{finished:#?}");
 }
+
+#[test]
+fn a_path_that_several_times_share_is_refused_with_what_it_leaves_out() {
+    for (path, what) in [
+        ("%m/%d/", "no year"),
+        ("%H/", "no year"),
+        ("%Y/%H/", "an hour without its day"),
+        ("%Y/%V/", "a week without its year"),
+    ] {
+        let project = Project::new();
+        let file = project.path("shop/pipeline.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("dt=%Y-%m-%d/", path)).unwrap();
+        let words = format!("`path` = `{path}`: it names {what}");
+        project.ashiato("check", &[]).fails_with(78, &["pipeline.toml:4:", &words]);
+        project.run().fails_with(78, &["pipeline.toml:4:", &words]);
+    }
+}
+
+#[test]
+fn an_expectation_looks_at_one_row() {
+    for predicate in ["sum(id) > 1", "count(*) > 0", "row_number() OVER () > 1"] {
+        let expectation =
+            format!("{OUTPUT}[[output.expectation]]\nname = \"e\"\npredicate = \"{predicate}\"\n");
+        let project = Project::new().pipeline(&expectation);
+        let finished = project.ashiato("check", &[]);
+        finished.fails_with(78, &["expectation `e`", "compute it as a column of the view"]);
+    }
+}
+
+#[test]
+fn a_pipelines_name_has_room_in_the_names_of_the_states_files() {
+    let named = |characters: usize| {
+        let project = Project::new();
+        let text = std::fs::read_to_string(project.path("shop/pipeline.toml")).unwrap();
+        let name = "n".repeat(characters);
+        project.write("shop/pipeline.toml", format!("name = \"{name}\"\n{text}"));
+        project
+    };
+    named(201).ashiato("check", &[]).fails_with(78, &["201 characters, at most 200", "shorter"]);
+    let longest = named(200).logs("a.ndjson", "{\"id\":1}\n");
+    longest.run().published();
+}

@@ -544,3 +544,128 @@ fn a_syntax_error_says_where_and_what_may_have_been_meant() {
         ("-- none", "1:1", "expected a SELECT, found nothing"),
     ]);
 }
+
+#[test]
+fn numbers_meet_no_texts_and_no_times_in_rows_lists_and_functions_either() {
+    each_is_refused(&[
+        ("SELECT id FROM logs WHERE (id, 1) = (name, 1)", "1:28", "is compared with a text"),
+        ("SELECT id FROM logs WHERE (id, 1) IN ((name, 1))", "1:28", "is compared with a text"),
+        ("SELECT array_has(make_array('0012'), id) AS x FROM logs", "1:38", "write 0012 without"),
+        (
+            "SELECT array_position(make_array(name), 7) AS x FROM logs",
+            "1:34",
+            "write '7' in quotes",
+        ),
+        ("SELECT id FROM logs WHERE id = ANY(ARRAY['0012'])", "1:27", "is compared with a text"),
+        ("SELECT coalesce(id, name) AS x FROM logs", "1:17", "TRY_CAST(logs.name AS BIGINT)"),
+        ("SELECT nvl(name, 1) AS x FROM logs", "1:12", "write '1' in quotes"),
+        ("SELECT greatest(id, amount, name) AS x FROM logs", "1:17", "with a text, `logs.name`"),
+        ("SELECT least(id, '5') AS x FROM logs", "1:14", "write 5 without quotes"),
+        ("SELECT make_array(id, name) AS x FROM logs", "1:19", "with a text, `logs.name`"),
+        ("SELECT id FROM logs WHERE at = id", "1:32", "is compared with a date or time"),
+        ("SELECT id FROM logs WHERE CAST(at AS DATE) > 20261121", "1:32", "stands in quotes"),
+        (
+            "SELECT lag(id, 1, 0.5) OVER (ORDER BY id) AS x FROM logs",
+            "1:12",
+            "default of `lag`, 0.5",
+        ),
+        (
+            "SELECT lead(id, 1, 'x') OVER (ORDER BY id) AS x FROM logs",
+            "1:13",
+            "write a number for x",
+        ),
+    ]);
+    each_is_taken(&[
+        "SELECT coalesce(id, amount, 0) AS a, coalesce(name, 'x') AS b FROM logs",
+        "SELECT coalesce(CAST(id AS DOUBLE), 0.5) AS a, nvl(name, 'x') AS b FROM logs",
+        "SELECT lag(id, 1, 0) OVER (ORDER BY id) AS a FROM logs",
+        "SELECT lag(id, 1, NULL) OVER (ORDER BY id) AS a FROM logs",
+        "SELECT lag(id) OVER (ORDER BY id) AS a FROM logs",
+        "SELECT lag(CAST(id AS DOUBLE), 1, 0.5) OVER (ORDER BY id) AS a FROM logs",
+        "SELECT id FROM logs WHERE (id, name) IN ((1, '0012'))",
+        "SELECT array_has(make_array(1, 2), id) AS a FROM logs",
+        "SELECT array_has(make_array(name), '0012') AS a FROM logs",
+        "SELECT id FROM logs WHERE at > '2026-11-21' AND CAST(at AS DATE) = '2026-11-21'",
+    ]);
+}
+
+#[test]
+fn a_number_becomes_a_time_only_where_it_is_said_what_it_counts() {
+    each_is_refused(&[
+        ("SELECT CAST(id AS TIMESTAMP) AS x FROM logs", "1:13", "`to_timestamp_seconds(logs.id)`"),
+        (
+            "SELECT TRY_CAST(id AS TIMESTAMP) AS x FROM logs",
+            "1:17",
+            "`to_timestamp_millis(logs.id)`",
+        ),
+        ("SELECT id::TIMESTAMP(3) AS x FROM logs", "1:8", "without saying its unit"),
+        ("SELECT CAST(id / 2.0 AS TIMESTAMP) AS x FROM logs", "1:13", "`to_timestamp_micros(CAST("),
+        ("SELECT TRY_CAST(CAST(id AS DECIMAL(9,2)) AS TIMESTAMP) AS x FROM logs", "1:22", "round("),
+    ]);
+    each_is_taken(&[
+        "SELECT to_timestamp_seconds(id) AS a, to_timestamp_millis(id) AS b FROM logs",
+        "SELECT to_timestamp_micros(CAST(round(id / 2.0 * 1000000) AS BIGINT)) AS a FROM logs",
+        "SELECT TRY_CAST(name AS TIMESTAMP) AS a, CAST(at AS BIGINT) AS b FROM logs",
+    ]);
+}
+
+#[test]
+fn a_query_that_reads_too_much_once_its_views_stand_in_it_is_refused_before_it_is_planned() {
+    let doubling = |twice: &str| {
+        let mut query = "WITH c0 AS (SELECT * FROM logs)".to_owned();
+        for level in 1..=40 {
+            query += &format!(", c{level} AS ({})", twice.replace('@', &format!("c{}", level - 1)));
+        }
+        query + " SELECT 1 AS x FROM c40"
+    };
+    let nested = "SELECT id FROM logs WHERE id IN (".repeat(20) + "1" + &")".repeat(20);
+    let queries = [
+        doubling("SELECT id FROM @ UNION ALL SELECT id FROM @"),
+        doubling("SELECT a.id FROM @ a JOIN @ b ON a.id = b.id"),
+        doubling("SELECT id FROM @ WHERE id IN (SELECT id FROM @)"),
+        nested,
+    ];
+    for query in queries {
+        let project = Project::new();
+        project.write("shop/rows.sql", &query);
+        let finished = project.ashiato("check", &[]);
+        finished.fails_with(78, &["rows.sql:1:", "the query reads more than 4000 tables"]);
+    }
+    let project = Project::new();
+    project.write("shop/rows.sql", doubling("SELECT a.*, b.* FROM @ a CROSS JOIN @ b"));
+    let words = "`SELECT` takes more than 2000 columns by `*`";
+    project.ashiato("check", &[]).fails_with(78, &["rows.sql:1:", words]);
+    // Views are put into the views that read them.
+    let project = Project::new();
+    project.write("shop/v0.sql", "SELECT id FROM logs");
+    for level in 1..=40 {
+        let query = format!("SELECT a.id FROM v{0} a, v{0} b", level - 1);
+        project.write(&format!("shop/v{level}.sql"), query);
+    }
+    project.ashiato("check", &[]).fails_with(78, &["v12.sql:1:25: the query reads more than"]);
+}
+
+#[test]
+fn what_cannot_be_planned_is_told_in_words_and_not_as_the_engine_shows_it() {
+    for query in [
+        "SELECT l.*, x.i FROM logs l CROSS JOIN LATERAL (SELECT CAST(l.name AS INT) AS i) x",
+        "SELECT l.* FROM logs l WHERE id = (SELECT max(id) FROM logs m WHERE m.id < l.id)",
+        "SELECT (SELECT m.name FROM logs m WHERE m.id < l.id LIMIT 1) AS x, l.* FROM logs l",
+    ] {
+        let project = Project::new();
+        project.write("shop/rows.sql", query);
+        let finished = project.ashiato("check", &[]);
+        assert!(!finished.stderr.contains("OuterReference"), "{query}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("nothing was published"), "{}", finished.stderr);
+        assert!(
+            finished.stderr.contains("cannot be planned; join"),
+            "{query}: {}",
+            finished.stderr
+        );
+    }
+    let project = Project::new();
+    project.write("shop/rows.sql", "SELECT ntile(0) OVER (ORDER BY id) AS a, * FROM logs");
+    let finished = project.ashiato("check", &[]);
+    finished.fails_with(78, &["its query cannot be planned: NTILE requires a positive integer"]);
+    assert!(!finished.stderr.contains("nothing was published"), "{}", finished.stderr);
+}

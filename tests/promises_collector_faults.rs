@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::promises_crash::unshare;
+use crate::promises_crash::{NO_SMALL_DISK, say_not_run, unshare};
 use crate::support::collector::{
     CONFIG, Collector, counts, event, folder, id, landed, send_until, wait_until,
 };
@@ -67,8 +67,10 @@ fn fill(ballast: &Path) {
 fn a_full_disk_refuses_and_takes_again_by_itself_once_there_is_space() {
     let Some(way) = unshare() else {
         // A machine may forbid it to this user; then there is no disk to fill.
-        eprintln!("not run: this user may not mount a small disk (unshare --mount)");
-        return;
+        return say_not_run(
+            "a_full_disk_refuses_and_takes_again_by_itself_once_there_is_space",
+            NO_SMALL_DISK,
+        );
     };
     let folder = folder();
     fs::create_dir(folder.path().join("disk")).unwrap();
@@ -144,7 +146,8 @@ fn a_slow_disk_makes_answers_late_never_false_and_too_many_are_refused() {
     let senders = Senders::start(&collector, 12);
     wait_until("events are taken", || senders.acknowledged() > 100);
     let Some(slow) = SlowDisk::of(&collector, folder.path(), Duration::from_millis(200)) else {
-        eprintln!("not run: this user may not trace a process (strace -p)");
+        let test = "a_slow_disk_makes_answers_late_never_false_and_too_many_are_refused";
+        say_not_run(test, "this user may not trace a process (strace -p)");
         return senders.compare(collector, &folder.path().join("raw"));
     };
     let mut browser = collector.browser();

@@ -1,5 +1,6 @@
 //! Kills, full disks and rivals: the next attempt ends with the right table, and no hand is needed.
 
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -257,6 +258,14 @@ pub fn unshare() -> Option<Vec<&'static str>> {
     })
 }
 
+/// Why a test that fills a disk is not run.
+pub const NO_SMALL_DISK: &str = "this user may not mount a small disk (unshare --mount)";
+
+/// Says that a test was not run, past the output of tests, which is shown for those that fail only.
+pub fn say_not_run(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "\nNOT RUN: {test}: {why}");
+}
+
 /// Runs a script in which `$DISK` is a small disk of its own, which is seen by nobody else.
 fn on_a_small_disk(bed: &Bed, way: &[&str], script: &str) -> Finished {
     let binary = env!("CARGO_BIN_EXE_ashiato");
@@ -276,8 +285,10 @@ fn on_a_small_disk(bed: &Bed, way: &[&str], script: &str) -> Finished {
 fn a_full_disk_shows_nothing_half_and_is_right_once_there_is_space_again() {
     let Some(way) = unshare() else {
         // A machine may forbid it to this user; then there is no disk to fill.
-        eprintln!("not run: this user may not mount a small disk (unshare --mount)");
-        return;
+        return say_not_run(
+            "a_full_disk_shows_nothing_half_and_is_right_once_there_is_space_again",
+            NO_SMALL_DISK,
+        );
     };
     let bed = Bed::on_disk();
     bed.change_input();

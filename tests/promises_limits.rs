@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::promises_crash::unshare;
+use crate::promises_crash::{NO_SMALL_DISK, say_not_run, unshare};
 use crate::support::{DAY, OUTPUT, Project, files_below, finish};
 
 /// The least memory that a run may be given.
@@ -364,8 +364,8 @@ fn a_spill_folder_without_room_is_a_passing_failure_that_leaves_nothing_wrong() 
 #[test]
 fn a_full_disk_of_spilled_rows_is_a_passing_failure_and_right_once_there_is_room() {
     let Some(way) = unshare() else {
-        eprintln!("not run: this user may not mount a small disk (unshare --mount)");
-        return;
+        let test = "a_full_disk_of_spilled_rows_is_a_passing_failure_and_right_once_there_is_room";
+        return say_not_run(test, NO_SMALL_DISK);
     };
     let project = spilling_sort();
     let spill = project.path("spill").display().to_string();
@@ -387,4 +387,29 @@ fn a_full_disk_of_spilled_rows_is_a_passing_failure_and_right_once_there_is_room
         assert!(ended.stderr.contains(words), "{words}: {ended:#?}");
     }
     assert_eq!(project.rows(), [SORTED]);
+}
+
+#[test]
+fn sorts_of_several_outputs_spill_and_merge_within_the_least_memory_whatever_the_threads() {
+    let lines = (0..40_000).map(|id| {
+        let name = "n".repeat(1 + id % 40);
+        format!("{{\"id\":{},\"name\":\"{name}\",\"amount\":{id}}}\n", id * 7919 % 5_000)
+    });
+    let window = "SELECT id, amount, sum(amount) OVER (PARTITION BY id ORDER BY amount) AS s, \
+                  _source, _line FROM logs\n";
+    let outputs = ["more", "most"].map(|name| {
+        OUTPUT
+            .replace("name = \"rows\"", &format!("name = \"{name}\"\nview = \"rows\""))
+            .replace("${OUT}/rows", &format!("${{OUT}}/{name}"))
+    });
+    let rest = format!(
+        "[resources]\nmemory_limit = \"256MiB\"\nthreads = 8\n{OUTPUT}{}{}",
+        outputs[0], outputs[1]
+    );
+    let project = Project::new().pipeline(&rest).logs("a.ndjson", lines.collect::<String>());
+    project.write("shop/rows.sql", window);
+    let published = project.run().published();
+    for name in ["rows", "more", "most"] {
+        assert_eq!(published["outputs"][name]["rows"], 40_000, "{published}");
+    }
 }

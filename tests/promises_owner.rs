@@ -125,6 +125,11 @@ fn files_of_others_in_a_root_are_refused_at_the_first_publish_but_hidden_ones_ar
     // Later ones are nobody's to judge.
     project.write("out/rows/notes.txt", "x");
     project.run_again().published();
+    // But they are named.
+    let verified = project.ashiato("verify", &DAY);
+    assert_eq!(verified.code, Some(0), "{verified:#?}");
+    let named = "1 files that the pipeline did not write, the first notes.txt";
+    assert!(verified.stderr.contains(named), "{verified:#?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use ashiato::internals::RunPaths;
+use ashiato::internals::AttemptId;
 use ashiato::internals::{EncoderPool, OutputWriter, PartitionKey, WriterOptions};
 use ashiato::internals::{
     Format, Output, ParquetCompression, ParquetOptions, ParquetTarget, Table, TsvCompression,
@@ -86,16 +86,12 @@ fn write(output: &Output, batches: &[RecordBatch]) {
         false => tempfile::tempdir(),
     };
     let staging = staging.expect("a folder");
-    let paths = RunPaths {
-        pipeline: "bench".to_owned(),
-        interval: "20261121T000000Z-20261122T000000Z".to_owned(),
-        attempt: "1".to_owned(),
-    };
+    let attempt = AttemptId::new("1");
     let options =
         WriterOptions { open_writers_max: 64, buffered_bytes_max: 128 << 20, footer: Vec::new() };
     let pool = EncoderPool::new(1).expect("a thread");
     let folder = staging.path().to_owned();
-    let writer = OutputWriter::new(output, &batches[0].schema(), folder, paths, &options, pool);
+    let writer = OutputWriter::new(output, &batches[0].schema(), folder, attempt, &options, pool);
     let mut writer = writer.expect("a right output");
     for batch in batches {
         assert!(writer.write(batch).expect("writing").is_empty());

@@ -6,6 +6,8 @@
 //! dt=%Y-%m-%d/hr=%H/              ─► dt=2026-11-21/hr=00/ … dt=2026-11-21/hr=23/
 //! ```
 
+mod fields;
+
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -15,7 +17,9 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
+use self::fields::{FIELDS, Unit, left_out};
 use super::error::{Error, Result};
+use super::run_ids::IntervalId;
 
 /// A half-open span of time, `[start, end)`, never empty, in whole seconds of the years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,8 +129,9 @@ impl Interval {
     }
 
     /// A name without `:`, another for each interval: `20261120T150000Z-20261121T150000Z`.
-    pub fn id(&self) -> String {
-        format!("{}-{}", self.start.format(ID_FORMAT), self.end.format(ID_FORMAT))
+    pub fn id(&self) -> IntervalId {
+        let (start, end) = (self.start.format(ID_FORMAT), self.end.format(ID_FORMAT));
+        IntervalId::new(format!("{start}-{end}"))
     }
 
     /// The interval of an [`Interval::id`].
@@ -139,7 +144,7 @@ impl Interval {
             Some((parse(start)?.and_utc(), parse(end)?.and_utc()))
         });
         let interval = bounds.map(|(start, end)| Interval::new(start, end)).transpose()?;
-        interval.filter(|interval| interval.id() == id).ok_or_else(|| {
+        interval.filter(|interval| interval.id().as_str() == id).ok_or_else(|| {
             Error::Usage(format!(
                 "interval id {id}: expected such as 20261121T000000Z-20261122T000000Z"
             ))
@@ -276,36 +281,14 @@ enum Piece {
     Field(&'static str),
 }
 
-/// The finest field of a template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Unit {
-    Minute,
-    Hour,
-    Day,
+impl Piece {
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Piece::Field(field) => Some(field),
+            Piece::Text(_) => None,
+        }
+    }
 }
-
-const FIELDS: [(&str, Unit); 20] = [
-    ("%Y", Unit::Day),
-    ("%y", Unit::Day),
-    ("%m", Unit::Day),
-    ("%d", Unit::Day),
-    ("%j", Unit::Day),
-    ("%F", Unit::Day),
-    ("%H", Unit::Hour),
-    ("%M", Unit::Minute),
-    ("%-m", Unit::Day),
-    ("%-d", Unit::Day),
-    ("%-j", Unit::Day),
-    ("%-H", Unit::Hour),
-    ("%-M", Unit::Minute),
-    ("%e", Unit::Day),
-    ("%k", Unit::Hour),
-    ("%b", Unit::Day),
-    ("%B", Unit::Day),
-    ("%G", Unit::Day),
-    ("%V", Unit::Day),
-    ("%-V", Unit::Day),
-];
 
 /// More prefixes than this are a mistake in the interval or the template.
 const PREFIXES_MAX: usize = 100_000;
@@ -330,10 +313,8 @@ impl PathTemplate {
         }
         let open_names = parse_open_parts(text)?;
         let pieces = parse_pieces(text)?;
-        let units = pieces.iter().filter_map(|piece| match piece {
-            Piece::Field(field) => FIELDS.iter().find(|(known, _)| known == field),
-            Piece::Text(_) => None,
-        });
+        let fields = pieces.iter().filter_map(Piece::field);
+        let units = fields.filter_map(|field| FIELDS.iter().find(|(known, _)| *known == field));
         let unit = units.map(|(_, unit)| *unit).min();
         Ok(PathTemplate { text: text.to_owned(), pieces, unit, open_names })
     }
@@ -346,6 +327,13 @@ impl PathTemplate {
     /// Whether it has a field of time; without one every interval has the same directory.
     pub fn has_time_field(&self) -> bool {
         self.unit.is_some()
+    }
+
+    /// What of the time the template leaves out, so that it gives several times one name, and what
+    /// to write; none for a template without fields, whose directory all intervals share.
+    pub fn left_out(&self) -> Option<(&'static str, &'static str)> {
+        let fields: Vec<&str> = self.pieces.iter().filter_map(Piece::field).collect();
+        left_out(&fields)
     }
 
     /// The distinct prefixes of all local times in an interval, in the order of time. An hour that

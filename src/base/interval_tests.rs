@@ -63,7 +63,7 @@ fn a_bound_with_a_fraction_or_beyond_year_9999_is_refused() {
 fn bounds_with_different_offsets_mean_the_same_interval() {
     let tokyo = Interval::parse("2026-11-21T00:00:00+09:00", "2026-11-21T15:00:00Z").unwrap();
     assert_eq!(tokyo, Interval::of_date("2026-11-21", TOKYO).unwrap());
-    assert_eq!(tokyo.id(), "20261120T150000Z-20261121T150000Z");
+    assert_eq!(tokyo.id().as_str(), "20261120T150000Z-20261121T150000Z");
     assert_eq!(tokyo.start_rfc3339(), "2026-11-20T15:00:00Z");
     assert_eq!(tokyo.end_rfc3339(), "2026-11-21T15:00:00Z");
 }
@@ -71,7 +71,7 @@ fn bounds_with_different_offsets_mean_the_same_interval() {
 #[test]
 fn an_id_leads_back_to_its_interval_and_nothing_else_does() {
     let interval = Interval::of_date("2026-11-21", TOKYO).unwrap();
-    assert_eq!(Interval::parse_id(&interval.id()).unwrap(), interval);
+    assert_eq!(Interval::parse_id(interval.id().as_str()).unwrap(), interval);
     let same = "20261120T150000Z-20261120T150000Z";
     for wrong in ["", "x", "20261120T150000Z", "20261120T150000Z-2026112T150000Z", same] {
         assert_eq!(Interval::parse_id(wrong).unwrap_err().exit_code(), 64, "{wrong}");
@@ -130,9 +130,9 @@ fn a_skipped_hour_is_refused_and_a_doubled_one_is_two_hours() {
     let error = Interval::of_hour("2026-03-29T02", BERLIN).unwrap_err();
     assert!(error.to_string().contains("skips this hour"), "{error}");
     let doubled = Interval::of_hour("2026-10-25T02", BERLIN).unwrap();
-    assert_eq!(doubled.id(), "20261025T000000Z-20261025T020000Z");
+    assert_eq!(doubled.id().as_str(), "20261025T000000Z-20261025T020000Z");
     let plain = Interval::of_hour("2026-11-21T13", TOKYO).unwrap();
-    assert_eq!(plain.id(), "20261121T040000Z-20261121T050000Z");
+    assert_eq!(plain.id().as_str(), "20261121T040000Z-20261121T050000Z");
 }
 
 #[test]
@@ -300,5 +300,47 @@ fn an_interval_consists_of_whole_hours_days_or_months_of_its_zone() {
     for hour in ["2026-03-29T01", "2026-10-25T02"] {
         let interval = Interval::of_hour(hour, BERLIN).unwrap();
         assert!(interval.consists_of(Grain::Hour, BERLIN), "{hour}");
+    }
+}
+
+#[test]
+fn a_template_that_gives_several_times_one_name_says_what_it_leaves_out() {
+    for (text, left_out) in [
+        ("%m/%d/", "no year"),
+        ("%H/", "no year"),
+        ("%j/", "no year"),
+        ("%V/", "no year"),
+        ("%b-%d/", "no year"),
+        ("%M/", "no year"),
+        ("%Y/%d/", "a day without its month"),
+        ("%Y/%H/", "an hour without its day"),
+        ("%Y/%m/%H/", "an hour without its day"),
+        ("%G/%V/%H/", "an hour without its day"),
+        ("%F/%M/", "a minute without its hour"),
+        ("%Y/%V/", "a week without its year"),
+        ("%G/%m/%d/", "a week's year, but a month or a day"),
+    ] {
+        let template = PathTemplate::parse(text).unwrap();
+        assert_eq!(template.left_out().map(|(what, _)| what), Some(left_out), "{text}");
+    }
+    for text in [
+        "",
+        "raw/",
+        "100%%/",
+        "%Y/",
+        "%Y/%m/",
+        "%y%m%d/",
+        "%F/",
+        "%F/%H/",
+        "%F/%H%M/",
+        "%Y/%j/",
+        "%Y/%-j/%k/",
+        "%G/%V/",
+        "%G-W%-V/",
+        "%Y/%B/%e/",
+        "dt=%Y-%m-%d/hr=%H/",
+        "%d/%m/%Y/%-H%-M/",
+    ] {
+        assert_eq!(PathTemplate::parse(text).unwrap().left_out(), None, "{text}");
     }
 }

@@ -15,4 +15,5 @@ pub mod location;
 pub(crate) mod locked_folder;
 pub mod long_tasks;
 pub mod low_priority;
+pub mod run_ids;
 pub mod telemetry;

@@ -8,7 +8,7 @@ use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;
-use crate::commit::{AdoptRequest, adopt as adopt_tables};
+use crate::commit::{AdoptRequest, Commit};
 use crate::run::own_tables;
 
 /// Takes over tables, and prints them as one line of JSON.
@@ -23,18 +23,17 @@ pub(super) fn adopt(args: &AdoptArgs, environment: &Environment) -> Result<()> {
     if from.is_empty() || !from.chars().all(is_name) {
         return Err(Error::Usage(format!("--from {from}: expected letters, digits, `_` and `-`")));
     }
-    let from_state = match &args.from_state {
-        None => opened.state.clone(),
-        Some(location) => opened.commit.open_state(&StoreLocation::parse(location)?)?,
+    let from_commit = match &args.from_state {
+        None => opened.commit.of_pipeline(&from),
+        Some(state) => Commit::open(opened.context.clone(), &StoreLocation::parse(state)?, &from)?,
     };
     let request = AdoptRequest {
         tables: own_tables(pipeline)?,
         folder: pipeline.folder.display().to_string(),
-        from_state,
-        from: from.clone(),
+        from: from_commit,
         is_dry_run: args.dry_run,
     };
-    let adopted = adopt_tables(&opened.commit, &opened.state, &opened.paths(""), &request)?;
+    let adopted = opened.commit.adopt(&request)?;
     output::print_json(&json!({
         "status": if args.dry_run { "planned" } else { "adopted" },
         "pipeline": pipeline.name,

@@ -14,8 +14,7 @@ use super::signals::Stop;
 use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
-use crate::commit::{copy_interval, hand_off};
-use crate::store::paths::RunPaths;
+use crate::base::run_ids::IntervalId;
 use crate::store::{CopyTarget, Hadoop};
 
 /// Copies an interval, or prints the script that does; then what came of it as one line of JSON.
@@ -59,39 +58,44 @@ fn advice(error: &Error) -> &'static str {
 fn plan(args: &DistcpArgs, environment: &Environment) -> Result<Value> {
     let target = CopyTarget::parse(&args.target, environment)?;
     let opened = OpenedState::of(&args.pipeline, environment)?;
-    let paths = opened.paths_of(&args.interval)?;
-    let planned = hand_off(&opened.commit, &opened.state, &paths, &target)?;
+    let interval = opened.interval_of(&args.interval)?;
+    let planned = opened.commit.hand_off(&interval, &target)?;
     output::print_line(&planned.script)?;
-    result_of("planned", &paths, &planned)
+    result_of("planned", &opened, &interval, &planned)
 }
 
 fn copy(args: &DistcpArgs, environment: &Environment) -> Result<Value> {
     let started = Instant::now();
     let target = CopyTarget::parse(&args.target, environment)?;
     let opened = OpenedState::of(&args.pipeline, environment)?;
-    let paths = opened.paths_of(&args.interval)?;
+    let interval = opened.interval_of(&args.interval)?;
     let cancel = CancellationToken::new();
     let stop = {
-        let _entered = opened.commit.runtime.enter();
+        let _entered = opened.runtime.enter();
         Stop::watch(cancel.clone())?
     };
     let hadoop = Hadoop::new(cancel);
-    let copied = copy_interval(&opened.commit, &opened.state, &paths, &target, &hadoop);
+    let copied = opened.commit.copy_interval(&interval, &target, &hadoop);
     let copied = match (copied, stop.signal()) {
         (Err(_), Some(signal)) => Err(Error::Stopped(signal)),
         (copied, _) => copied,
     }?;
     let status = if copied.is_changed { "copied" } else { "already_copied" };
-    let mut result = result_of(status, &paths, &copied)?;
+    let mut result = result_of(status, &opened, &interval, &copied)?;
     result["duration_ms"] = json!(started.elapsed().as_millis() as u64);
     Ok(result)
 }
 
-fn result_of(status: &str, paths: &RunPaths, what: &impl Serialize) -> Result<Value> {
+fn result_of(
+    status: &str,
+    opened: &OpenedState,
+    interval: &IntervalId,
+    what: &impl Serialize,
+) -> Result<Value> {
     let mut result = json!({
         "status": status,
-        "pipeline": paths.pipeline,
-        "interval": paths.interval,
+        "pipeline": opened.pipeline.name,
+        "interval": interval,
     });
     let more = serde_json::to_value(what);
     let more = more.map_err(|error| Error::Bug(format!("writing a result as JSON: {error}")))?;

@@ -8,7 +8,7 @@ use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::base::location::StoreLocation;
-use crate::commit::{GcRequest, collect_garbage};
+use crate::commit::GcRequest;
 use crate::run::temporary_folder;
 use crate::sink::remove_dead_spills;
 
@@ -25,7 +25,7 @@ pub(super) fn gc(args: &GcArgs, environment: &Environment) -> Result<()> {
         age_min: Duration::hours(args.older_than.into()),
         is_dry_run: args.dry_run,
     };
-    let mut garbage = collect_garbage(&opened.commit, &opened.state, &opened.paths(""), &request)?;
+    let mut garbage = opened.commit.collect_garbage(&request)?;
     let spill = opened.pipeline.resources.spill.clone();
     let spill = spill.unwrap_or_else(|| temporary_folder(environment));
     let spilled = remove_dead_spills(&spill, args.dry_run)?.into_iter();

@@ -7,7 +7,7 @@ use super::output;
 use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::Result;
-use crate::commit::{ManifestTable, PastPublish, Standing, list_publishes, publishes_of};
+use crate::commit::{ManifestTable, PastPublish, PublishStatus};
 
 /// Prints the publishes, sorted by interval, for people or as JSON.
 ///
@@ -18,10 +18,10 @@ pub(super) fn runs(args: &RunsArgs, environment: &Environment) -> Result<()> {
     let IntervalArgs { interval_start, date, hour, .. } = &args.interval;
     let has_interval = [interval_start, date, hour].into_iter().any(Option::is_some);
     let publishes = match has_interval {
-        true => publishes_of(&opened.state, &opened.paths_of(&args.interval)?)?,
-        false => list_publishes(&opened.state, &opened.paths(""))?,
+        true => opened.commit.publishes_of(&opened.interval_of(&args.interval)?)?,
+        false => opened.commit.list_publishes()?,
     };
-    let shown = publishes.iter().filter(|p| args.all || p.standing == Standing::Current);
+    let shown = publishes.iter().filter(|p| args.all || p.status == PublishStatus::Current);
     for publish in shown {
         match args.json {
             true => output::print_json(publish)?,
@@ -32,8 +32,8 @@ pub(super) fn runs(args: &RunsArgs, environment: &Environment) -> Result<()> {
 }
 
 fn print(publish: &PastPublish, with_inputs: bool) -> Result<()> {
-    let PastPublish { standing, manifest } = publish;
-    let standing = if *standing == Standing::Current { "current" } else { "replaced" };
+    let PastPublish { status, manifest } = publish;
+    let standing = if *status == PublishStatus::Current { "current" } else { "replaced" };
     output::print_line(&format!("[{}, {})", manifest.interval_start, manifest.interval_end))?;
     let published = (&manifest.published_at, &manifest.attempt);
     output::print_line(&format!("  {standing}, published {} by {}", published.0, published.1))?;

@@ -9,10 +9,10 @@ use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;
 use crate::base::location::StoreLocation;
-use crate::commit::{CommitSupplies, State};
+use crate::base::run_ids::IntervalId;
+use crate::commit::{Commit, CommitContext};
 use crate::pipeline::Pipeline;
-use crate::run::new_commit_supplies;
-use crate::store::paths::RunPaths;
+use crate::run::new_commit_context;
 
 /// The interval that the arguments say.
 pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Result<Interval> {
@@ -32,10 +32,12 @@ pub(super) fn resolve_interval(args: &IntervalArgs, pipeline: &Pipeline) -> Resu
 /// A pipeline's state, opened for a command that reads no logs.
 pub(super) struct OpenedState {
     pub pipeline: Pipeline,
-    pub commit: CommitSupplies,
-    pub state: State,
+    /// What committing needs from the world.
+    pub context: CommitContext,
+    /// What the pipeline has published.
+    pub commit: Commit,
     /// Drives the stores' requests.
-    _runtime: Runtime,
+    pub runtime: Runtime,
 }
 
 /// Threads of commands that wait for stores.
@@ -49,23 +51,18 @@ impl OpenedState {
         let pipeline = Pipeline::load(folder, environment)?;
         let stores = super::new_stores(environment)?;
         let runtime = new_runtime(STORE_THREADS)?;
-        let commit = {
+        let context = {
             let _entered = runtime.enter();
-            new_commit_supplies(environment, &stores)?
+            new_commit_context(environment, &stores)?
         };
-        let state = commit.open_state(&StoreLocation::parse(&pipeline.state)?)?;
-        Ok(OpenedState { pipeline, commit, state, _runtime: runtime })
+        let state = StoreLocation::parse(&pipeline.state)?;
+        let commit = Commit::open(context.clone(), &state, &pipeline.name)?;
+        Ok(OpenedState { pipeline, context, commit, runtime })
     }
 
-    /// The names of an interval's documents.
-    pub fn paths_of(&self, args: &IntervalArgs) -> Result<RunPaths> {
-        Ok(self.paths(&resolve_interval(args, &self.pipeline)?.id()))
-    }
-
-    /// The names of the pipeline's documents.
-    pub fn paths(&self, interval: &str) -> RunPaths {
-        let (pipeline, interval) = (self.pipeline.name.clone(), interval.to_owned());
-        RunPaths { pipeline, interval, attempt: String::new() }
+    /// The id of the interval that the arguments name.
+    pub fn interval_of(&self, args: &IntervalArgs) -> Result<IntervalId> {
+        Ok(resolve_interval(args, &self.pipeline)?.id())
     }
 }
 

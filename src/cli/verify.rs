@@ -7,7 +7,7 @@ use super::output;
 use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
-use crate::commit::{TableVerdict, verify_tables};
+use crate::commit::TableVerdict;
 use crate::store::CopyTarget;
 
 /// Prints what was found as one line of JSON and gives the exit code: 0, or 65 if something is not
@@ -17,9 +17,10 @@ use crate::store::CopyTarget;
 /// What kept it from looking.
 pub(super) fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8> {
     let opened = OpenedState::of(&args.pipeline, environment)?;
-    let paths = opened.paths_of(&args.interval)?;
+    let interval = opened.interval_of(&args.interval)?;
     let at = args.at.as_deref().map(|at| CopyTarget::parse(at, environment)).transpose()?;
-    let tables = verify_tables(&opened.commit, &opened.state, &paths, at.as_ref(), args.deep)?;
+    let tables = opened.commit.verify_tables(&interval, at.as_ref(), args.deep)?;
+    tables.iter().filter_map(unknown_files).for_each(|warning| output::print_warning(&warning));
     let wrong = tables.iter().filter(|table| !table.is_right()).map(describe);
     let wrong: Vec<String> = wrong.collect();
     let is_right = wrong.is_empty();
@@ -29,12 +30,26 @@ pub(super) fn verify(args: &VerifyArgs, environment: &Environment) -> Result<u8>
     }
     output::print_json(&json!({
         "status": if is_right { "right" } else { "wrong" },
-        "pipeline": paths.pipeline,
-        "interval": paths.interval,
+        "pipeline": opened.pipeline.name,
+        "interval": interval,
         "deep": args.deep,
         "tables": tables,
     }))?;
     Ok(if is_right { 0 } else { error.exit_code() })
+}
+
+/// What is said of files that no publish of the pipeline has written, and that readers do not pass
+/// over.
+fn unknown_files(table: &TableVerdict) -> Option<String> {
+    let is_hidden = |name: &&String| name.split('/').any(|part| part.starts_with(['_', '.']));
+    let read: Vec<&String> = table.unknown.iter().filter(|name| !is_hidden(name)).collect();
+    let first = read.first()?;
+    Some(format!(
+        "{}: {} files that the pipeline did not write, the first {first}; readers of the table \
+         read them as well",
+        table.location,
+        read.len(),
+    ))
 }
 
 /// What is wrong with a table, with the first file of each kind.
@@ -52,5 +67,5 @@ fn describe(table: &TableVerdict) -> String {
     if table.success != "ok" {
         found.push(format!("_SUCCESS is {}", table.success));
     }
-    format!("{}: {}", table.place, found.join(", "))
+    format!("{}: {}", table.location, found.join(", "))
 }

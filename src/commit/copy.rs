@@ -1,4 +1,4 @@
-//! Carrying a planned copy out, by the `hadoop` command.
+//! An idempotent copy of an interval to another cluster, by the `hadoop` command.
 //!
 //! ```text
 //! compare    the target's files with the manifest's      nothing to do? then nothing is touched
@@ -23,14 +23,15 @@ use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;
+use crate::base::run_ids::{AttemptId, IntervalId};
 use crate::commit::distcp::DistCpForm;
-use crate::commit::hand_off::{PlannedCopy, PlannedTable, plan_tables};
+use crate::commit::hand_off::plan_tables;
+use crate::commit::hand_off_plan::{PlannedCopy, PlannedTable};
 use crate::commit::head::ReadHead;
-use crate::commit::history::{Standing, list_publishes};
+use crate::commit::history::PublishStatus;
 use crate::commit::lock::CopyLock;
-use crate::commit::state::State;
-use crate::commit::supplies::CommitSupplies;
-use crate::store::paths::{RunPaths, SUCCESS, attempt_of_file};
+use crate::commit::pipeline_state::Commit;
+use crate::sink::{SUCCESS, attempt_of_file};
 use crate::store::{CopyTarget, Hadoop, Listing};
 
 /// How often a copy is begun anew because something was published meanwhile.
@@ -51,7 +52,7 @@ pub struct Copied {
     #[serde(skip)]
     pub is_changed: bool,
     /// The attempt that published what was copied.
-    pub attempt: String,
+    pub attempt: AttemptId,
     /// The folder that has the tables, as Hadoop names it.
     pub target: String,
     /// The tables.
@@ -85,66 +86,32 @@ pub struct CopiedTable {
     pub add_columns: Option<String>,
 }
 
-/// Brings the tables of an interval to a target, to the last file and the marker.
-///
-/// # Errors
-/// `Error::Usage` if the interval is not published, `Error::Config` for a target of no use or a
-/// missing `hadoop`, `Error::Data` if the tables themselves are not whole, `Error::Unavailable` for
-/// what a retry may mend; the target has no marker then, unless nothing had to be done.
-pub fn copy_interval(
-    supplies: &CommitSupplies,
-    state: &State,
-    paths: &RunPaths,
-    target: &CopyTarget,
-    hadoop: &Hadoop,
-) -> Result<Copied> {
-    let copy = Copy { supplies, state, paths, hadoop };
-    let id = hex::encode(&Sha256::digest(target.url())[..8]);
-    let lock = state.folder().map(|folder| {
-        CopyLock::acquire(folder, paths, &id, || {
+impl Commit {
+    /// Brings the tables of an interval to a target, to the last file and the marker.
+    ///
+    /// # Errors
+    /// `Error::Usage` if the interval is not published, `Error::Config` for a target of no use or a
+    /// missing `hadoop`, `Error::Data` if the tables themselves are not whole, `Error::Unavailable`
+    /// for what a retry may mend; the target has no marker then, unless nothing had to be done.
+    pub fn copy_interval(
+        &self,
+        interval: &IntervalId,
+        target: &CopyTarget,
+        hadoop: &Hadoop,
+    ) -> Result<Copied> {
+        let id = hex::encode(&Sha256::digest(target.url())[..8]);
+        let _lock = CopyLock::acquire(self, &id, || {
             hadoop.check_stop()?;
-            supplies.pause(PUBLISH_WAIT_STEP);
+            self.context.sleep(PUBLISH_WAIT_STEP);
             Ok(())
-        })
-    });
-    let _lock = lock.transpose()?;
-    let mut done: BTreeMap<String, CopiedTable> = BTreeMap::new();
-    let mut is_changed = false;
-    for _ in 0..ROUNDS_MAX {
-        let before = copy.settled_sequence()?;
-        let planned = plan_tables(supplies, state, paths, target)?;
-        let markers = copy.read_markers(&planned)?;
-        for table in &planned.tables {
-            is_changed |= copy.copy_table(table, &mut done)?;
-        }
-        if copy.sequence()? != before {
-            tracing::info!("something was published while it was copied; looking again");
-            continue;
-        }
-        for (table, marker) in planned.tables.iter().zip(&markers) {
-            is_changed |= copy.put_marker(table, marker)?;
-        }
-        if copy.sequence()? == before {
-            let targets = planned.tables.iter().map(|table| &table.hand_off.target);
-            let tables = targets.filter_map(|target| done.remove(target)).collect();
-            let (attempt, target) = (planned.manifest.attempt, target.to_string());
-            return Ok(Copied { is_changed, attempt, target, tables });
-        }
-        for table in &planned.tables {
-            copy.remove_marker(table)?;
-        }
+        })?;
+        Copy { commit: self, interval, hadoop }.to(target)
     }
-    Err(Error::Unavailable(format!(
-        "copying interval {} of pipeline `{}` to {target}: something was published each of \
-         {ROUNDS_MAX} times while it was copied; what has arrived stays, without _SUCCESS; retry",
-        paths.interval, paths.pipeline
-    )))
 }
 
 struct Copy<'c> {
-    supplies: &'c CommitSupplies,
-    state: &'c State,
-    paths: &'c RunPaths,
+    commit: &'c Commit,
+    interval: &'c IntervalId,
     hadoop: &'c Hadoop,
 }
 
@@ -177,32 +144,68 @@ impl Differences {
 }
 
 impl Copy<'_> {
+    /// Copies until nothing was published meanwhile.
+    fn to(&self, target: &CopyTarget) -> Result<Copied> {
+        let mut done: BTreeMap<String, CopiedTable> = BTreeMap::new();
+        let mut is_changed = false;
+        for _ in 0..ROUNDS_MAX {
+            let before = self.settled_sequence()?;
+            let planned = plan_tables(self.commit, self.interval, target)?;
+            let markers = self.read_markers(&planned)?;
+            for table in &planned.tables {
+                is_changed |= self.copy_table(table, &mut done)?;
+            }
+            if self.sequence()? != before {
+                tracing::info!("something was published while it was copied; looking again");
+                continue;
+            }
+            for (table, marker) in planned.tables.iter().zip(&markers) {
+                is_changed |= self.put_marker(table, marker)?;
+            }
+            if self.sequence()? == before {
+                let targets = planned.tables.iter().map(|table| &table.hand_off.target);
+                let tables = targets.filter_map(|target| done.remove(target)).collect();
+                let (attempt, target) = (planned.manifest.attempt, target.to_string());
+                return Ok(Copied { is_changed, attempt, target, tables });
+            }
+            for table in &planned.tables {
+                self.remove_marker(table)?;
+            }
+        }
+        Err(Error::Unavailable(format!(
+            "copying interval {} of pipeline `{}` to {target}: something was published each of \
+             {ROUNDS_MAX} times while it was copied; what has arrived stays, without _SUCCESS; \
+             retry",
+            self.interval, self.commit.pipeline
+        )))
+    }
+
     fn sequence(&self) -> Result<u64> {
-        Ok(ReadHead::of(self.state, self.paths)?.head.sequence)
+        Ok(ReadHead::of(self.commit)?.head.sequence)
     }
 
     /// The tables' state, once no publish is under way.
     fn settled_sequence(&self) -> Result<u64> {
         for _ in 0..PUBLISH_WAIT_STEPS {
-            let head = ReadHead::of(self.state, self.paths)?.head;
+            let head = ReadHead::of(self.commit)?.head;
             if head.publishing.is_none() {
                 return Ok(head.sequence);
             }
             self.hadoop.check_stop()?;
-            self.supplies.pause(PUBLISH_WAIT_STEP);
+            self.commit.context.sleep(PUBLISH_WAIT_STEP);
         }
         Err(Error::Unavailable(format!(
             "copying interval {} of pipeline `{}`: a publish has been under way for a minute; if \
              it was killed, the next run of any interval completes it; then retry",
-            self.paths.interval, self.paths.pipeline
+            self.interval, self.commit.pipeline
         )))
     }
 
     /// The tables' own markers: what has none is not whole, and no copy of it could be.
     fn read_markers(&self, planned: &PlannedCopy) -> Result<Vec<Vec<u8>>> {
         let read = |table: &PlannedTable| {
-            let place = self.supplies.open_table(self.state, self.paths, &table.table)?;
-            place.read_success()?.ok_or_else(|| {
+            let files = self.commit.open_table(self.interval, &table.table)?;
+            files.read_success()?.ok_or_else(|| {
                 Error::Data(format!(
                     "copying {}: {SUCCESS} is missing there, so it may not be whole; run the \
                      interval again, which puts it right",
@@ -355,8 +358,8 @@ impl Copy<'_> {
             paths.iter().filter_map(|path| Some(path.split_once('/')?.0)).collect();
         let mut at_source = BTreeSet::new();
         for folder in folders {
-            let place = StoreLocation::parse(&format!("{root}/{folder}"))?;
-            let files = self.supplies.open(&place)?.list_all()?.into_iter();
+            let location = StoreLocation::parse(&format!("{root}/{folder}"))?;
+            let files = self.commit.context.open(&location)?.list_all()?.into_iter();
             at_source.extend(files.map(|(path, _)| format!("{folder}/{path}")));
         }
         let gone: Vec<&String> =
@@ -366,10 +369,10 @@ impl Copy<'_> {
         }
         // Files that no publish knows are not ours to judge.
         let (mut past, mut current) = (BTreeSet::new(), BTreeSet::new());
-        for publish in list_publishes(self.state, self.paths)? {
-            let files = match publish.standing {
-                Standing::Current => &mut current,
-                Standing::Replaced => &mut past,
+        for publish in self.commit.list_publishes()? {
+            let files = match publish.status {
+                PublishStatus::Current => &mut current,
+                PublishStatus::Replaced => &mut past,
             };
             let own = publish.manifest.tables.into_iter().filter(|table| table.root == *root);
             files.extend(own.flat_map(|table| table.files).map(|file| file.path));

@@ -6,9 +6,9 @@
 //! interval was published again since.
 
 use crate::commit::distcp::{DistCpForm, quoted};
-use crate::commit::hand_off::{HandOff, PlannedCopy};
+use crate::commit::hand_off_plan::{HandOff, PlannedCopy};
+use crate::sink::SUCCESS;
 use crate::store::CopyTarget;
-use crate::store::paths::SUCCESS;
 
 /// The commands that copy a table whose root is `source`, in their order; the last one is the only
 /// one that tells readers that the copy is whole.

@@ -121,8 +121,8 @@ STORED AS TEXTFILE
     fn partition(&self, hive_path: &str) -> String {
         let keys = parse_hive_path(hive_path).into_iter();
         let keys = keys.map(|(column, value)| format!("{} = {}", quoted(&column), literal(&value)));
-        let (keys, place) = (keys.collect::<Vec<_>>().join(", "), self.root.to_owned());
-        format!("\n  PARTITION ({keys}) {}", location(&format!("{place}/{hive_path}")))
+        let (keys, root) = (keys.collect::<Vec<_>>().join(", "), self.root.to_owned());
+        format!("\n  PARTITION ({keys}) {}", location(&format!("{root}/{hive_path}")))
     }
 }
 
@@ -131,7 +131,7 @@ STORED AS TEXTFILE
 /// Within a literal each quote is escaped, so that nothing but a clause begins as one does.
 pub(super) fn relocated(sql: &str, from: &str, to: &str) -> String {
     let (from, to) = (location(from), location(to));
-    // Without the closing quote, behind which the literal of a partition goes on.
+    // Without the closing quote, after which the literal of a partition goes on.
     let (from, to) = (&from[..from.len() - 1], &to[..to.len() - 1]);
     ["'", "/"].into_iter().fold(sql.to_owned(), |sql, end| {
         sql.replace(&format!("{from}{end}"), &format!("{to}{end}"))

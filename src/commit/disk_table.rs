@@ -1,4 +1,4 @@
-//! A table on disk: files are staged on the same file system and renamed into place.
+//! A table on disk: files are staged on the same file system and renamed into place atomically.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use crate::base::fs::{
     create_folders, create_unsynced, file_bytes, move_file, read_file, remove_empty_folder,
     remove_file, sync_folder, sync_paths, write_atomically,
 };
-use crate::commit::table::{Before, PlannedFile, TablePlace};
-use crate::store::paths::{SUCCESS, attempt_of_file};
+use crate::commit::table_root::{Before, PlannedFile, TableFiles};
+use crate::sink::{SUCCESS, attempt_of_file};
 
 /// A table on disk.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl DiskTable {
         let name = path.rsplit('/').next().unwrap_or(path);
         let attempt = attempt_of_file(name)
             .ok_or_else(|| Error::Bug(format!("publishing {path}: its name holds no attempt")))?;
-        Ok(self.stagings.join(attempt).join(&self.folder).join(path))
+        Ok(self.stagings.join(attempt.as_str()).join(&self.folder).join(path))
     }
 
     fn move_into_place(&self, file: &PlannedFile<'_>) -> Result<()> {
@@ -64,7 +64,7 @@ impl DiskTable {
     }
 }
 
-impl TablePlace for DiskTable {
+impl TableFiles for DiskTable {
     fn remove_success(&self) -> Result<()> {
         create_folders(&self.root)?;
         remove_file(&self.root.join(SUCCESS))?;

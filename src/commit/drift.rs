@@ -8,19 +8,19 @@
 //!
 //! The shape of the last publish, of whatever interval, stands in the head: readers see one table,
 //! not one an interval. A policy says which changes of columns are taken. No policy takes a change
-//! after which files of one place could not be read together: other partition columns, another
+//! after which files of one location could not be read together: other partition columns, another
 //! format, a root inside of another one, and in TSV, which has only the order to tell columns
-//! apart, a column that leaves its place. That a column may be NULL or not is no part of it, as
+//! apart, a column that leaves its position. That a column may be NULL or not is no part of it, as
 //! all are written as nullable.
 
 use serde::{Deserialize, Serialize};
 
-use crate::commit::manifest::ManifestColumn;
+use crate::commit::documents::ManifestColumn;
 
 /// What changed in a table's columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnChanges {
-    /// The interval and attempt that the columns are held against.
+    /// The interval and attempt that the columns are compared with.
     pub since: String,
     /// New columns, and new fields of structs by their paths: `items[].price`.
     pub added: Vec<ManifestColumn>,
@@ -48,7 +48,7 @@ impl ColumnChanges {
         changes
     }
 
-    /// Holds columns, or a struct's fields, against one another; `path` gives their full names.
+    /// Compares columns, or a struct's fields; `path` gives their full names.
     fn compare_all(
         &mut self,
         path: &dyn Fn(&str) -> String,
@@ -144,26 +144,26 @@ const LIST: &str = "List";
 /// The kind of a timestamp's type.
 const TIMESTAMP: &str = "Timestamp";
 
-/// Why TSV could not be read together with what was written before: a column whose place another
-/// one had. `places` are the names of the columns that files have or had; TSV's have no fields.
-pub(super) fn misplaced(places: &[String], now: &[String]) -> Option<String> {
+/// Why TSV could not be read together with what was written before: a column whose position another
+/// one had. `positions` are the names of the columns that files have or had; TSV's have no fields.
+pub(super) fn misplaced(positions: &[String], now: &[String]) -> Option<String> {
     now.iter().enumerate().find_map(|(number, name)| {
-        let place = places.iter().position(|known| known == name);
-        is_misplaced(name, number, place, places)
+        let position = positions.iter().position(|known| known == name);
+        is_misplaced(name, number, position, positions)
     })
 }
 
 fn is_misplaced(
     name: &str,
     number: usize,
-    place: Option<usize>,
-    places: &[String],
+    position: Option<usize>,
+    positions: &[String],
 ) -> Option<String> {
     let now = number + 1;
-    match (place, places.get(number)) {
-        (Some(place), _) if place == number => None,
-        (Some(place), _) => {
-            Some(format!("`{name}` was number {} of its columns and is number {now}", place + 1))
+    match (position, positions.get(number)) {
+        (Some(position), _) if position == number => None,
+        (Some(position), _) => {
+            Some(format!("`{name}` was number {} of its columns and is number {now}", position + 1))
         }
         (None, Some(former)) => {
             Some(format!("`{name}` is new and takes the place of `{former}`, number {now}"))
@@ -201,7 +201,7 @@ mod tests {
         vec![ManifestColumn::of(&Field::new("items", DataType::List(Arc::new(element)), true))]
     }
 
-    fn places(text: &str, now: &str) -> Option<String> {
+    fn moved(text: &str, now: &str) -> Option<String> {
         let names = |text: &str| text.split(", ").map(str::to_owned).collect::<Vec<_>>();
         misplaced(&names(text), &names(now))
     }
@@ -235,14 +235,14 @@ mod tests {
 
     #[test]
     fn in_text_a_column_keeps_its_place_and_a_new_one_goes_last() {
-        assert_eq!(places("a, b", "a, b, c"), None);
-        assert_eq!(places("a, b", "a"), None, "the last one may go");
-        let swapped = places("a, b", "b, a").unwrap();
+        assert_eq!(moved("a, b", "a, b, c"), None);
+        assert_eq!(moved("a, b", "a"), None, "the last one may go");
+        let swapped = moved("a, b", "b, a").unwrap();
         assert!(swapped.contains("`b` was number 2 of its columns and is number 1"), "{swapped}");
-        let between = places("a, b", "a, c, b").unwrap();
+        let between = moved("a, b", "a, c, b").unwrap();
         assert!(between.contains("`c` is new and takes the place of `b`"), "{between}");
-        assert!(places("a, b, c", "a, c").is_some());
-        assert!(places("a, b", "a, c").is_some(), "older files have b there");
+        assert!(moved("a, b, c", "a, c").is_some());
+        assert!(moved("a, b", "a, c").is_some(), "older files have b there");
     }
 
     #[test]

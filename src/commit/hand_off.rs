@@ -16,120 +16,64 @@
 //! This plans a copy and writes down what it needs, under names that no other plan uses;
 //! [`copy`](super::copy) carries it out, [`copy_script`](super::copy_script) says it to a shell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;
+use crate::base::run_ids::{AttemptKey, IntervalId};
 use crate::commit::copy_script::{commands, script};
 use crate::commit::ddl::relocated;
-use crate::commit::distcp::{DistCpForm, plan_copy};
-use crate::commit::history::publishes_of;
-use crate::commit::manifest::{Manifest, ManifestTable, read_manifest};
-use crate::commit::state::State;
-use crate::commit::supplies::CommitSupplies;
+use crate::commit::distcp::plan_copy;
+use crate::commit::documents::{Manifest, ManifestTable};
+use crate::commit::hand_off_plan::{HandOff, HandOffPlan, PlannedCopy, PlannedTable};
+use crate::commit::pipeline_state::{ADDED_COLUMNS, Commit, DEFINITION, EMPTIED, LISTING, REMOVAL};
 use crate::store::CopyTarget;
-use crate::store::paths::RunPaths;
 
-/// How to bring an interval elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HandOffPlan {
-    /// The attempt that published what is to be copied.
-    pub attempt: String,
-    /// The folder that gets the tables, as Hadoop names it.
-    pub target: String,
-    /// The tables.
-    pub tables: Vec<HandOff>,
-    /// All commands as a script for bash, which fails as soon as one of them does.
-    #[serde(skip)]
-    pub script: String,
-}
-
-/// How to bring one table's files of an interval elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HandOff {
-    /// The output's name.
-    pub output: String,
-    /// The format's name.
-    pub format: String,
-    /// The folder that gets the table.
-    pub target: String,
-    /// The copy listing as Hadoop names it; none if there is nothing to copy.
-    pub listing: Option<String>,
-    /// What its lines are.
-    pub form: DistCpForm,
-    /// The list of files that must not be at the target, as Hadoop names it, if there are any.
-    pub removal: Option<String>,
-    /// How many files the interval has.
-    pub files: usize,
-    /// How many files must not be at the target.
-    pub removed_files: usize,
-    /// The script that defines the table at the target, and the interval's partitions.
-    pub definition: Option<String>,
-    /// The script that adds the interval's new columns to a table that lacks them, if it had any.
-    pub add_columns: Option<String>,
-    /// The commands, in their order; each must succeed before the next.
-    pub commands: Vec<String>,
-}
-
-/// A planned copy.
-pub(super) struct PlannedCopy {
-    pub(super) manifest: Manifest,
-    pub(super) tables: Vec<PlannedTable>,
-}
-
-/// A planned copy of one table.
-pub(super) struct PlannedTable {
-    pub(super) hand_off: HandOff,
-    pub(super) table: ManifestTable,
-    /// The table's root as Hadoop names it.
-    pub(super) source: String,
-    /// The interval's files with their sizes.
-    pub(super) files: BTreeMap<String, u64>,
-    /// Files that the interval had before.
-    pub(super) stale: BTreeSet<String>,
-}
-
-/// Writes the lists for a copy of an interval's tables below `target`, and says how to use them.
-///
-/// A table goes to `<target>/<output>`, or to `<target>/<output>/<format>` if the output has
-/// several formats.
-///
-/// # Errors
-/// `Error::Usage` if the interval is not published, `Error::Config` if the target lies where the
-/// pipeline writes.
-pub fn hand_off(
-    supplies: &CommitSupplies,
-    state: &State,
-    paths: &RunPaths,
-    target: &CopyTarget,
-) -> Result<HandOffPlan> {
-    let planned = plan_tables(supplies, state, paths, target)?;
-    let manifest = hadoop_url(supplies, state, &paths.manifest())?;
-    let script = script(&planned, &manifest, target);
-    Ok(HandOffPlan {
-        attempt: planned.manifest.attempt,
-        target: target.to_string(),
-        tables: planned.tables.into_iter().map(|table| table.hand_off).collect(),
-        script,
-    })
+impl Commit {
+    /// Writes the lists for a copy of an interval's tables below `target`, and says how to use
+    /// them.
+    ///
+    /// A table goes to `<target>/<output>`, or to `<target>/<output>/<format>` if the output has
+    /// several formats.
+    ///
+    /// # Errors
+    /// `Error::Usage` if the interval is not published, `Error::Config` if the target lies where
+    /// the pipeline writes.
+    pub fn hand_off(&self, interval: &IntervalId, target: &CopyTarget) -> Result<HandOffPlan> {
+        let planned = plan_tables(self, interval, target)?;
+        let manifest = hadoop_url(self, &self.manifest_name(interval))?;
+        let script = script(&planned, &manifest, target);
+        Ok(HandOffPlan {
+            attempt: planned.manifest.attempt,
+            target: target.to_string(),
+            tables: planned.tables.into_iter().map(|table| table.hand_off).collect(),
+            script,
+        })
+    }
 }
 
 /// An interval that is not published, as an error.
-pub(super) fn not_published(state: &State, paths: &RunPaths) -> Error {
+fn not_published(commit: &Commit, interval: &IntervalId) -> Error {
     Error::Usage(format!(
-        "interval {} of pipeline `{}` is not published: expected {}; run it first, or ask `ashiato \
-         runs` what is",
-        paths.interval,
-        paths.pipeline,
-        state.display_of(&paths.manifest()),
+        "interval {interval} of pipeline `{}` is not published: expected {}; run it first, or ask \
+         `ashiato runs` what is",
+        commit.pipeline,
+        commit.state.display_of(&commit.manifest_name(interval)),
     ))
 }
 
+/// What an interval published.
+///
+/// # Errors
+/// `Error::Usage` if it published nothing.
+pub(super) fn published(commit: &Commit, interval: &IntervalId) -> Result<Manifest> {
+    commit.read_manifest(interval)?.ok_or_else(|| not_published(commit, interval))
+}
+
 /// The tables of a manifest that are handed off: an output may have been elsewhere before, and what
-/// it wrote there stands behind, under the same name.
+/// it wrote there comes later, under the same name.
 pub(super) fn handed_tables(manifest: &Manifest) -> Vec<&ManifestTable> {
     let mut seen = BTreeSet::new();
     let tables = manifest.tables.iter();
@@ -151,18 +95,17 @@ pub(super) fn folder_at(
 
 /// Files of earlier publishes of the interval, and of intervals that it replaced: root and path.
 pub(super) fn past_files(
-    state: &State,
-    paths: &RunPaths,
+    commit: &Commit,
     manifest: &Manifest,
 ) -> Result<BTreeSet<(String, String)>> {
     let mut past = Vec::new();
     let mut replaced = BTreeSet::new();
-    let mut intervals = vec![paths.interval.clone()];
+    let mut intervals = vec![manifest.interval.clone()];
     while let Some(interval) = intervals.pop() {
         if !replaced.insert(interval.clone()) {
             continue;
         }
-        for publish in publishes_of(state, &paths.of_interval(&interval))? {
+        for publish in commit.publishes_of(&interval)? {
             intervals.extend(publish.manifest.replaced_intervals.iter().cloned());
             past.extend(publish.manifest.tables);
         }
@@ -184,15 +127,13 @@ pub(super) fn past_files(
 
 /// Plans the copy of all tables of an interval, and writes down what it needs.
 pub(super) fn plan_tables(
-    supplies: &CommitSupplies,
-    state: &State,
-    paths: &RunPaths,
+    commit: &Commit,
+    interval: &IntervalId,
     target: &CopyTarget,
 ) -> Result<PlannedCopy> {
-    let manifest = read_manifest(state, paths)?.ok_or_else(|| not_published(state, paths))?;
-    let paths = RunPaths { attempt: manifest.attempt.clone(), ..paths.clone() };
-    let past = past_files(state, &paths, &manifest)?;
-    let planner = Planner { supplies, state, paths: &paths };
+    let manifest = published(commit, interval)?;
+    let past = past_files(commit, &manifest)?;
+    let planner = Planner { commit, key: &manifest.key() };
     let mut tables = Vec::new();
     for table in handed_tables(&manifest) {
         let folder = folder_at(target, &manifest, table)?;
@@ -205,15 +146,15 @@ pub(super) fn plan_tables(
 }
 
 /// A document of the state as Hadoop names it.
-fn hadoop_url(supplies: &CommitSupplies, state: &State, document: &str) -> Result<String> {
-    let place = StoreLocation::parse(&state.display_of(document))?;
-    Ok(place.hadoop_url(supplies.stores.environment()))
+fn hadoop_url(commit: &Commit, document: &str) -> Result<String> {
+    let location = StoreLocation::parse(&commit.state.display_of(document))?;
+    Ok(location.hadoop_url(commit.context.stores.environment()))
 }
 
 struct Planner<'p> {
-    supplies: &'p CommitSupplies,
-    state: &'p State,
-    paths: &'p RunPaths,
+    commit: &'p Commit,
+    /// What is copied.
+    key: &'p AttemptKey,
 }
 
 /// What is written down for the copy of one table.
@@ -226,13 +167,13 @@ struct Lists {
 impl Planner<'_> {
     /// A copy onto the tables themselves would take their markers away, and remove files.
     fn check_apart(&self, folder: &CopyTarget, manifest: &Manifest) -> Result<()> {
-        let state = StoreLocation::parse(&self.state.display_of(&self.paths.pipeline))?;
+        let state = StoreLocation::parse(&self.commit.state.display_of(&self.commit.pipeline))?;
         let roots = manifest.tables.iter().map(|table| StoreLocation::parse(&table.root));
         let own = roots.chain([Ok(state)]).collect::<Result<Vec<_>>>()?;
-        match own.iter().find(|place| folder.may_overlap(place)) {
+        match own.iter().find(|own| folder.may_overlap(own)) {
             None => Ok(()),
-            Some(place) => Err(Error::config(format!(
-                "target {folder}: it and {place}, where the pipeline writes, must not contain one \
+            Some(own) => Err(Error::config(format!(
+                "target {folder}: it and {own}, where the pipeline writes, must not contain one \
                  another; choose another folder, or write the target with its scheme if it is in \
                  another file system"
             ))),
@@ -246,48 +187,52 @@ impl Planner<'_> {
         stale: BTreeSet<String>,
     ) -> Result<PlannedTable> {
         let source = StoreLocation::parse(&table.root)?;
-        let source = source.hadoop_url(self.supplies.stores.environment());
+        let source = source.hadoop_url(self.commit.context.stores.environment());
         let copied = table.files.iter().map(|file| file.path.as_str());
         let (distcp, listing) = plan_copy(&source, copied, "");
         let lists = self.lists(table, folder, &source, &stale)?;
         let id = id_of(folder, &[listing.as_deref(), lists.definition.as_deref()], &lists.removal);
         let url = |name: &str| -> Result<String> {
-            let document = self.paths.of_copy(&table.output, &table.format, &id, name);
-            hadoop_url(self.supplies, self.state, &document)
+            let document = self.commit.copy_document(self.key, table, &id, name);
+            hadoop_url(self.commit, &document)
         };
         let write = |name: &str, text: Option<&str>| -> Result<Option<String>> {
             let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-            let document = self.paths.of_copy(&table.output, &table.format, &id, name);
+            let document = self.commit.copy_document(self.key, table, &id, name);
             // Whoever was here before has written the same.
-            if self.state.read(&document)?.is_none() {
-                self.state.put(&document, text.as_bytes())?;
+            if self.commit.state.read(&document)?.is_none() {
+                self.commit.state.put(&document, text.as_bytes())?;
             }
             Ok(Some(document))
         };
-        write(RunPaths::LISTING, listing.as_deref())?;
-        write(RunPaths::REMOVAL, Some(&lists.removal))?;
-        write(RunPaths::EMPTIED, Some(&lists.emptied))?;
-        let definition = write(RunPaths::DEFINITION, lists.definition.as_deref())?;
-        let name = |name| self.paths.beside_manifest(&table.output, &table.format, name);
-        let add_columns = self.state.read(&name(RunPaths::ADDED_COLUMNS))?;
-        let add_columns = add_columns.map(|_| name(RunPaths::ADDED_COLUMNS));
+        write(LISTING, listing.as_deref())?;
+        write(REMOVAL, Some(&lists.removal))?;
+        write(EMPTIED, Some(&lists.emptied))?;
+        let definition = write(DEFINITION, lists.definition.as_deref())?;
+        let name = |name| self.table_document(table, name);
+        let add_columns = self.commit.state.read(&name(ADDED_COLUMNS))?;
+        let add_columns = add_columns.map(|_| name(ADDED_COLUMNS));
         let mut hand_off = HandOff {
             output: table.output.clone(),
             format: table.format.clone(),
             target: folder.url().to_owned(),
-            listing: listing.map(|_| url(RunPaths::LISTING)).transpose()?,
+            listing: listing.map(|_| url(LISTING)).transpose()?,
             form: distcp.form,
-            removal: (!stale.is_empty()).then(|| url(RunPaths::REMOVAL)).transpose()?,
+            removal: (!stale.is_empty()).then(|| url(REMOVAL)).transpose()?,
             files: table.files.len(),
             removed_files: stale.len(),
-            definition: definition.map(|document| self.state.display_of(&document)),
-            add_columns: add_columns.map(|document| self.state.display_of(&document)),
+            definition: definition.map(|document| self.commit.state.display_of(&document)),
+            add_columns: add_columns.map(|document| self.commit.state.display_of(&document)),
             commands: Vec::new(),
         };
-        let emptied = (!lists.emptied.is_empty()).then(|| url(RunPaths::EMPTIED)).transpose()?;
+        let emptied = (!lists.emptied.is_empty()).then(|| url(EMPTIED)).transpose()?;
         hand_off.commands = commands(&hand_off, &source, emptied.as_deref());
         let files = table.files.iter().map(|file| (file.path.clone(), file.bytes)).collect();
         Ok(PlannedTable { hand_off, table: table.clone(), source, files, stale })
+    }
+
+    fn table_document(&self, table: &ManifestTable, name: &str) -> String {
+        self.commit.table_document(&self.key.interval, &table.output, &table.format, name)
     }
 
     fn lists(
@@ -297,9 +242,7 @@ impl Planner<'_> {
         source: &str,
         stale: &BTreeSet<String>,
     ) -> Result<Lists> {
-        let definition =
-            self.paths.beside_manifest(&table.output, &table.format, RunPaths::DEFINITION);
-        let definition = self.state.read(&definition)?;
+        let definition = self.commit.state.read(&self.table_document(table, DEFINITION))?;
         let definition = definition.map(|document| {
             relocated(&String::from_utf8_lossy(&document.bytes), source, folder.url())
         });

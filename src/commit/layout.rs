@@ -19,7 +19,7 @@ const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];
 pub struct TableRoot {
     /// ``output `events`, parquet``.
     pub label: String,
-    /// The place that holds the table and nothing else.
+    /// The location that holds the table and nothing else.
     pub root: StoreLocation,
     /// Where `pipeline.toml` defines it: line and column from 1.
     pub place: (usize, usize),
@@ -31,7 +31,8 @@ impl TableRoot {
     }
 }
 
-/// All that stands against these places, each with where it is defined; looks at no disk or store.
+/// All that stands against these locations, each with where it is defined; looks at no disk or
+/// store.
 ///
 /// Refused are: one root inside (or at) another; state or quarantine inside a root, or a root
 /// inside them (DistCp copies hidden files too); a local table whose state is in an object store,
@@ -54,10 +55,10 @@ pub fn check_layout(
                 )));
             }
         }
-        for (name, place) in [("state", state), ("quarantine", quarantine)] {
-            if table.root.overlaps(place) {
+        for (name, location) in [("state", state), ("quarantine", quarantine)] {
+            if table.root.overlaps(location) {
                 problems.push(table.problem(format!(
-                    "{}: its location {} and the {name} folder {place} must not contain one \
+                    "{}: its location {} and the {name} folder {location} must not contain one \
                      another; readers and DistCp would take one for the other",
                     table.label, table.root,
                 )));
@@ -79,21 +80,21 @@ pub fn check_layout(
 ///
 /// Folders that are not there yet are judged by the nearest one above them. Folders that only
 /// symbolic links bring into one another are found here. Leaves nothing behind.
-pub fn check_places(
+pub fn check_locations(
     roots: &[TableRoot],
     state: &StoreLocation,
     quarantine: &StoreLocation,
 ) -> Result<()> {
     let quarantine = quarantine.local_path();
-    let checked = quarantine.as_ref().map(|place| check_place("the quarantine", place));
+    let checked = quarantine.as_ref().map(|location| check_folder("the quarantine", location));
     let mut problems: Vec<String> = checked.and_then(Result::err).into_iter().collect();
     let Some(state) = state.local_path() else { return refused(problems) };
     let local = |table: &TableRoot| Some((table.label.clone(), table.root.local_path()?));
     let roots: Vec<(String, PathBuf)> = roots.iter().filter_map(local).collect();
-    let state_device = check_place("the state folder", &state);
+    let state_device = check_folder("the state folder", &state);
     problems.extend(state_device.as_ref().err().cloned());
     for (label, root) in &roots {
-        match (check_place(label, root), &state_device) {
+        match (check_folder(label, root), &state_device) {
             (Err(problem), _) => problems.push(problem),
             (Ok(device), Ok(state_device)) if device != *state_device => problems.push(format!(
                 "{label}: its location {} and the state folder {} are on different file systems, \
@@ -125,16 +126,17 @@ fn linked_overlaps(
 ) -> Vec<String> {
     let tables = roots.iter().map(|(label, root)| (label.as_str(), root.as_path()));
     let others = [("the state folder", Some(state)), ("the quarantine", quarantine)];
-    let others = others.into_iter().filter_map(|(label, place)| Some((label, place?)));
-    let places: Vec<_> = tables.chain(others).map(|(l, place)| (l, place, real(place))).collect();
+    let others = others.into_iter().filter_map(|(label, location)| Some((label, location?)));
+    let locations: Vec<_> =
+        tables.chain(others).map(|(l, folder)| (l, folder, real(folder))).collect();
     let mut problems = Vec::new();
-    for (i, (label, place, own)) in places.iter().enumerate().take(roots.len()) {
-        for (other_label, other, others) in &places[i + 1..] {
+    for (i, (label, location, own)) in locations.iter().enumerate().take(roots.len()) {
+        for (other_label, other, others) in &locations[i + 1..] {
             if own.starts_with(others) || others.starts_with(own) {
                 problems.push(format!(
                     "{label}: {} is {}, and {other_label}: {} is {}, by symbolic links; they must \
                      not contain one another",
-                    place.display(),
+                    location.display(),
                     own.display(),
                     other.display(),
                     others.display()
@@ -145,8 +147,8 @@ fn linked_overlaps(
     problems
 }
 
-/// Whether two names are of one place: symbolic links are followed, and `s3a` is `s3`.
-pub(super) fn is_same_place(a: &StoreLocation, b: &StoreLocation) -> bool {
+/// Whether two names are of one location: symbolic links are followed, and `s3a` is `s3`.
+pub(super) fn is_same_location(a: &StoreLocation, b: &StoreLocation) -> bool {
     match (a.local_path(), b.local_path()) {
         (Some(a), Some(b)) => real(&a) == real(&b),
         (None, None) => {
@@ -157,7 +159,8 @@ pub(super) fn is_same_place(a: &StoreLocation, b: &StoreLocation) -> bool {
     }
 }
 
-/// Whether one of two places contains the other, or they are the same; symbolic links are followed.
+/// Whether one of two locations contains the other, or they are the same; symbolic links are
+/// followed.
 pub(super) fn are_nested(a: &StoreLocation, b: &StoreLocation) -> bool {
     match (a.local_path(), b.local_path()) {
         (Some(a), Some(b)) => {
@@ -182,42 +185,43 @@ fn real(path: &Path) -> PathBuf {
 /// told without making a file: the permissions of the nearest folder that is there.
 ///
 /// Places in stores are not asked.
-pub fn unwritable_places(
+pub fn unwritable_locations(
     roots: &[TableRoot],
     state: &StoreLocation,
     quarantine: &StoreLocation,
 ) -> Vec<Diagnostic> {
     let may_write = |folder: &Path| access(folder, AccessFlags::W_OK | AccessFlags::X_OK);
-    let problem = |label: &str, place: &StoreLocation| {
-        let place = place.local_path()?;
-        check_place_by(label, &place, |folder| Ok(may_write(folder)?)).err()
+    let problem = |label: &str, location: &StoreLocation| {
+        let location = location.local_path()?;
+        check_folder_by(label, &location, |folder| Ok(may_write(folder)?)).err()
     };
     let roots = roots.iter().filter_map(|root| {
         let problem = problem(&root.label, &root.root)?;
         Some(root.problem(problem))
     });
     let others = [("the state folder", state), ("the quarantine", quarantine)];
-    let others = others.into_iter().filter_map(|(label, place)| problem(label, place));
+    let others = others.into_iter().filter_map(|(label, location)| problem(label, location));
     roots.chain(others.map(Diagnostic::new)).collect()
 }
 
 /// The device that a folder is on or will be on; or why it cannot be written.
-fn check_place(label: &str, place: &Path) -> Result<u64, String> {
+fn check_folder(label: &str, location: &Path) -> Result<u64, String> {
     // A file without a name, which no reader can see.
-    check_place_by(label, place, |folder| tempfile::tempfile_in(folder).map(drop))
+    check_folder_by(label, location, |folder| tempfile::tempfile_in(folder).map(drop))
 }
 
 /// Looks at the nearest folder that is there; `try_it` says whether files can be made in it.
-fn check_place_by(
+fn check_folder_by(
     label: &str,
-    place: &Path,
+    location: &Path,
     try_it: impl Fn(&Path) -> io::Result<()>,
 ) -> Result<u64, String> {
-    let absolute = std::path::absolute(place)
-        .map_err(|err| format!("{label}: the path {} is of no use: {err}", place.display()))?;
+    let absolute = std::path::absolute(location)
+        .map_err(|err| format!("{label}: the path {} is of no use: {err}", location.display()))?;
     for folder in absolute.ancestors() {
         let refused = |what: &str| {
-            format!("{label}: {} cannot be written: {} {what}", place.display(), folder.display())
+            let (location, folder) = (location.display(), folder.display());
+            format!("{label}: {location} cannot be written: {folder} {what}")
         };
         match fs::metadata(folder) {
             Err(_) if folder.is_symlink() => {
@@ -232,7 +236,7 @@ fn check_place_by(
             }
         }
     }
-    Err(format!("{label}: no folder above {} is there", place.display()))
+    Err(format!("{label}: no folder above {} is there", location.display()))
 }
 
 fn check_characters(table: &TableRoot) -> Option<String> {
@@ -322,25 +326,31 @@ mod tests {
         let table =
             |path: PathBuf| [TableRoot { label: "t".into(), root: at(path), place: (1, 1) }];
         let deep = folder.path().join("a/b/c");
-        check_places(&table(deep), &at(folder.path().join("state")), &at(folder.path().join("q")))
-            .unwrap();
+        check_locations(
+            &table(deep),
+            &at(folder.path().join("state")),
+            &at(folder.path().join("q")),
+        )
+        .unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
         fs::write(folder.path().join("file"), "").unwrap();
         let below_a_file = table(folder.path().join("file"));
-        let error = check_places(&below_a_file, &at(folder.path()), &at(folder.path().join("q")))
-            .unwrap_err();
+        let error =
+            check_locations(&below_a_file, &at(folder.path()), &at(folder.path().join("q")))
+                .unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("is not a folder"), "{error}");
         let file = at(folder.path().join("file"));
-        let error = check_places(&[], &at(folder.path()), &file).unwrap_err();
+        let error = check_locations(&[], &at(folder.path()), &file).unwrap_err();
         assert!(error.to_string().contains("the quarantine"), "{error}");
 
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("nothing", &link).unwrap();
         for below in [link.clone(), link.join("a")] {
             let quarantine = at(folder.path().join("q"));
-            let error = check_places(&table(below), &at(folder.path()), &quarantine).unwrap_err();
+            let error =
+                check_locations(&table(below), &at(folder.path()), &quarantine).unwrap_err();
             assert!(error.to_string().contains("leads nowhere"), "{error}");
         }
     }
@@ -352,8 +362,8 @@ mod tests {
         fs::create_dir(path("real")).unwrap();
         std::os::unix::fs::symlink(path("real"), path("link")).unwrap();
         let roots = [root("a", path("real/a").to_str().unwrap())];
-        check_places(&roots, &at(path("state")), &at(path("real/q"))).unwrap();
-        let error = check_places(&roots, &at(path("state")), &at(path("link/a/q"))).unwrap_err();
+        check_locations(&roots, &at(path("state")), &at(path("real/q"))).unwrap();
+        let error = check_locations(&roots, &at(path("state")), &at(path("link/a/q"))).unwrap_err();
         assert!(error.to_string().contains("by symbolic links"), "{error}");
     }
 
@@ -369,7 +379,7 @@ mod tests {
         let table =
             [TableRoot { label: "t".into(), root: at(shm.join("ashiato-nowhere")), place: (1, 1) }];
         let error =
-            check_places(&table, &at(folder.path()), &at(folder.path().join("q"))).unwrap_err();
+            check_locations(&table, &at(folder.path()), &at(folder.path().join("q"))).unwrap_err();
         assert_eq!(error.exit_code(), 78);
         assert!(error.to_string().contains("different file systems"), "{error}");
     }

@@ -1,5 +1,6 @@
-//! Locks between attempts: advisory locks on files, which the system lets go of when their process
-//! ends, however it ends.
+//! Advisory file locks between attempts, which the system lets go of when their process ends,
+//! however it ends. Where the state is in an object store there are none: there the
+//! compare-and-swap of the head keeps publishes apart.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::fs::{create_folders, disk_error, names_in};
-use crate::store::paths::RunPaths;
+use crate::base::run_ids::{AttemptId, AttemptKey, IntervalId};
+use crate::commit::pipeline_state::Commit;
 
 /// How long, in steps of [`PUBLISH_WAIT_STEP`], another publish of the pipeline is waited for.
 const PUBLISH_WAIT_STEPS: u32 = 600;
@@ -33,42 +35,44 @@ pub(super) struct PublishLock {
 
 impl TaskLock {
     /// Takes the lock, or fails with `Error::Unavailable` if another attempt holds it.
-    pub(super) fn acquire(state_root: &Path, paths: &RunPaths, task: &str) -> Result<Self> {
-        let path = paths.task_lock(state_root, task);
+    pub(super) fn acquire(commit: &Commit, key: &AttemptKey, task: &str) -> Result<Option<Self>> {
+        let Some(locks) = commit.locks_folder() else { return Ok(None) };
+        let path = locks.join(format!("{}.{task}.lock", key.interval));
         let mut file = open_lock(&path)?;
         if !try_lock(&file, &path)? {
             return Err(Error::Unavailable(format!(
                 "locking interval {} of pipeline `{}`: another attempt holds it ({}{}, {}); wait \
                  for it to end or stop it, then retry",
-                paths.interval,
-                paths.pipeline,
+                key.interval,
+                commit.pipeline,
                 HOLDER,
                 holder_of(&mut file),
                 path.display()
             )));
         }
-        let noted = file.set_len(0).and_then(|()| writeln!(file, "{HOLDER}{}", paths.attempt));
+        let noted = file.set_len(0).and_then(|()| writeln!(file, "{HOLDER}{}", key.attempt));
         noted.map_err(|err| disk_error("writing", &path, &err))?;
-        Ok(TaskLock { _file: file })
+        Ok(Some(TaskLock { _file: file }))
     }
 }
 
 impl PublishLock {
     /// Waits up to a minute for other publishes of the pipeline, then fails with
     /// `Error::Unavailable`.
-    pub(super) fn acquire(state_root: &Path, paths: &RunPaths) -> Result<Self> {
-        let path = paths.publish_lock(state_root);
+    pub(super) fn acquire(commit: &Commit) -> Result<Option<Self>> {
+        let Some(locks) = commit.locks_folder() else { return Ok(None) };
+        let path = locks.join("publish.lock");
         let file = open_lock(&path)?;
         for _ in 0..PUBLISH_WAIT_STEPS {
             if try_lock(&file, &path)? {
-                return Ok(PublishLock { _file: file });
+                return Ok(Some(PublishLock { _file: file }));
             }
             sleep(PUBLISH_WAIT_STEP);
         }
         Err(Error::Unavailable(format!(
             "locking the tables of pipeline `{}`: another publish has held {} for a minute; wait \
              for it to end, then retry",
-            paths.pipeline,
+            commit.pipeline,
             path.display()
         )))
     }
@@ -84,12 +88,12 @@ pub(super) struct CopyLock {
 impl CopyLock {
     /// Waits for other copies to the same target, with `pause` between looks; its error ends that.
     pub(super) fn acquire(
-        state_root: &Path,
-        paths: &RunPaths,
+        commit: &Commit,
         target_id: &str,
         pause: impl Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let path = paths.copy_lock(state_root, target_id);
+    ) -> Result<Option<Self>> {
+        let Some(locks) = commit.locks_folder() else { return Ok(None) };
+        let path = locks.join(format!("copy-{target_id}.lock"));
         let file = open_lock(&path)?;
         let mut is_told = false;
         while !try_lock(&file, &path)? {
@@ -99,7 +103,7 @@ impl CopyLock {
             is_told = true;
             pause()?;
         }
-        Ok(CopyLock { _file: file })
+        Ok(Some(CopyLock { _file: file }))
     }
 }
 
@@ -110,10 +114,10 @@ const HOLDER: &str = "attempt ";
 ///
 /// A staging folder that was there before this is asked, and whose attempt is not among them,
 /// belongs to nobody: an attempt notes itself in its lock before it stages anything.
-pub(super) fn live_attempts(state_root: &Path, paths: &RunPaths) -> Result<BTreeSet<String>> {
-    let folder = paths.locks(state_root);
+pub(super) fn live_attempts(commit: &Commit, interval: &IntervalId) -> Result<BTreeSet<AttemptId>> {
+    let Some(folder) = commit.locks_folder() else { return Ok(BTreeSet::new()) };
     let is_own = |name: &String| {
-        let task = name.strip_prefix(&paths.interval).and_then(|rest| rest.strip_prefix('.'));
+        let task = name.strip_prefix(interval.as_str()).and_then(|rest| rest.strip_prefix('.'));
         task.is_some_and(|task| task.ends_with(".lock"))
     };
     let mut live = BTreeSet::new();
@@ -121,7 +125,7 @@ pub(super) fn live_attempts(state_root: &Path, paths: &RunPaths) -> Result<BTree
         let path = folder.join(name);
         let mut file = open_lock(&path)?;
         if !try_lock(&file, &path)? {
-            live.insert(holder_of(&mut file));
+            live.insert(AttemptId::new(holder_of(&mut file)));
         }
     }
     Ok(live)
@@ -153,34 +157,34 @@ fn try_lock(file: &File, path: &Path) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn paths(interval: &str, attempt: &str) -> RunPaths {
-        RunPaths { pipeline: "p".into(), interval: interval.into(), attempt: attempt.into() }
-    }
+    use crate::commit::harness::{Harness, key};
 
     #[test]
-    fn a_second_attempt_of_a_task_waits_its_turn_and_learns_who_holds_it() {
-        let state = tempfile::tempdir().unwrap();
-        let first = TaskLock::acquire(state.path(), &paths("i", "a1"), "0-of-1").unwrap();
-        let error = TaskLock::acquire(state.path(), &paths("i", "a2"), "0-of-1").unwrap_err();
+    fn a_second_attempt_at_a_task_is_refused_and_learns_who_holds_the_lock() {
+        let harness = Harness::on_disk();
+        let commit = harness.commit();
+        let first = TaskLock::acquire(&commit, &key("i", "a1"), "0-of-1").unwrap();
+        let error = TaskLock::acquire(&commit, &key("i", "a2"), "0-of-1").unwrap_err();
         assert_eq!(error.exit_code(), 75);
         let message = error.to_string();
         assert!(message.contains("another attempt holds it (attempt a1,"), "{message}");
         drop(first);
-        TaskLock::acquire(state.path(), &paths("i", "a2"), "0-of-1").unwrap();
+        TaskLock::acquire(&commit, &key("i", "a2"), "0-of-1").unwrap();
     }
 
     #[test]
     fn other_tasks_and_intervals_run_side_by_side() {
-        let state = tempfile::tempdir().unwrap();
+        let harness = Harness::on_disk();
+        let commit = harness.commit();
         let lock = |interval, attempt, task| {
-            TaskLock::acquire(state.path(), &paths(interval, attempt), task).unwrap()
+            TaskLock::acquire(&commit, &key(interval, attempt), task).unwrap()
         };
         let _first = lock("i", "a1", "0-of-2");
         let _second = lock("i", "a2", "1-of-2");
         let _third = lock("j", "a3", "0-of-1");
         drop(lock("i", "a4", "0-of-1"));
-        let live = live_attempts(state.path(), &paths("i", "")).unwrap();
-        assert_eq!(live.into_iter().collect::<Vec<_>>(), ["a1", "a2"]);
-        assert!(live_attempts(state.path(), &paths("k", "")).unwrap().is_empty());
+        let live = live_attempts(&commit, &IntervalId::new("i")).unwrap();
+        assert_eq!(live.into_iter().collect::<Vec<_>>(), ["a1", "a2"].map(AttemptId::new));
+        assert!(live_attempts(&commit, &IntervalId::new("k")).unwrap().is_empty());
     }
 }

@@ -1,14 +1,15 @@
-//! Write, publish, recover: how files become a table that no reader sees half of.
+//! Atomic commits: write-ahead intents, a compare-and-swap of one head, and idempotent steps that
+//! anybody rolls forward make files a table that no reader sees half of.
 //!
 //! # One run, told in the names it writes
 //!
 //! ```text
-//! begin      on disk: locks/<interval>.0-of-1.lock; what a crash left is completed
+//! lock       on disk: locks/<interval>.0-of-1.lock; what a crash left is rolled forward
 //!            … the sink writes files that nobody sees: staged on the table's disk, or as
 //!            multipart uploads that are not completed …
 //! pending    pending/<interval>/0-of-1/<attempt>.json     the task's files, counts and rejects
 //! intent     intents/<interval>/<attempt>.json            all that the publish will do
-//! turn       head.json: idle ─► publishing this attempt   by if-match: one publish at a time
+//! begin      head.json: idle ─► publishing this attempt   compare-and-swap: one at a time
 //!            1 each table's _SUCCESS goes
 //!            2 files appear: renamed, or their uploads completed
 //!            3 manifests/<interval>/history/<earlier attempt>.json, then manifest.json
@@ -20,8 +21,9 @@
 //!            pending records, staging folders, other attempts' uploads and the intent go
 //! ```
 //!
-//! Before its turn, nothing of an attempt is visible, and it can be given up. From its turn on, its
-//! publish will be completed, by whoever comes: each step can be taken twice, and by two at once.
+//! Before the head names an attempt, nothing of it is visible, and it can be given up. After that,
+//! its publish is rolled forward, by whoever comes: each step is idempotent, and two may take it at
+//! once.
 //! The unit of writing is the task, the unit of publishing the run: a publish takes one pending
 //! record of each task, whichever process wrote it.
 //!
@@ -31,11 +33,11 @@
 //! |---|---|---|---|
 //! | some files written | the old table | old | starts anew; its files go, or by `gc` |
 //! | pending, intent | the old table | old | likewise; a publish of shards may take the record |
-//! | turn | the old table | old | completes it: 1 to end |
-//! | 1 | the old files, no `_SUCCESS` | old | completes it |
-//! | 2, in part | old, some new, no `_SUCCESS` | old | completes it, or takes it back[^lost] |
-//! | 3 | old and new files, no `_SUCCESS` | new | completes it: 4 to end |
-//! | 5, in part | new, some old files, no `_SUCCESS` | new | completes it |
+//! | begin | the old table | old | rolls it forward: 1 to end |
+//! | 1 | the old files, no `_SUCCESS` | old | rolls it forward |
+//! | 2, in part | old, some new, no `_SUCCESS` | old | rolls it forward, or back[^lost] |
+//! | 3 | old and new files, no `_SUCCESS` | new | rolls it forward: 4 to end |
+//! | 5, in part | new, some old files, no `_SUCCESS` | new | rolls it forward |
 //! | 6 | the new table | new | ends it |
 //! | end | the new table | new | cleans up with its own publish, or `gc` does |
 //!
@@ -54,65 +56,67 @@
 //!   by no first publish: `ownership` tells whose a table is, `adopt` takes it over from another
 //!   name.
 //!
-//! # Where the places differ
+//! # How disks and object stores differ
 //!
-//! On disk, the pipeline's publishes take turns by a lock, and a lock whose process died is free at
-//! once. In an object store nobody can tell a dead attempt from a slow one: another's publish is
-//! given a time ([`CommitSupplies::patience`]), then carried out beside it. There, deletions know
-//! no conditions: an attempt that was slow for that long in the middle of step 1 may remove a
+//! On disk, an advisory file lock keeps the pipeline's publishes apart, and a lock whose process
+//! died is free at once. In an object store nobody can tell a dead attempt from a slow one:
+//! another's publish is given a time ([`CommitContext::patience`]), then rolled forward beside it.
+//! That needs no fencing, as names are never reused and steps are idempotent. But deletions know no
+//! conditions there: an attempt that was slow for that long in the middle of step 1 may remove a
 //! marker that was put back meanwhile; it notices, and puts it back.
 
-mod acts;
 mod adopt;
 mod attempt;
 mod contents;
+mod context;
 mod copy;
 mod copy_script;
 mod ddl;
 mod disk_table;
 mod distcp;
+mod documents;
 mod drift;
 mod gc;
 mod hand_off;
+mod hand_off_plan;
+#[cfg(test)]
+mod harness;
 mod head;
 mod history;
-#[cfg(test)]
-mod house;
 mod intent;
 mod layout;
 mod lock;
-mod manifest;
+mod markers;
 mod overlap;
 mod ownership;
 mod pending;
+mod pipeline_state;
 mod publish;
+mod publish_request;
 mod recover;
+mod recovered;
 mod shape;
+mod staging;
 mod state;
 mod steps;
 mod store_table;
-mod supplies;
-mod table;
+mod table_root;
 mod verify;
 
-pub(crate) use acts::before_act;
-pub use adopt::{AdoptRequest, adopt};
+pub use adopt::AdoptRequest;
 pub use attempt::Attempt;
-pub use copy::copy_interval;
+pub use context::CommitContext;
+pub(crate) use context::kill_at_failpoint;
 pub use ddl::TableDefinition;
-pub use drift::ColumnChanges;
-pub use gc::{GcRequest, collect_garbage};
-pub use hand_off::hand_off;
-pub use history::{PastPublish, Standing, list_publishes, publishes_of};
-pub use layout::{TableRoot, check_layout, check_places, unwritable_places};
-pub use manifest::{
-    Manifest, ManifestColumn, ManifestInput, ManifestTable, Provenance, read_manifest,
+pub use documents::{
+    Manifest, ManifestColumn, ManifestInput, ManifestTable, PendingFile, PendingRecord, Provenance,
 };
-pub use overlap::{check_inputs, check_overlaps};
+pub use drift::ColumnChanges;
+pub use gc::GcRequest;
+pub use history::{PastPublish, PublishStatus};
+pub use layout::{TableRoot, check_layout, check_locations, unwritable_locations};
 pub use ownership::OwnTable;
-pub use pending::{PendingFile, PendingRecord};
-pub use publish::{PublishOutcome, PublishRequest, StagedTable, publish_run};
+pub use pipeline_state::Commit;
+pub use publish_request::{PublishOutcome, PublishRequest, StagedTable};
 pub use shape::TableShape;
-pub use state::State;
-pub use supplies::{BeforeAct, CommitSupplies};
-pub use verify::{TableVerdict, verify_tables};
+pub use verify::TableVerdict;

@@ -1,4 +1,4 @@
-//! Whose tables and states are: two pipelines must not write to one place.
+//! Whose tables and states are: two pipelines must not write to one location.
 //!
 //! | at a root is | and the state knows the root | it is not known yet |
 //! |---|---|---|
@@ -15,11 +15,13 @@ use crate::base::error::{Diagnostic, Error, Result};
 use crate::base::fs::names_in;
 use crate::base::location::StoreLocation;
 use crate::commit::attempt::Attempt;
-use crate::commit::head::{Head, ReadHead};
-use crate::commit::layout::is_same_place;
-use crate::commit::publish::StagedTable;
-use crate::commit::supplies::CommitSupplies;
-use crate::store::paths::{RunPaths, SUCCESS};
+use crate::commit::context::CommitContext;
+use crate::commit::documents::Head;
+use crate::commit::head::ReadHead;
+use crate::commit::layout::is_same_location;
+use crate::commit::pipeline_state::Commit;
+use crate::commit::publish_request::StagedTable;
+use crate::sink::{SUCCESS, table_folder};
 
 /// A table that a pipeline means to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl OwnTable {
 
     /// Its name in the state, `<output>.<format>`.
     pub fn name(&self) -> String {
-        RunPaths::table_folder(&self.output, &self.format)
+        table_folder(&self.output, &self.format)
     }
 }
 
@@ -55,7 +57,7 @@ impl Attempt {
     /// # Errors
     /// `Error::Config` with all that was found.
     pub fn check_roots(&self, tables: &[OwnTable]) -> Result<()> {
-        check_roots(self, tables)
+        check_roots(&self.commit, tables)
     }
 
     /// Refuses to publish with the state of another pipeline.
@@ -63,7 +65,8 @@ impl Attempt {
     /// # Errors
     /// `Error::Config` if it is one.
     pub fn check_state(&self, tables: &[OwnTable], folder: &Path) -> Result<()> {
-        let head = ReadHead::of(&self.state, &self.paths)?.head;
+        let head = ReadHead::of(&self.commit)?.head;
+        let Commit { state, pipeline, .. } = &self.commit;
         match other_folder(&head, tables, folder)? {
             None => Ok(()),
             Some(other) => Err(Error::config(format!(
@@ -71,9 +74,9 @@ impl Attempt {
                  its tables: two pipelines named `{}` must not share a state; give one of them a \
                  `name` of its own in pipeline.toml, or another `[state]`; if it is the same \
                  pipeline in another folder, run `ashiato adopt {}`",
-                self.state.display_of(&self.paths.pipeline),
+                state.display_of(pipeline),
                 folder.display(),
-                self.paths.pipeline,
+                pipeline,
                 folder.display(),
             ))),
         }
@@ -87,7 +90,7 @@ fn other_folder(head: &Head, tables: &[OwnTable], folder: &Path) -> Result<Optio
     };
     for (_, known) in head.all_tables() {
         let Some(root) = known.root()? else { return Ok(None) };
-        if tables.iter().any(|table| is_same_place(&table.root, &root)) {
+        if tables.iter().any(|table| is_same_location(&table.root, &root)) {
             return Ok(None);
         }
     }
@@ -95,27 +98,27 @@ fn other_folder(head: &Head, tables: &[OwnTable], folder: &Path) -> Result<Optio
 }
 
 /// Refuses roots that hold what the pipeline's state knows nothing of.
-pub(super) fn check_roots(attempt: &Attempt, tables: &[OwnTable]) -> Result<()> {
-    let Attempt { supplies, state, paths, .. } = attempt;
+pub(super) fn check_roots(commit: &Commit, tables: &[OwnTable]) -> Result<()> {
+    let Commit { context, state, pipeline } = commit;
     let mut found = Vec::new();
     for table in tables {
-        found.push(Holding::of(supplies, &table.root)?);
+        found.push(RootContents::of(context, &table.root)?);
     }
     // After the look at the roots: what a publish of the same pipeline has put there is known now.
-    let head = ReadHead::of(state, paths)?.head;
+    let head = ReadHead::of(commit)?.head;
     if head.publishing.is_some() {
         return Ok(());
     }
     let mut problems = Vec::new();
-    for (table, holding) in tables.iter().zip(found) {
+    for (table, contents) in tables.iter().zip(found) {
         let is_known = is_known(&head, table)?;
-        let other = holding.pipeline.as_deref().filter(|other| *other != paths.pipeline);
-        let what = match (&holding.first, other) {
+        let other = contents.pipeline.as_deref().filter(|other| other != pipeline);
+        let what = match (&contents.first, other) {
             (_, Some(other)) => format!("its {SUCCESS} says that pipeline `{other}` publishes it"),
             (Some(first), None) if !is_known => format!(
-                "it holds {first}, and no manifest of pipeline `{}` in {} says what is there",
-                paths.pipeline,
-                state.display_of(&paths.manifests()),
+                "it holds {first}, and no manifest of pipeline `{pipeline}` in {} says what is \
+                 there",
+                state.display_of(&commit.manifests_folder()),
             ),
             _ => continue,
         };
@@ -136,7 +139,7 @@ pub(super) fn check_roots(attempt: &Attempt, tables: &[OwnTable]) -> Result<()> 
 fn is_known(head: &Head, table: &OwnTable) -> Result<bool> {
     for (name, known) in head.all_tables() {
         let is_same = match known.root()? {
-            Some(root) => is_same_place(&root, &table.root),
+            Some(root) => is_same_location(&root, &table.root),
             None => name == table.name(),
         };
         if is_same {
@@ -148,31 +151,31 @@ fn is_known(head: &Head, table: &OwnTable) -> Result<bool> {
 
 /// What a root holds.
 #[derive(Debug, Default)]
-pub(super) struct Holding {
+pub(super) struct RootContents {
     /// A file or folder with files; `.` in front hides it from all readers, and from this.
     first: Option<String>,
     /// The pipeline that the marker names.
     pub(super) pipeline: Option<String>,
 }
 
-impl Holding {
-    pub(super) fn of(supplies: &CommitSupplies, root: &StoreLocation) -> Result<Self> {
+impl RootContents {
+    pub(super) fn of(context: &CommitContext, root: &StoreLocation) -> Result<Self> {
         let first = match root.local_path() {
             Some(path) => first_file(&path, &PathBuf::new())?,
             None => {
-                let names = supplies.open(root)?.names_in("")?;
+                let names = context.open(root)?.names_in("")?;
                 // A store's own marker of a folder has the folder's name.
                 let own = root.to_string();
                 let own = own.rsplit('/').next().unwrap_or_default().to_owned();
                 names.into_iter().find(|name| !name.starts_with('.') && *name != own)
             }
         };
-        let Some(first) = first else { return Ok(Holding::default()) };
-        let marker = supplies.open(root)?.get(SUCCESS)?;
+        let Some(first) = first else { return Ok(RootContents::default()) };
+        let marker = context.open(root)?.get(SUCCESS)?;
         let marker = marker.map(|found| serde_json::from_slice(&found.bytes).unwrap_or_default());
         let pipeline = marker
             .and_then(|marker: serde_json::Value| marker["pipeline"].as_str().map(str::to_owned));
-        Ok(Holding { first: Some(first), pipeline })
+        Ok(RootContents { first: Some(first), pipeline })
     }
 }
 

@@ -1,121 +1,54 @@
-//! Publishing a run: an intent, a turn, then its steps.
+//! A publish: a write-ahead intent, a compare-and-swap of the head, then idempotent steps.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::fs::file_bytes;
-use crate::base::location::StoreLocation;
-use crate::commit::attempt::{Attempt, lock_publish};
+use crate::base::run_ids::{AttemptKey, IntervalId};
+use crate::commit::attempt::Attempt;
+use crate::commit::documents::{Intent, Manifest};
 use crate::commit::head::ReadHead;
-use crate::commit::intent::{Intent, plan_publish};
-use crate::commit::manifest::{Manifest, ManifestColumn, ManifestInput, Provenance};
-use crate::commit::overlap::{check_inputs, check_overlaps};
+use crate::commit::intent::plan_publish;
+use crate::commit::lock::PublishLock;
 use crate::commit::ownership::{OwnTable, check_roots};
-use crate::commit::pending::pending_names;
-use crate::commit::recover::{Recovered, settle};
-use crate::commit::state::to_json;
-use crate::commit::steps::{Carried, Publish};
-use crate::sink::WrittenFile;
-use crate::store::paths::{RunPaths, attempt_of_file};
+use crate::commit::pipeline_state::Commit;
+use crate::commit::publish_request::{PublishOutcome, PublishRequest, StagedTable};
+use crate::commit::recover::recover;
+use crate::commit::recovered::Recovered;
+use crate::commit::state::{Document, to_json};
+use crate::commit::steps::{Publish, PublishEnd};
+use crate::sink::{attempt_of_file, table_folder};
 
-/// How often a turn is asked for while others are faster.
-const TURNS_MAX: u32 = 1000;
+/// How often a publish is planned anew because another one won the compare-and-swap.
+const SWAPS_MAX: u32 = 1000;
 /// The pause between two of them.
-const TURN_PAUSE: Duration = Duration::from_millis(50);
+const SWAP_PAUSE: Duration = Duration::from_millis(50);
 
-/// What an attempt has written and wants to see published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishRequest {
-    /// The interval's start, as the manifest shall show it.
-    pub interval_start: String,
-    /// The interval's end, as the manifest shall show it.
-    pub interval_end: String,
-    /// The time of the publish, as the manifest shall show it.
-    pub published_at: String,
-    /// What the tables were made with.
-    pub provenance: Provenance,
-    /// The objects that were read.
-    pub inputs: Vec<ManifestInput>,
-    /// Whether the interval alone says which objects are read. Where it does not, an object that
-    /// another interval published is refused.
-    pub is_listed_by_time: bool,
-    /// The attempt that had published the interval when its input was listed: if another one has
-    /// since, this one comes too late.
-    pub seen: Option<String>,
-    /// All tables of the run, those without a file too: an earlier publish may have had some.
-    pub tables: Vec<StagedTable>,
-    /// The folder that defines the pipeline.
-    pub folder: String,
-    /// What the run counted, for the manifest.
-    pub counts: serde_json::Value,
+impl Attempt {
+    /// Makes the files of a request the contents of its interval.
+    ///
+    /// Errors before the head names the attempt (an overlap, a missing file) leave the tables as
+    /// they were; after that, the next attempt of whatever interval rolls the publish forward. It
+    /// is short: when the run is stopped from outside, let it come to its end.
+    pub fn publish(&self, request: &PublishRequest) -> Result<PublishOutcome> {
+        publish(self, request)
+    }
 }
 
-/// One table's written files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StagedTable {
-    /// The output's name.
-    pub output: String,
-    /// The format's name.
-    pub format: String,
-    /// The table's root.
-    pub location: StoreLocation,
-    /// The table's columns, partition columns among them.
-    pub columns: Vec<ManifestColumn>,
-    /// The columns that are directories, outermost first.
-    pub partition_by: Vec<String>,
-    /// The form of points in time in its files.
-    pub timestamps: String,
-    /// The files of this output and format, as the sink recorded them.
-    pub files: Vec<WrittenFile>,
-    /// The table's definition, with the partitions of its files.
-    pub ddl: String,
-    /// What adds the columns that are new since the last publish, if any are.
-    pub add_columns: Option<String>,
-}
-
-/// What became of a publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PublishOutcome {
-    /// The tables hold the run's rows.
-    Published {
-        /// The manifest's place.
-        manifest: String,
-        /// Published intervals inside this one, whose rows were replaced.
-        replaced_intervals: Vec<String>,
-        /// What crashed publishes had left, and what became of it.
-        recovered: Vec<Recovered>,
-    },
-    /// Another attempt has published the interval since this one began.
-    Conflict {
-        /// That attempt.
-        attempt: String,
-    },
-    /// A file was lost before it was published, and what was in place of the others was taken back:
-    /// the tables are as before.
-    TakenBack {
-        /// The file.
-        lost: String,
-    },
-}
-
-/// Makes the files of a request the contents of its interval.
-///
-/// Errors before the attempt has its turn (an overlap, a missing file) leave the tables as they
-/// were; behind that, the next attempt of whatever interval completes the publish. It is short:
-/// when the run is stopped from outside, let it come to its end.
-pub fn publish_run(attempt: &Attempt, request: &PublishRequest) -> Result<PublishOutcome> {
-    let Attempt { supplies, state, paths, .. } = attempt;
-    let before = &supplies.before_act;
-    let _publish_lock = lock_publish(state, paths)?;
+fn publish(attempt: &Attempt, request: &PublishRequest) -> Result<PublishOutcome> {
+    let Attempt { commit, key, .. } = attempt;
+    let Commit { context, state, pipeline } = commit;
+    let _publish_lock = PublishLock::acquire(commit)?;
     let mut recovered = Vec::new();
-    for _ in 0..TURNS_MAX {
-        // All that is read from here on is as the head's version has it, or there is no turn.
-        let head = settle(state, supplies, paths, &mut recovered)?;
-        let document = state.read(&paths.manifest())?;
+    for _ in 0..SWAPS_MAX {
+        // All that is read from here on is as the head's version has it, or the swap fails.
+        let head = recover(commit, Some(&key.attempt), &mut recovered)?;
+        let document = state.read(&commit.manifest_name(&key.interval))?;
         let earlier = document.as_ref().map(|document| document.parse::<Manifest>()).transpose()?;
         let published = earlier.as_ref().map(|earlier| earlier.attempt.clone());
-        if published == Some(paths.attempt.clone()) {
+        if published.as_ref() == Some(&key.attempt) {
             let replaced = earlier.map(|earlier| earlier.replaced_intervals).unwrap_or_default();
             return Ok(done(attempt, replaced, recovered));
         }
@@ -123,60 +56,56 @@ pub fn publish_run(attempt: &Attempt, request: &PublishRequest) -> Result<Publis
             return Ok(PublishOutcome::Conflict { attempt });
         }
         let mut intent = plan(attempt, request, document.as_ref())?;
-        intent.pending = pending_names(state, paths)?;
-        before("intent")?;
-        state.put(&paths.intent(), &to_json(&intent)?)?;
-        before("turn")?;
+        intent.pending = commit.pending_names(&key.interval)?;
+        commit.before("intent")?;
+        state.put(&commit.intent_name(key), &to_json(&intent)?)?;
+        commit.before("begin")?;
         attempt.is_handed_over.store(true, Relaxed);
-        if !head.begin(state, paths)? {
+        if !head.begin(commit, key)? {
             attempt.is_handed_over.store(false, Relaxed);
-            state.remove([paths.intent().as_str()])?;
-            supplies.pause(TURN_PAUSE);
+            state.remove([commit.intent_name(key).as_str()])?;
+            context.sleep(SWAP_PAUSE);
             continue;
         }
-        return match Publish::new(state, supplies, &intent)?.carry_out()? {
-            Carried::TakenBack { lost } => Ok(PublishOutcome::TakenBack { lost }),
-            Carried::Done | Carried::Overtaken => {
+        return match Publish::new(commit, &intent)?.roll_forward()? {
+            PublishEnd::RolledBack { lost } => Ok(PublishOutcome::RolledBack { lost }),
+            PublishEnd::Done | PublishEnd::Overtaken => {
                 check_published(attempt)?;
                 Ok(done(attempt, intent.manifest.replaced_intervals, recovered))
             }
         };
     }
     Err(Error::Unavailable(format!(
-        "publishing interval {} of pipeline `{}`: {TURNS_MAX} other publishes were faster; retry",
-        paths.interval, paths.pipeline
+        "publishing interval {} of pipeline `{pipeline}`: {SWAPS_MAX} other publishes were faster; \
+         retry",
+        key.interval
     )))
 }
 
-fn done(attempt: &Attempt, replaced: Vec<String>, recovered: Vec<Recovered>) -> PublishOutcome {
-    let manifest = attempt.state.display_of(&attempt.paths.manifest());
+fn done(attempt: &Attempt, replaced: Vec<IntervalId>, recovered: Vec<Recovered>) -> PublishOutcome {
+    let Attempt { commit, key, .. } = attempt;
+    let manifest = commit.state.display_of(&commit.manifest_name(&key.interval));
     PublishOutcome::Published { manifest, replaced_intervals: replaced, recovered }
 }
 
-fn plan(
-    attempt: &Attempt,
-    request: &PublishRequest,
-    earlier: Option<&crate::commit::state::Document>,
-) -> Result<Intent> {
-    let Attempt { supplies, state, paths, .. } = attempt;
+fn plan(attempt: &Attempt, request: &PublishRequest, earlier: Option<&Document>) -> Result<Intent> {
+    let Attempt { commit, key, .. } = attempt;
     let tables: Vec<OwnTable> = request.tables.iter().map(OwnTable::of).collect();
-    check_roots(attempt, &tables)?;
-    let replaced = check_overlaps(state, paths)?;
+    check_roots(commit, &tables)?;
+    let replaced = commit.check_overlaps(&key.interval)?;
     if !request.is_listed_by_time {
-        check_inputs(state, paths, &request.inputs, &replaced)?;
+        commit.check_inputs(&key.interval, &request.inputs, &replaced)?;
     }
     request.tables.iter().try_for_each(|table| check_staged(attempt, table))?;
-    plan_publish(state, supplies, paths, request, earlier, replaced)
+    plan_publish(attempt, request, earlier, replaced)
 }
 
 /// A file that is recorded but not staged would leave a hole in the table.
 fn check_staged(attempt: &Attempt, staged: &StagedTable) -> Result<()> {
-    let Some(folder) = attempt.state.folder() else { return Ok(()) };
-    let table = RunPaths::table_folder(&staged.output, &staged.format);
+    let table = table_folder(&staged.output, &staged.format);
     for file in staged.files.iter().filter(|file| file.upload.is_none()) {
-        let writer = attempt_of_file(&file.name).unwrap_or_default().to_owned();
-        let paths = RunPaths { attempt: writer, ..attempt.paths.clone() };
-        let path = paths.staging(folder).join(&table).join(file.path());
+        let Some(folder) = writer_folder(attempt, &file.name)? else { return Ok(()) };
+        let path = folder.join(&table).join(file.path());
         let found = file_bytes(&path)?;
         if found != Some(file.bytes) {
             return Err(Error::Bug(format!(
@@ -190,23 +119,30 @@ fn check_staged(attempt: &Attempt, staged: &StagedTable) -> Result<()> {
     Ok(())
 }
 
-/// Others may have carried the publish out, and even have published the interval anew since: both
-/// is fine, but one of both it must be.
+/// The staging folder of the attempt that wrote a file, which may have been one of another process.
+fn writer_folder(Attempt { commit, key, .. }: &Attempt, file: &str) -> Result<Option<PathBuf>> {
+    let writer = attempt_of_file(file)
+        .ok_or_else(|| Error::Bug(format!("publishing {file}: its name holds no attempt")))?;
+    Ok(commit.staging_folder(&AttemptKey::new(&key.interval, &writer)))
+}
+
+/// Others may have rolled the publish forward, and even have published the interval anew since:
+/// both is fine, but one of both it must be.
 fn check_published(attempt: &Attempt) -> Result<()> {
-    let Attempt { state, paths, .. } = attempt;
-    let own = [paths.manifest(), paths.past_manifest(&paths.attempt)];
+    let Attempt { commit, key, .. } = attempt;
+    let own = [commit.manifest_name(&key.interval), commit.past_manifest_name(key)];
     for name in own {
-        let manifest: Option<Manifest> = state.read_json(&name)?;
-        if manifest.is_some_and(|manifest| manifest.attempt == paths.attempt) {
+        let manifest: Option<Manifest> = commit.state.read_json(&name)?;
+        if manifest.is_some_and(|manifest| manifest.attempt == key.attempt) {
             return Ok(());
         }
     }
-    // As when another attempt found one of its files lost and took it back.
-    let is_under_way = ReadHead::of(state, paths)?.is_publishing(paths);
-    let what = if is_under_way { "is still under way elsewhere" } else { "was taken back" };
+    // As when another attempt found one of its files lost and rolled it back.
+    let is_under_way = ReadHead::of(commit)?.is_publishing(key);
+    let what = if is_under_way { "is still under way elsewhere" } else { "was rolled back" };
     Err(Error::Unavailable(format!(
         "publishing interval {} of pipeline `{}`: the publish {what}; retry",
-        paths.interval, paths.pipeline
+        key.interval, commit.pipeline
     )))
 }
 

@@ -1,15 +1,15 @@
-//! A table as a run would write it, held against what was published at the same place.
+//! A table as a run would write it, compared with what was published at the same location.
 
 use crate::base::error::Result;
 use crate::base::location::StoreLocation;
 use crate::commit::attempt::Attempt;
+use crate::commit::documents::{LastPublish, Layout, ManifestColumn};
 use crate::commit::drift::{ColumnChanges, misplaced};
-use crate::commit::head::{LastPublish, Layout, ReadHead};
-use crate::commit::layout::{are_nested, is_same_place};
-use crate::commit::manifest::ManifestColumn;
-use crate::store::paths::RunPaths;
+use crate::commit::head::ReadHead;
+use crate::commit::layout::{are_nested, is_same_location};
+use crate::sink::table_folder;
 
-/// The format in which a column is found by its place alone.
+/// The format in which a column is found by its position alone.
 const TSV: &str = "tsv";
 
 /// A table as a run would write it.
@@ -39,7 +39,7 @@ impl TableShape {
     }
 }
 
-/// What differs from the last publish at the same place.
+/// What differs from the last publish at the same location.
 #[derive(Debug, Clone, Default)]
 pub struct ShapeChanges {
     /// The columns that changed; none if nothing was published there.
@@ -49,17 +49,17 @@ pub struct ShapeChanges {
 }
 
 impl Attempt {
-    /// What changed in a table's shape since the last publish at its place, of whatever output.
+    /// What changed in a table's shape since the last publish at its location, of whatever output.
     pub fn shape_changes(&self, shape: &TableShape) -> Result<ShapeChanges> {
-        let head = ReadHead::of(self.state(), self.paths())?.head;
-        let own = RunPaths::table_folder(&shape.output, &shape.format);
+        let head = ReadHead::of(&self.commit)?.head;
+        let own = table_folder(&shape.output, &shape.format);
         let (mut last, mut changes) = (None, ShapeChanges::default());
         for (name, known) in head.all_tables() {
             let Some(root) = known.root()? else {
                 last = if name == own { Some((name, known)) } else { last };
                 continue;
             };
-            if is_same_place(&root, &shape.root) {
+            if is_same_location(&root, &shape.root) {
                 last = if last.is_none() || name == own { Some((name, known)) } else { last };
             } else if are_nested(&root, &shape.root) && self.has_files(&root)? {
                 changes.unreadable.push(nested(&root, name, known, shape));
@@ -77,7 +77,7 @@ impl Attempt {
 
     /// Whether anything is at a root: what is gone is in nobody's way.
     fn has_files(&self, root: &StoreLocation) -> Result<bool> {
-        Ok(!self.supplies.open(root)?.list_all()?.is_empty())
+        Ok(!self.commit.context.open(root)?.list_all()?.is_empty())
     }
 }
 
@@ -95,7 +95,7 @@ fn column_changes(last: &LastPublish, shape: &TableShape) -> ColumnChanges {
 fn unreadable(name: &str, last: &LastPublish, layout: &Layout, shape: &TableShape) -> Vec<String> {
     let mut found = Vec::new();
     let (root, since) = (&shape.root, last.since());
-    if name != RunPaths::table_folder(&shape.output, &shape.format)
+    if name != table_folder(&shape.output, &shape.format)
         && shape.siblings.iter().any(|sibling| sibling == name)
     {
         return vec![format!(
@@ -119,7 +119,7 @@ fn unreadable(name: &str, last: &LastPublish, layout: &Layout, shape: &TableShap
             listed(&shape.partition_by),
         ));
     } else if shape.format == TSV
-        && let Some(moved) = misplaced(&layout.places, &shape.in_files())
+        && let Some(moved) = misplaced(&layout.positions, &shape.in_files())
     {
         found.push(format!(
             "{moved}, since {since}; TSV has only the order to tell columns apart, and readers \

@@ -1,9 +1,9 @@
-//! The state folder: small JSON documents, on disk or in an object store.
+//! The state folder: small JSON documents with compare-and-swap, on disk or in an object store.
 //!
 //! ```text
 //! read       shop/head.json ─► { "sequence": 7, … } and its version
-//! replace    only if that version is still there: of two writers one wins
-//! create     only if there is none
+//! swap       only if that version is still there: of two writers one wins
+//! create     swap of none: only if there is none
 //! put        whatever is there, for names that one attempt alone writes
 //! ```
 //!
@@ -24,14 +24,14 @@ use crate::store::{BlockingStore, Found};
 /// The form of all documents that this program writes, and the only one that it reads.
 pub(super) const VERSION: u32 = 1;
 
-/// The state of all pipelines at one place.
+/// The state of all pipelines at one location.
 #[derive(Debug, Clone)]
-pub struct State {
-    place: Place,
+pub(super) struct State {
+    backend: Backend,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Backend {
     Disk(PathBuf),
     Store(BlockingStore),
 }
@@ -81,39 +81,39 @@ impl Document {
 
 impl State {
     /// State in a folder, absolute.
-    pub fn on_disk(root: PathBuf) -> Self {
-        State { place: Place::Disk(root) }
+    pub(super) fn on_disk(root: PathBuf) -> Self {
+        State { backend: Backend::Disk(root) }
     }
 
     /// State in an object store.
-    pub fn in_store(store: BlockingStore) -> Self {
-        State { place: Place::Store(store) }
+    pub(super) fn in_store(store: BlockingStore) -> Self {
+        State { backend: Backend::Store(store) }
     }
 
     /// The folder, if it is on disk.
-    pub fn folder(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Disk(root) => Some(root),
-            Place::Store(_) => None,
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.backend {
+            Backend::Disk(root) => Some(root),
+            Backend::Store(_) => None,
         }
     }
 
     /// A document's full name, as a person would paste it.
-    pub fn display_of(&self, name: &str) -> String {
-        match &self.place {
-            Place::Disk(root) => root.join(name).display().to_string(),
-            Place::Store(store) => store.display_of(name),
+    pub(super) fn display_of(&self, name: &str) -> String {
+        match &self.backend {
+            Backend::Disk(root) => root.join(name).display().to_string(),
+            Backend::Store(store) => store.display_of(name),
         }
     }
 
     /// A document; none if it is not there.
     pub(super) fn read(&self, name: &str) -> Result<Option<Document>> {
-        let found = match &self.place {
-            Place::Disk(root) => read_file(&root.join(name))?.map(|bytes| {
+        let found = match &self.backend {
+            Backend::Disk(root) => read_file(&root.join(name))?.map(|bytes| {
                 let version = Version::Disk(Sha256::digest(&bytes).into());
                 (bytes, version)
             }),
-            Place::Store(store) => store
+            Backend::Store(store) => store
                 .get(name)?
                 .map(|Found { bytes, version }| (bytes.to_vec(), Version::Store(version))),
         };
@@ -128,19 +128,20 @@ impl State {
 
     /// Writes a document, whatever was there.
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        match &self.place {
-            Place::Disk(root) => {
+        match &self.backend {
+            Backend::Disk(root) => {
                 let path = root.join(name);
                 write_atomically(&temporary_of(&path), &path, bytes)
             }
-            Place::Store(store) => store.put(name, bytes.to_vec()),
+            Backend::Store(store) => store.put(name, bytes.to_vec()),
         }
     }
 
-    /// Writes a document in place of the one that was read, or of none; says whether it did.
+    /// Compare-and-swap: writes a document in place of the one that was read, or of none; says
+    /// whether it did.
     pub(super) fn swap(&self, name: &str, last: Option<&Version>, bytes: &[u8]) -> Result<bool> {
-        match (&self.place, last) {
-            (Place::Disk(_), last) => {
+        match (&self.backend, last) {
+            (Backend::Disk(_), last) => {
                 let found = self.read(name)?.map(|document| document.version);
                 let is_last = match (&found, last) {
                     (Some(Version::Disk(found)), Some(Version::Disk(last))) => found == last,
@@ -152,21 +153,21 @@ impl State {
                 }
                 Ok(is_last)
             }
-            (Place::Store(store), None) => store.create(name, bytes.to_vec()),
-            (Place::Store(store), Some(Version::Store(version))) => {
+            (Backend::Store(store), None) => store.create(name, bytes.to_vec()),
+            (Backend::Store(store), Some(Version::Store(version))) => {
                 store.replace(name, bytes.to_vec(), version.clone())
             }
-            (Place::Store(_), Some(Version::Disk(_))) => {
-                Err(Error::Bug(format!("{name}: a version of another place")))
+            (Backend::Store(_), Some(Version::Disk(_))) => {
+                Err(Error::Bug(format!("{name}: a version of another backend")))
             }
         }
     }
 
     /// Removes documents; those that are gone are as good as removed.
     pub(super) fn remove<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<()> {
-        match &self.place {
-            Place::Store(store) => store.delete(names),
-            Place::Disk(root) => names.into_iter().try_for_each(|name| {
+        match &self.backend {
+            Backend::Store(store) => store.delete(names),
+            Backend::Disk(root) => names.into_iter().try_for_each(|name| {
                 let path = root.join(name);
                 remove_file(&path)?;
                 // The folders that it alone was in, up to the pipeline's.
@@ -182,9 +183,9 @@ impl State {
 
     /// The names right below a folder, of documents and of further folders, sorted.
     pub(super) fn names_in(&self, folder: &str) -> Result<Vec<String>> {
-        let names = match &self.place {
-            Place::Disk(root) => names_in(&root.join(folder))?,
-            Place::Store(store) => store.names_in(folder)?,
+        let names = match &self.backend {
+            Backend::Disk(root) => names_in(&root.join(folder))?,
+            Backend::Store(store) => store.names_in(folder)?,
         };
         Ok(names.into_iter().filter(|name| !name.ends_with(TEMPORARY)).collect())
     }

@@ -1,130 +1,111 @@
-//! What a publish does behind its intent, in its order. Each step can be taken twice, by anybody.
+//! What a publish does after its intent is written, in its order: idempotent steps, which anybody
+//! can roll forward.
 
 use crate::base::error::Result;
-use crate::commit::attempt::remove_staging;
+use crate::base::run_ids::AttemptKey;
+use crate::commit::documents::{Intent, Manifest, ManifestTable, PendingRecord};
 use crate::commit::head::ReadHead;
-use crate::commit::intent::Intent;
-use crate::commit::manifest::{Manifest, ManifestTable};
-use crate::commit::pending::PendingRecord;
-use crate::commit::state::{State, to_json};
-use crate::commit::supplies::CommitSupplies;
-use crate::commit::table::TablePlace;
+use crate::commit::markers::{NamedTable, restore_markers};
+use crate::commit::pipeline_state::{ADDED_COLUMNS, Commit, DEFINITION, LISTING};
+use crate::commit::staging::remove_staging;
+use crate::commit::state::to_json;
+use crate::sink::table_folder;
 use crate::store::Upload;
-use crate::store::paths::RunPaths;
 
-/// A publish that has its turn: the head names it.
+/// A publish that the head names.
 pub(super) struct Publish<'a> {
-    state: &'a State,
-    supplies: &'a CommitSupplies,
-    paths: RunPaths,
+    commit: &'a Commit,
+    key: AttemptKey,
     intent: &'a Intent,
-    /// Of the tables that are published, in their order.
-    places: Vec<Box<dyn TablePlace>>,
+    /// Those that are published, in the order of the manifest.
+    tables: Vec<NamedTable>,
 }
 
-/// Makes markers right that are missing, or another publish's, though nothing is under way.
-pub(super) fn restore_markers<'p>(
-    state: &State,
-    paths: &RunPaths,
-    tables: impl Iterator<Item = (String, &'p Box<dyn TablePlace>)>,
-) -> Result<()> {
-    let head = ReadHead::of(state, paths)?.head;
-    for (name, place) in tables {
-        let Some(last) = head.tables.get(&name) else { continue };
-        let marker = last.marker(&paths.pipeline)?;
-        if head.publishing.is_none() && place.read_success()?.as_ref() != Some(&marker) {
-            place.put_success(&marker)?;
-        }
-    }
-    Ok(())
-}
-
-/// What came of carrying a publish out.
+/// How a publish ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Carried {
+pub(super) enum PublishEnd {
     /// The tables hold the run's rows.
     Done,
-    /// A file of the publish is lost, so all of it was taken back.
-    TakenBack {
+    /// A file of the publish is lost, so all of it was rolled back.
+    RolledBack {
         /// The file.
         lost: String,
     },
-    /// Another one has carried it out, and more was published since.
+    /// Another one has rolled it forward, and more was published since.
     Overtaken,
 }
 
 impl<'a> Publish<'a> {
-    pub(super) fn new(
-        state: &'a State,
-        supplies: &'a CommitSupplies,
-        intent: &'a Intent,
-    ) -> Result<Self> {
-        let paths = intent.paths();
-        let tables = intent.manifest.tables[..intent.tables.len()].iter();
-        let places = tables.map(|table| supplies.open_table(state, &paths, table));
-        let places = places.collect::<Result<Vec<_>>>()?;
-        Ok(Publish { state, supplies, paths, intent, places })
+    pub(super) fn new(commit: &'a Commit, intent: &'a Intent) -> Result<Self> {
+        let key = intent.key();
+        let tables = intent.manifest.tables[..intent.tables.len()].iter().map(|table| {
+            let files = commit.open_table(&key.interval, table)?;
+            Ok(NamedTable { name: table_folder(&table.output, &table.format), files })
+        });
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        Ok(Publish { commit, key, intent, tables })
     }
 
     /// Takes all steps, from wherever an earlier one of them was cut short.
-    pub(super) fn carry_out(&self) -> Result<Carried> {
-        let carried = self.take_steps()?;
-        if carried == Carried::Overtaken {
-            self.restore_markers()?;
+    pub(super) fn roll_forward(&self) -> Result<PublishEnd> {
+        let end = self.take_steps()?;
+        if end == PublishEnd::Overtaken {
+            // It may have touched a marker that others had written since.
+            restore_markers(self.commit, &self.tables)?;
         }
-        Ok(carried)
+        Ok(end)
     }
 
-    fn take_steps(&self) -> Result<Carried> {
+    fn take_steps(&self) -> Result<PublishEnd> {
         if !self.is_in_place()? {
             if let Some(lost) = self.find_lost()? {
-                return self.take_back(lost);
+                return self.roll_back(lost);
             }
-            if !self.is_our_turn()? {
-                return Ok(Carried::Overtaken);
+            if !self.is_under_way()? {
+                return Ok(PublishEnd::Overtaken);
             }
-            self.each_table("remove_success", |place, _| place.remove_success())?;
+            self.each_table("remove_success", |table, _| table.files.remove_success())?;
             if let Some(lost) = self.place_files()? {
-                return self.take_back(lost);
+                return self.roll_back(lost);
             }
             if !self.put_manifest()? {
-                return Ok(Carried::Overtaken);
+                return Ok(PublishEnd::Overtaken);
             }
         }
         self.each_table("define", |_, table| self.define(table))?;
         self.retire_replaced()?;
-        for (place, table) in self.places.iter().zip(&self.intent.manifest.tables) {
-            place.remove_files(&table.removed, &|act| self.before(act))?;
+        for (table, published) in self.tables.iter().zip(&self.intent.manifest.tables) {
+            table.files.remove_files(&published.removed, &|act| self.commit.before(act))?;
         }
-        if !self.is_our_turn()? {
-            return Ok(Carried::Overtaken);
+        if !self.is_under_way()? {
+            return Ok(PublishEnd::Overtaken);
         }
         let last = self.intent.last_publishes()?;
-        self.each_table("success", |place, table| {
-            let last = last.get(&self.folder(table));
-            let marker = last.map(|last| last.marker(&self.paths.pipeline)).transpose()?;
-            marker.map_or(Ok(()), |marker| place.put_success(&marker))
+        self.each_table("success", |table, _| {
+            let last = last.get(&table.name);
+            let marker = last.map(|last| last.marker(&self.commit.pipeline)).transpose()?;
+            marker.map_or(Ok(()), |marker| table.files.put_success(&marker))
         })?;
-        self.before("head")?;
-        let ended = ReadHead::of(self.state, &self.paths)?.end(self.state, self.intent, true)?;
+        self.commit.before("head")?;
+        let ended = ReadHead::of(self.commit)?.end(self.commit, self.intent, true)?;
         self.clean_up()?;
-        Ok(if ended { Carried::Done } else { Carried::Overtaken })
+        Ok(if ended { PublishEnd::Done } else { PublishEnd::Overtaken })
     }
 
     /// Whether readers by manifest see this publish: then all of its files are in place.
     fn is_in_place(&self) -> Result<bool> {
-        let manifest: Option<Manifest> = self.state.read_json(&self.paths.manifest())?;
-        Ok(manifest.is_some_and(|manifest| manifest.attempt == self.paths.attempt))
+        let manifest = self.commit.read_manifest(&self.key.interval)?;
+        Ok(manifest.is_some_and(|manifest| manifest.attempt == self.key.attempt))
     }
 
-    /// Whether the head still names this publish, and nobody has carried it out meanwhile.
-    fn is_our_turn(&self) -> Result<bool> {
-        Ok(ReadHead::of(self.state, &self.paths)?.is_publishing(&self.paths))
+    /// Whether the head still names this publish, and nobody has rolled it forward meanwhile.
+    fn is_under_way(&self) -> Result<bool> {
+        Ok(ReadHead::of(self.commit)?.is_publishing(&self.key))
     }
 
     fn find_lost(&self) -> Result<Option<String>> {
-        for (table, place) in self.places.iter().enumerate() {
-            if let Some(lost) = place.find_lost(&self.intent.files(table))? {
+        for (number, table) in self.tables.iter().enumerate() {
+            if let Some(lost) = table.files.find_lost(&self.intent.files(number))? {
                 return Ok(Some(lost));
             }
         }
@@ -132,9 +113,9 @@ impl<'a> Publish<'a> {
     }
 
     fn place_files(&self) -> Result<Option<String>> {
-        for (table, place) in self.places.iter().enumerate() {
-            let files = self.intent.files(table);
-            if let Some(lost) = place.place_files(&files, &|act| self.before(act))? {
+        for (number, table) in self.tables.iter().enumerate() {
+            let files = self.intent.files(number);
+            if let Some(lost) = table.files.place_files(&files, &|act| self.commit.before(act))? {
                 return Ok(Some(lost));
             }
         }
@@ -144,28 +125,29 @@ impl<'a> Publish<'a> {
     /// Puts the manifest in place of the one that was there when this was planned; says whether it
     /// is there now.
     fn put_manifest(&self) -> Result<bool> {
-        let name = self.paths.manifest();
-        let found = self.state.read(&name)?;
+        let Commit { state, .. } = self.commit;
+        let name = self.commit.manifest_name(&self.key.interval);
+        let found = state.read(&name)?;
         let last = match &found {
             None => None,
             Some(document) => Some(document.parse::<Manifest>()?),
         };
         let previous = self.intent.manifest.previous.as_ref();
-        let attempt = last.as_ref().map(|manifest| manifest.attempt.as_str());
-        if attempt == Some(self.paths.attempt.as_str()) {
+        let attempt = last.as_ref().map(|manifest| &manifest.attempt);
+        if attempt == Some(&self.key.attempt) {
             return Ok(true);
         }
-        if attempt != previous.map(|previous| previous.attempt.as_str()) {
+        if attempt != previous.map(|previous| &previous.attempt) {
             return Ok(false);
         }
         if let (Some(document), Some(previous)) = (&found, previous) {
-            self.before("history")?;
-            let past = self.paths.past_manifest(&previous.attempt);
-            self.state.put(&past, &document.bytes)?;
+            self.commit.before("history")?;
+            let past = AttemptKey::new(&self.key.interval, &previous.attempt);
+            state.put(&self.commit.past_manifest_name(&past), &document.bytes)?;
         }
-        self.before("manifest")?;
+        self.commit.before("manifest")?;
         let version = found.map(|document| document.version);
-        if self.state.swap(&name, version.as_ref(), &to_json(&self.intent.manifest)?)? {
+        if state.swap(&name, version.as_ref(), &to_json(&self.intent.manifest)?)? {
             return Ok(true);
         }
         self.is_in_place()
@@ -174,96 +156,82 @@ impl<'a> Publish<'a> {
     fn define(&self, table: usize) -> Result<()> {
         let of_intent = &self.intent.tables[table];
         let ManifestTable { output, format, .. } = &self.intent.manifest.tables[table];
-        let name = |name| self.paths.beside_manifest(output, format, name);
-        self.state.put(&name(RunPaths::DEFINITION), of_intent.ddl.as_bytes())?;
+        let Commit { state, .. } = self.commit;
+        let interval = &self.key.interval;
+        let name = |name| self.commit.table_document(interval, output, format, name);
+        state.put(&name(DEFINITION), of_intent.ddl.as_bytes())?;
         // One that an earlier publish of the interval wrote stays: its columns are still new to
         // those who have not used it.
         if let Some(sql) = &of_intent.add_columns {
-            self.state.put(&name(RunPaths::ADDED_COLUMNS), sql.as_bytes())?;
+            state.put(&name(ADDED_COLUMNS), sql.as_bytes())?;
         }
-        let listing = name(RunPaths::LISTING);
+        let listing = name(LISTING);
         match &of_intent.listing {
-            Some(lines) => self.state.put(&listing, lines.as_bytes()),
-            None => self.state.remove([listing.as_str()]),
+            Some(lines) => state.put(&listing, lines.as_bytes()),
+            None => state.remove([listing.as_str()]),
         }
     }
 
     /// Moves the manifests of intervals that this one replaced into their histories.
     fn retire_replaced(&self) -> Result<()> {
+        let Commit { state, .. } = self.commit;
         for interval in &self.intent.manifest.replaced_intervals {
-            let paths = self.paths.of_interval(interval);
-            let Some(document) = self.state.read(&paths.manifest())? else { continue };
-            self.before(&format!("retire {interval}"))?;
+            let name = self.commit.manifest_name(interval);
+            let Some(document) = state.read(&name)? else { continue };
+            self.commit.before(&format!("retire {interval}"))?;
             let manifest: Manifest = document.parse()?;
-            self.state.put(&paths.past_manifest(&manifest.attempt), &document.bytes)?;
-            self.state.remove([paths.manifest().as_str()])?;
+            let past = AttemptKey::new(interval, &manifest.attempt);
+            state.put(&self.commit.past_manifest_name(&past), &document.bytes)?;
+            state.remove([name.as_str()])?;
         }
         Ok(())
     }
 
-    /// One that was overtaken may have touched a marker that others had written since: this makes
-    /// them right again.
-    fn restore_markers(&self) -> Result<()> {
-        let tables = (0..self.places.len()).map(|table| self.folder(table));
-        restore_markers(self.state, &self.paths, tables.zip(&self.places))
-    }
-
-    /// A table's name in the state: `events.parquet`.
-    fn folder(&self, table: usize) -> String {
-        let ManifestTable { output, format, .. } = &self.intent.manifest.tables[table];
-        RunPaths::table_folder(output, format)
-    }
-
-    /// Takes back what is in place of the new files; those of earlier publishes are all there.
-    fn take_back(&self, lost: String) -> Result<Carried> {
-        for (table, place) in self.places.iter().enumerate() {
-            self.before("discard")?;
-            place.discard_files(&self.intent.files(table))?;
+    /// Removes what is in place of the new files; those of earlier publishes are all there.
+    fn roll_back(&self, lost: String) -> Result<PublishEnd> {
+        for (number, table) in self.tables.iter().enumerate() {
+            self.commit.before("discard")?;
+            table.files.discard_files(&self.intent.files(number))?;
         }
-        let ended = ReadHead::of(self.state, &self.paths)?.end(self.state, self.intent, false)?;
-        self.state.remove([self.paths.intent().as_str()])?;
-        Ok(if ended { Carried::TakenBack { lost } } else { Carried::Overtaken })
+        let ended = ReadHead::of(self.commit)?.end(self.commit, self.intent, false)?;
+        self.remove_intent()?;
+        Ok(if ended { PublishEnd::RolledBack { lost } } else { PublishEnd::Overtaken })
     }
 
     /// Removes what the publish needed, and what other attempts of its tasks have written.
     fn clean_up(&self) -> Result<()> {
-        self.before("clean_up")?;
-        self.state.remove([self.paths.intent().as_str()])?;
+        let Commit { state, .. } = self.commit;
+        self.commit.before("clean_up")?;
+        self.remove_intent()?;
         for name in &self.intent.pending {
-            let record: Option<PendingRecord<serde_json::Value>> = self.state.read_json(name)?;
+            let record: Option<PendingRecord<serde_json::Value>> = state.read_json(name)?;
             if let Some(record) = record {
-                self.before("discard")?;
+                self.commit.before("discard")?;
                 self.discard_unpublished(&record)?;
-                self.state.remove([name.as_str()])?;
+                state.remove([name.as_str()])?;
             }
         }
         Ok(())
     }
 
     fn discard_unpublished(&self, record: &PendingRecord<serde_json::Value>) -> Result<()> {
-        if let Some(folder) = self.state.folder() {
-            let attempt = RunPaths { attempt: record.attempt.clone(), ..self.paths.clone() };
-            remove_staging(attempt.staging(folder))?;
-        }
+        let writer = AttemptKey::new(&self.key.interval, &record.attempt);
+        remove_staging(self.commit.staging_folder(&writer))?;
         let published: Vec<&Upload> =
             self.intent.tables.iter().flat_map(|table| table.uploads.values()).collect();
         let is_left = |upload: &&Upload| !published.contains(upload);
-        self.supplies.abort_uploads(&record.files, is_left)
+        self.commit.context.abort_uploads(&record.files, is_left)
     }
 
-    fn each_table(
-        &self,
-        act: &str,
-        step: impl Fn(&dyn TablePlace, usize) -> Result<()>,
-    ) -> Result<()> {
-        for (table, place) in self.places.iter().enumerate() {
-            self.before(act)?;
-            step(place.as_ref(), table)?;
+    fn each_table(&self, act: &str, step: impl Fn(&NamedTable, usize) -> Result<()>) -> Result<()> {
+        for (number, table) in self.tables.iter().enumerate() {
+            self.commit.before(act)?;
+            step(table, number)?;
         }
         Ok(())
     }
 
-    fn before(&self, act: &str) -> Result<()> {
-        (self.supplies.before_act)(act)
+    fn remove_intent(&self) -> Result<()> {
+        self.commit.state.remove([self.commit.intent_name(&self.key).as_str()])
     }
 }

@@ -1,18 +1,19 @@
-//! A table in an object store: files lie there as uploads, and become visible by completing them.
+//! A table in an object store: files are multipart uploads, and become visible by completing them,
+//! as in Hadoop's S3A magic committer.
 //!
 //! Also small files are uploads, since any process can complete one: bytes that wait on the disk of
 //! a machine that died would be lost to the next attempt.
 
 use crate::base::error::{Error, Result};
-use crate::commit::table::{Before, PlannedFile, TablePlace};
-use crate::store::paths::SUCCESS;
+use crate::commit::table_root::{Before, PlannedFile, TableFiles};
+use crate::sink::SUCCESS;
 use crate::store::{BlockingStore, PlannedObject, Upload};
 
 /// A table in an object store.
 #[derive(Debug)]
 pub(super) struct StoreTable(pub(super) BlockingStore);
 
-impl TablePlace for StoreTable {
+impl TableFiles for StoreTable {
     fn remove_success(&self) -> Result<()> {
         self.0.delete([SUCCESS])
     }
@@ -45,7 +46,7 @@ impl TablePlace for StoreTable {
         self.0.put(SUCCESS, marker.to_vec())
     }
 
-    /// Uploads go first, so that nobody completes one behind the deletion.
+    /// Uploads go first, so that nobody completes one after the deletion.
     fn discard_files(&self, files: &[PlannedFile<'_>]) -> Result<()> {
         let uploads = files.iter().map(|file| Ok((file.path, upload_of(file)?)));
         self.0.abort(uploads.collect::<Result<Vec<_>>>()?)?;

@@ -1,8 +1,8 @@
-//! Whether a place holds what a manifest says: the tables themselves, or a copy of them.
+//! Whether a location holds what a manifest says: the tables themselves, or a copy of them.
 //!
 //! ```text
 //! manifest   dt=1/part-00000-a2.parquet, 20 MiB, 7 rows, SHA-256 3f2a…
-//! place      hdfs://nn/t/events/dt=1/part-00000-a2.parquet, 20 MiB      fine, by name and size
+//! location   hdfs://nn/t/events/dt=1/part-00000-a2.parquet, 20 MiB      fine, by name and size
 //!            hdfs://nn/t/events/dt=1/part-00000-a1.parquet              stale: its rows are twice
 //! ```
 
@@ -13,15 +13,16 @@ use serde::Serialize;
 
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;
+use crate::base::run_ids::IntervalId;
 use crate::commit::contents::{Contents, measure};
-use crate::commit::hand_off::{folder_at, handed_tables, not_published, past_files};
-use crate::commit::head::{Head, LastPublish, ReadHead};
-use crate::commit::history::list_publishes;
-use crate::commit::layout::is_same_place;
-use crate::commit::manifest::{Manifest, ManifestFile, ManifestTable, read_manifest};
-use crate::commit::state::State;
-use crate::commit::supplies::CommitSupplies;
-use crate::store::paths::{RunPaths, SUCCESS};
+use crate::commit::context::CommitContext;
+use crate::commit::documents::{Head, LastPublish, Manifest, ManifestFile, ManifestTable};
+use crate::commit::hand_off::{folder_at, handed_tables, past_files, published};
+use crate::commit::head::ReadHead;
+use crate::commit::history::PublishStatus;
+use crate::commit::layout::is_same_location;
+use crate::commit::pipeline_state::Commit;
+use crate::sink::{SUCCESS, table_folder};
 use crate::store::{BlockingStore, CopyTarget, Hdfs};
 
 /// What was found of one table.
@@ -32,7 +33,8 @@ pub struct TableVerdict {
     /// The format's name.
     pub format: String,
     /// The folder that was looked at.
-    pub place: String,
+    #[serde(rename = "place")]
+    pub location: String,
     /// Files of the interval that are as the manifest says.
     pub files: u64,
     /// Bytes of these.
@@ -52,20 +54,27 @@ pub struct TableVerdict {
 }
 
 impl TableVerdict {
-    /// Whether readers of the place see what the manifest says.
+    /// Whether readers of the location see what the manifest says.
     pub fn is_right(&self) -> bool {
         let found = [&self.missing, &self.different, &self.stale];
         found.iter().all(|names| names.is_empty()) && self.success == "ok"
     }
 }
 
-/// Where a copy of tables is.
-enum Place {
+/// A table, or a copy of it, that is looked at.
+struct VerifiedTable {
+    /// The folder's name, as a person would paste it.
+    folder: String,
+    files: VerifiedFiles,
+}
+
+/// How its files are read.
+enum VerifiedFiles {
     Store(BlockingStore),
     Hdfs(Hdfs),
 }
 
-/// What one table is held against.
+/// What one table is compared with.
 struct Expected<'e> {
     table: &'e ManifestTable,
     /// Paths that were replaced.
@@ -76,58 +85,61 @@ struct Expected<'e> {
     last_manifest: Option<&'e str>,
 }
 
-/// Compares the tables of an interval, or copies of them below `at`, with its manifest: by name and
-/// size, and if `is_deep` by SHA-256 and rows.
-///
-/// # Errors
-/// `Error::Usage` if the interval is not published.
-pub fn verify_tables(
-    supplies: &CommitSupplies,
-    state: &State,
-    paths: &RunPaths,
-    at: Option<&CopyTarget>,
-    is_deep: bool,
-) -> Result<Vec<TableVerdict>> {
-    let manifest = read_manifest(state, paths)?.ok_or_else(|| not_published(state, paths))?;
-    let past = past_files(state, paths, &manifest)?;
-    let current = current_files(state, paths)?;
-    let head = ReadHead::of(state, paths)?.head;
-    let mut verdicts = Vec::new();
-    let handed = handed_tables(&manifest);
-    // What an output wrote elsewhere before is not handed off.
-    let tables = manifest.tables.iter().filter(|table| at.is_none() || handed.contains(table));
-    for table in tables {
-        let known = current.iter().filter(|(root, _)| *root == table.root);
-        let known: BTreeSet<&str> = known.map(|(_, path)| path.as_str()).collect();
-        let old = past.iter().filter(|(root, _)| *root == table.root);
-        let past = old.map(|(_, path)| path.as_str()).filter(|path| !known.contains(path));
-        let last_manifest =
-            last_publish_at(&head, table)?.map(|last| last.manifest_sha256.as_str());
-        let expected = Expected { table, past: past.collect(), known, last_manifest };
-        let (folder, place) = match at {
-            Some(at) => Place::of_copy(supplies, &folder_at(at, &manifest, table)?)?,
-            None => Place::of_table(supplies, &table.root)?,
-        };
-        verdicts.push(verify_table(&place, &expected, folder, is_deep)?);
+impl Commit {
+    /// Compares the tables of an interval, or copies of them below `at`, with its manifest: by name
+    /// and size, and if `is_deep` by SHA-256 and rows.
+    ///
+    /// # Errors
+    /// `Error::Usage` if the interval is not published.
+    pub fn verify_tables(
+        &self,
+        interval: &IntervalId,
+        at: Option<&CopyTarget>,
+        is_deep: bool,
+    ) -> Result<Vec<TableVerdict>> {
+        let manifest = published(self, interval)?;
+        let past = past_files(self, &manifest)?;
+        let current = current_files(self)?;
+        let head = ReadHead::of(self)?.head;
+        let mut verdicts = Vec::new();
+        let handed = handed_tables(&manifest);
+        // What an output wrote elsewhere before is not handed off.
+        let tables = manifest.tables.iter().filter(|table| at.is_none() || handed.contains(table));
+        for table in tables {
+            let known = current.iter().filter(|(root, _)| *root == table.root);
+            let known: BTreeSet<&str> = known.map(|(_, path)| path.as_str()).collect();
+            let old = past.iter().filter(|(root, _)| *root == table.root);
+            let past = old.map(|(_, path)| path.as_str()).filter(|path| !known.contains(path));
+            let last_manifest =
+                last_publish_at(&head, table)?.map(|last| last.manifest_sha256.as_str());
+            let expected = Expected { table, past: past.collect(), known, last_manifest };
+            let verified = match at {
+                Some(at) => {
+                    VerifiedTable::of_copy(&self.context, &folder_at(at, &manifest, table)?)?
+                }
+                None => VerifiedTable::at_root(&self.context, &table.root)?,
+            };
+            verdicts.push(verify_table(verified, &expected, is_deep)?);
+        }
+        Ok(verdicts)
     }
-    Ok(verdicts)
 }
 
 /// The last publish of whatever output writes to a table's root now: outputs are renamed and moved.
 fn last_publish_at<'h>(head: &'h Head, table: &ManifestTable) -> Result<Option<&'h LastPublish>> {
     let root = StoreLocation::parse(&table.root)?;
     for (_, last) in head.all_tables() {
-        if last.root()?.is_some_and(|known| is_same_place(&known, &root)) {
+        if last.root()?.is_some_and(|known| is_same_location(&known, &root)) {
             return Ok(Some(last));
         }
     }
-    Ok(head.tables.get(&RunPaths::table_folder(&table.output, &table.format)))
+    Ok(head.tables.get(&table_folder(&table.output, &table.format)))
 }
 
 /// Root and path of each file that a current manifest names.
-fn current_files(state: &State, paths: &RunPaths) -> Result<BTreeSet<(String, String)>> {
-    let manifests = list_publishes(state, paths)?.into_iter().filter_map(|publish| {
-        matches!(publish.standing, super::Standing::Current).then_some(publish.manifest)
+fn current_files(commit: &Commit) -> Result<BTreeSet<(String, String)>> {
+    let manifests = commit.list_publishes()?.into_iter().filter_map(|publish| {
+        (publish.status == PublishStatus::Current).then_some(publish.manifest)
     });
     let files = |manifest: Manifest| {
         manifest.tables.into_iter().flat_map(|ManifestTable { root, files, .. }| {
@@ -138,19 +150,18 @@ fn current_files(state: &State, paths: &RunPaths) -> Result<BTreeSet<(String, St
 }
 
 fn verify_table(
-    place: &Place,
+    VerifiedTable { folder, files: at }: VerifiedTable,
     expected: &Expected<'_>,
-    folder: String,
     is_deep: bool,
 ) -> Result<TableVerdict> {
-    let found: BTreeMap<String, u64> = place.list()?.into_iter().collect();
+    let found: BTreeMap<String, u64> = at.list()?.into_iter().collect();
     let ManifestTable { output, format, files, .. } = expected.table;
     let (output, format) = (output.clone(), format.clone());
-    let mut verdict = TableVerdict { output, format, place: folder, ..Default::default() };
+    let mut verdict = TableVerdict { output, format, location: folder, ..Default::default() };
     for file in files {
         let bytes = found.get(&file.path).copied();
         let contents = match bytes {
-            Some(bytes) if is_deep && bytes == file.bytes => Some(place.measure(&file.path)?),
+            Some(bytes) if is_deep && bytes == file.bytes => Some(at.measure(&file.path)?),
             _ => None,
         };
         judge(&mut verdict, file, bytes, contents);
@@ -164,7 +175,7 @@ fn verify_table(
     }
     verdict.success = match (found.contains_key(SUCCESS), expected.last_manifest) {
         (false, _) => "missing",
-        (true, last) if place.marker_digest()?.as_deref() == last => "ok",
+        (true, last) if at.marker_digest()?.as_deref() == last => "ok",
         (true, _) => "other",
     }
     .to_owned();
@@ -197,35 +208,37 @@ fn judge(
     verdict.different.push(format!("{path}: {is}"));
 }
 
-impl Place {
-    /// A table's own root, and its name.
-    fn of_table(supplies: &CommitSupplies, root: &str) -> Result<(String, Self)> {
-        let place = Place::Store(supplies.open(&StoreLocation::parse(root)?)?);
-        Ok((root.to_owned(), place))
+impl VerifiedTable {
+    /// A table's own root.
+    fn at_root(context: &CommitContext, root: &str) -> Result<Self> {
+        let files = VerifiedFiles::Store(context.open(&StoreLocation::parse(root)?)?);
+        Ok(VerifiedTable { folder: root.to_owned(), files })
     }
 
-    /// The folder of a copy, and its name; what only Hadoop can open goes through its command.
-    fn of_copy(supplies: &CommitSupplies, folder: &CopyTarget) -> Result<(String, Self)> {
-        let place = match (folder.hdfs(), folder.store()) {
-            (Some(hdfs), _) => Place::Hdfs(hdfs),
-            (None, Some(store)) => Place::Store(supplies.open(store)?),
+    /// The folder of a copy; what only Hadoop can open goes through its command.
+    fn of_copy(context: &CommitContext, folder: &CopyTarget) -> Result<Self> {
+        let files = match (folder.hdfs(), folder.store()) {
+            (Some(hdfs), _) => VerifiedFiles::Hdfs(hdfs),
+            (None, Some(store)) => VerifiedFiles::Store(context.open(store)?),
             (None, None) => return Err(Error::Bug(format!("nobody can open {folder}"))),
         };
-        Ok((folder.to_string(), place))
+        Ok(VerifiedTable { folder: folder.to_string(), files })
     }
+}
 
+impl VerifiedFiles {
     /// All files below it, with their sizes.
     fn list(&self) -> Result<Vec<(String, u64)>> {
         match self {
-            Place::Store(store) => store.list_all(),
-            Place::Hdfs(hdfs) => hdfs.list_all(),
+            VerifiedFiles::Store(store) => store.list_all(),
+            VerifiedFiles::Hdfs(hdfs) => hdfs.list_all(),
         }
     }
 
     fn copy_to(&self, path: &str, writer: &mut dyn Write) -> Result<()> {
         let is_there = match self {
-            Place::Store(store) => store.copy_to(path, writer)?,
-            Place::Hdfs(hdfs) => hdfs.copy_to(path, writer).map(|()| true)?,
+            VerifiedFiles::Store(store) => store.copy_to(path, writer)?,
+            VerifiedFiles::Hdfs(hdfs) => hdfs.copy_to(path, writer).map(|()| true)?,
         };
         let gone = || Error::Unavailable(format!("reading {path}: it went while it was verified"));
         if is_there { Ok(()) } else { Err(gone()) }
@@ -248,31 +261,30 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commit::house::{DAY, House, houses, paths, with_a_past};
+    use crate::commit::harness::{DAY, Harness, harnesses, with_a_past};
     use crate::store::faults::FaultRates;
 
-    fn verify(house: &House, is_deep: bool) -> Vec<TableVerdict> {
-        let supplies = house.supplies();
-        verify_tables(&supplies, &house.state(), &paths(DAY, ""), None, is_deep).unwrap()
+    fn verify(harness: &Harness, is_deep: bool) -> Vec<TableVerdict> {
+        harness.commit().verify_tables(&IntervalId::new(DAY), None, is_deep).unwrap()
     }
 
     #[test]
     fn a_table_is_right_as_it_was_published_and_wrong_once_something_is_missing_or_stale() {
-        for house in houses() {
-            let (house, _) = with_a_past(house);
-            let verdicts = verify(&house, false);
+        for harness in harnesses() {
+            let (harness, _) = with_a_past(harness);
+            let verdicts = verify(&harness, false);
             assert!(verdicts.iter().all(TableVerdict::is_right), "{verdicts:#?}");
             assert_eq!((verdicts[0].files, verdicts[0].rows), (2, 14));
             assert!(verdicts[0].unknown.is_empty(), "the neighbour's files are known");
 
-            house.publish(DAY, "a2", &["dt=1"]).unwrap();
+            harness.publish(DAY, "a2", &["dt=1"]).unwrap();
             let old = "dt=2/part-00001-a1.parquet";
-            house.put("events", old, "back from the dead");
-            house.put("events", "dt=2/by-hand.parquet", "x");
-            house.put("events", "dt=1/part-00000-a2.parquet", "cut");
-            house.remove("sales", "part-00000-a2.tsv");
-            house.remove("sales", "_SUCCESS");
-            let verdicts = verify(&house, false);
+            harness.put("events", old, "back from the dead");
+            harness.put("events", "dt=2/by-hand.parquet", "x");
+            harness.put("events", "dt=1/part-00000-a2.parquet", "cut");
+            harness.remove("sales", "part-00000-a2.tsv");
+            harness.remove("sales", "_SUCCESS");
+            let verdicts = verify(&harness, false);
             assert_eq!(verdicts[0].stale, [old]);
             assert_eq!(verdicts[0].unknown, ["dt=2/by-hand.parquet"]);
             let different = "dt=1/part-00000-a2.parquet: 3 bytes, not 14";
@@ -285,18 +297,18 @@ mod tests {
 
     #[test]
     fn equal_size_is_not_enough_for_a_deep_look() {
-        let house = House::in_a_bucket(0, FaultRates::default());
-        house.publish(DAY, "a1", &["dt=1"]).unwrap();
-        // The house's files have no true hashes.
-        let found = &verify(&house, true)[0].different[0];
+        let harness = Harness::in_a_bucket(0, FaultRates::default());
+        harness.publish(DAY, "a1", &["dt=1"]).unwrap();
+        // The harness's files have no true hashes.
+        let found = &verify(&harness, true)[0].different[0];
         assert!(found.contains("SHA-256") && found.ends_with("not 00"), "{found}");
-        assert!(verify(&house, false)[0].different.is_empty());
+        assert!(verify(&harness, false)[0].different.is_empty());
     }
 
     #[test]
     fn an_interval_that_is_not_published_is_wrong_usage() {
-        let house = House::on_disk();
-        let asked = verify_tables(&house.supplies(), &house.state(), &paths(DAY, ""), None, false);
+        let harness = Harness::on_disk();
+        let asked = harness.commit().verify_tables(&IntervalId::new(DAY), None, false);
         assert_eq!(asked.unwrap_err().exit_code(), 64);
     }
 }

@@ -129,6 +129,9 @@ fn resolve_sections(
     })
 }
 
+/// Bytes of a pipeline's name: files of the state that have it in their names add some to it.
+const NAME_BYTES_MAX: usize = 200;
+
 /// The pipeline's name: a safe word, since it is a directory in the state and the quarantine.
 fn resolve_name(
     name: Option<Spanned<String>>,
@@ -145,6 +148,13 @@ fn resolve_name(
     };
     if !is_word(&name) {
         found.at(span, format!("pipeline name `{name}`: expected letters, digits, `_` and `-`"));
+    } else if name.len() > NAME_BYTES_MAX {
+        let message = format!(
+            "pipeline name: {} characters, at most {NAME_BYTES_MAX}: it is a folder in the state",
+            name.len()
+        );
+        let diagnostic = found.file.diagnostic(span, message);
+        found.diagnostics.push(diagnostic.help("write a shorter `name`"));
     }
     name
 }
@@ -167,9 +177,18 @@ fn resolve_source(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option
                 let message = format!("`path` = `{}`: {message}", path.value);
                 found.diagnostics.push(found.file.diagnostic(path.span, message).help(help));
             }
-            PathTemplate::parse(&path.value)
+            let template = PathTemplate::parse(&path.value)
                 .map_err(|message| found.at(path.span, format!("`path`: {message}")))
-                .ok()
+                .ok();
+            if let Some((what, help)) = template.as_ref().and_then(PathTemplate::left_out) {
+                let message = format!(
+                    "`path` = `{}`: it names {what}, so that several intervals would read the same \
+                     folder",
+                    path.value
+                );
+                found.diagnostics.push(found.file.diagnostic(path.span, message).help(help));
+            }
+            template
         }
     };
     let glob = section.text("glob");

@@ -10,10 +10,12 @@
 //!
 //! A reject is data, so none of this is an error; only a quarantine whose store fails is one.
 
+mod names;
 mod record;
 mod thresholds;
 mod writer;
 
+pub use names::{attempt_folder, run_folder};
 pub use record::{QuarantineRecord, RowFault};
 pub use thresholds::{Breach, REJECT_RATIO_DEFAULT, REJECTS_DEFAULT, RejectShare, Thresholds};
 pub use writer::{Quarantine, QuarantineFile, QuarantineSender};

@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::QuarantineRecord;
+use super::names::file_name;
 use crate::base::error::{Error, Result};
-use crate::store::paths::quarantine_file;
 use crate::store::{Store, store_error};
 
 /// Bytes of records that may wait to be packed.
@@ -205,7 +205,7 @@ struct OpenFile {
 
 impl OpenFile {
     fn begin(store: &Store, folder: &Path, number: usize) -> Result<Self> {
-        let path = folder.clone().join(quarantine_file(number));
+        let path = folder.clone().join(file_name(number));
         let location = store.display_of(&path);
         let encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL);
         let mut encoder = encoder.map_err(|error| unpackable(&location, &error))?;

@@ -184,9 +184,17 @@ const BATCH_ROWS: usize = 2048;
 /// What each sort keeps back for its merge.
 const MERGE_BYTES: usize = 4 << 20;
 
+/// What each thread of an output's query must have, so that a sort that has spilled can merge.
+const PARTITION_BYTES: usize = 3 * MERGE_BYTES;
+
+/// Threads of each output's query: no more than its memory has room for.
+fn partitions(settings: &EngineSettings) -> usize {
+    settings.threads.min(settings.pool_bytes / PARTITION_BYTES).max(1)
+}
+
 fn new_context(settings: &EngineSettings, enrichment: &Arc<Enrichment>) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
-        .with_target_partitions(settings.threads)
+        .with_target_partitions(partitions(settings))
         .with_batch_size(BATCH_ROWS)
         .with_information_schema(false);
     let options = config.options_mut();

@@ -14,11 +14,12 @@ use std::collections::BTreeMap;
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{and, filter_record_batch, not};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-use super::comparisons::mixed_in_expression;
+use super::comparisons::faults_in_expression;
 use super::evaluation::guarded_predicate;
 use super::parameters::{ParameterValues, bind_parameters};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_expression};
@@ -63,6 +64,12 @@ pub(crate) fn plan_expectation(
         return plan_error(&message, &help);
     }
     let predicate = state.create_logical_expr_from_sql_expr(tree, schema)?;
+    let gathers = predicate
+        .exists(|part| Ok(matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_))))?;
+    if gathers {
+        let message = "a predicate looks at one row, and an aggregate or a window at several";
+        return plan_error(message, "compute it as a column of the view");
+    }
     let found = predicate.get_type(schema)?;
     if found != DataType::Boolean {
         let message = format!(
@@ -71,8 +78,8 @@ pub(crate) fn plan_expectation(
         );
         return Err(DataFusionError::Plan(message));
     }
-    if let Some(mixed) = mixed_in_expression(&predicate, schema).into_iter().next() {
-        return plan_error(&mixed.message, &mixed.help);
+    if let Some(fault) = faults_in_expression(&predicate, schema).into_iter().next() {
+        return plan_error(&fault.message, &fault.help);
     }
     Ok(guarded_predicate(expectation, predicate.is_true())
         .alias(format!("{COLUMN_PREFIX}{number}")))

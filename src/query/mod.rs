@@ -15,6 +15,7 @@ mod comparisons;
 mod engine;
 pub(crate) mod engine_errors;
 pub(crate) mod evaluation;
+mod expanded_size;
 pub(crate) mod expect;
 mod json_values;
 mod logs_table;
@@ -34,6 +35,7 @@ mod sql_clauses;
 mod sql_error;
 mod sql_signatures;
 mod sql_syntax;
+mod type_kinds;
 mod views;
 
 pub use engine::{Engine, EngineSettings};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::{Expr, SortExpr, cast, col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -17,7 +17,7 @@ use super::logs_table::logs_scans;
 use super::parameters::ParameterValues;
 use super::recursion::count_recursion_steps;
 use super::slices::{self, cut_large_batches};
-use crate::base::error::Diagnostic;
+use crate::base::error::{Diagnostic, Error};
 use crate::pipeline::{OnFail, Output, Pipeline};
 
 /// An output that is ready to run.
@@ -62,7 +62,14 @@ pub(crate) async fn plan_output(
         let message = format!("output `{}`: {message}", output.name);
         Diagnostic::new(message).in_file(&pipeline.file.path).at(line, column)
     };
-    let of_engine = |error| vec![at_output(engine_error(error).to_string())];
+    let of_engine = |error| {
+        let (message, help) = planning_fault(error);
+        let fault = at_output(message);
+        vec![match help {
+            Some(help) => fault.help(help),
+            None => fault,
+        }]
+    };
     let view = context.table(output.view.as_str()).await.map_err(of_engine)?;
     let view_schema = view.schema().clone();
     let schema = written_schema(output, view_schema.as_arrow());
@@ -87,6 +94,28 @@ pub(crate) async fn plan_output(
     let gathers_rows = gathers_rows(input.as_ref());
     let output = output.clone();
     Ok(PlannedOutput { output, schema, logs_scans, logs_columns, gathers_rows, plan: input })
+}
+
+/// What planning a query fails on, and what to write; nothing has run yet.
+fn planning_fault(error: DataFusionError) -> (String, Option<&'static str>) {
+    let text = error.find_root().message().into_owned();
+    let is_subquery = ["OuterReference", "ScalarSubquery", "InSubquery", "Exists"];
+    if text.contains("does not support logical expression")
+        && is_subquery.iter().any(|name| text.contains(name))
+    {
+        let message = "a subquery looks at columns of the query around it in a form that cannot be \
+                       planned";
+        let help = "join what it reads, grouped by the columns that must be equal, or use a window \
+                    function";
+        return (message.to_owned(), Some(help));
+    }
+    match engine_error(error) {
+        Error::Data(_) => {
+            let said = super::sql_error::whole_message(&text);
+            (format!("its query cannot be planned: {said}"), Some("mend the SQL file of its view"))
+        }
+        other => (other.to_string(), None),
+    }
 }
 
 /// Nodes that make of each row what they would make of it alone. A sort only orders the rows of

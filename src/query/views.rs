@@ -8,7 +8,8 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
-use super::comparisons::{MixedComparison, mixed_in_plan};
+use super::comparisons::{TypeFault, faults_in_plan};
+use super::expanded_size::{ExpandedSize, expanded_size};
 use super::parameters::{ParameterValues, UnknownParameter, bind_parameters};
 use super::sql_clauses::{Refusal, TooDeep, count_tokens, limit_depth, refuse_query};
 use super::sql_error;
@@ -46,18 +47,56 @@ pub(crate) async fn register_views(
             }
         }
     }
+    let mut sizes = sizes_of_tables(context).await;
     while let Some(position) = next_ready(&waiting) {
         let parsed = waiting.remove(position);
         let name = parsed.view.name.clone();
         if parsed.reads.iter().any(|table| broken.contains(table)) {
             broken.insert(name);
-        } else if let Err(errors) = register_view(context, parsed).await {
-            broken.insert(name);
-            found.extend(errors);
+            continue;
+        }
+        let size = size_of_view(&parsed, &sizes);
+        let planned = match size {
+            Ok(_) => register_view(context, parsed).await,
+            Err(ref refusal) => Err(vec![refusal_in(&parsed.view.file, refusal.clone())]),
+        };
+        match (planned, size) {
+            (Ok(()), Ok(size)) => drop(sizes.insert(name, size)),
+            (Ok(()), Err(_)) => {}
+            (Err(errors), _) => {
+                broken.insert(name);
+                found.extend(errors);
+            }
         }
     }
     found.extend(waiting.iter().map(|parsed| cycle(parsed, &waiting)));
     found
+}
+
+/// The sizes of `logs` and of the reference tables.
+async fn sizes_of_tables(context: &SessionContext) -> BTreeMap<String, ExpandedSize> {
+    let mut sizes = BTreeMap::new();
+    for name in known_tables(context) {
+        // What cannot be opened was told already.
+        if let Ok(table) = context.table_provider(name.as_str()).await {
+            let columns = table.schema().fields().len();
+            sizes.insert(name, ExpandedSize::of_table(columns));
+        }
+    }
+    sizes
+}
+
+fn size_of_view(
+    parsed: &ParsedView<'_>,
+    known: &BTreeMap<String, ExpandedSize>,
+) -> Result<ExpandedSize, Refusal> {
+    match &parsed.statement {
+        Statement::Statement(inner) => match inner.as_ref() {
+            ast::Statement::Query(query) => expanded_size(query, known),
+            _ => Ok(ExpandedSize::of_table(1)),
+        },
+        _ => Ok(ExpandedSize::of_table(1)),
+    }
 }
 
 /// A view all of whose views are planned (or known to be broken).
@@ -118,8 +157,8 @@ fn refusal_in(file: &ConfigFile, refusal: Refusal) -> Diagnostic {
     Diagnostic::new(message).in_file(&file.path).at(line, column).help(help)
 }
 
-fn mixed_in(file: &ConfigFile, mixed: MixedComparison) -> Diagnostic {
-    let MixedComparison { message, help, place } = mixed;
+fn type_fault_in(file: &ConfigFile, fault: TypeFault) -> Diagnostic {
+    let TypeFault { message, help, place } = fault;
     let (line, column) = place.unwrap_or((1, 1));
     Diagnostic::new(message).in_file(&file.path).at(line, column).help(help)
 }
@@ -146,9 +185,9 @@ async fn register_view(
         .statement_to_plan(parsed.statement)
         .await
         .map_err(|error| sql_error::diagnostics(file, &error))?;
-    let mixed = mixed_in_plan(&plan);
-    if !mixed.is_empty() {
-        return Err(mixed.into_iter().map(|mixed| mixed_in(file, mixed)).collect());
+    let faults = faults_in_plan(&plan);
+    if !faults.is_empty() {
+        return Err(faults.into_iter().map(|fault| type_fault_in(file, fault)).collect());
     }
     // Types are checked by the analyzer, which runs with the optimizer.
     state.optimize(&plan).map_err(|error| sql_error::diagnostics(file, &error))?;

@@ -38,7 +38,7 @@ pub(super) fn fill_skipped(result: &mut RunResult, skipped: &Skipped) {
 pub(super) fn fill_quarantine(result: &mut RunResult, plan: &RunPlan, files: &[QuarantineFile]) {
     let location = plan.pipeline.quarantine.location.trim_end_matches('/');
     result.quarantine = QuarantineResult {
-        location: format!("{location}/{}", plan.paths.quarantine()),
+        location: format!("{location}/{}", plan.quarantine_folder()),
         rejects: files.iter().map(|file| file.rejects).sum(),
         files: files.iter().map(|file| file.location.clone()).collect(),
     };
@@ -81,7 +81,7 @@ pub(super) fn fill_outputs(
 /// `Error::Bug` if a result is not JSON.
 pub(super) fn fill_published(result: &mut RunResult, published: &Manifest) -> Result<()> {
     let counted = published.counts.as_ref().map(|counts| result.set_counts(counts)).transpose()?;
-    result.published_by = Some(published.attempt.clone());
+    result.published_by = Some(published.attempt.to_string());
     if counted != Some(true) {
         fill_from_tables(result, published);
     }

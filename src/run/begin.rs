@@ -13,9 +13,9 @@ use super::shape::check_shapes;
 use crate::base::blocking::run_blocking;
 use crate::base::error::{Error, Result};
 use crate::commit::{
-    self, Attempt, ColumnChanges, Manifest, ManifestInput, PendingFile, Provenance,
+    self, Attempt, ColumnChanges, Commit, Manifest, ManifestInput, PendingFile, Provenance,
 };
-use crate::sink::{BegunUpload, UploadRoom, UploadStaging};
+use crate::sink::{BegunUpload, StagingFolders, UploadRoom, UploadStaging};
 
 /// A run that has the lock of its interval, and what is known of that.
 #[derive(Debug)]
@@ -54,22 +54,23 @@ pub(super) async fn begin_run(
     let (plan, context, outputs) = (plan.clone(), context.clone(), outputs.clone());
     run_blocking("beginning the run", move || {
         let places = Places::of(&plan.pipeline)?;
-        commit::check_places(&places.roots, &places.state, &places.quarantine)?;
-        let state = context.commit.open_state(&places.state)?;
+        commit::check_locations(&places.roots, &places.state, &places.quarantine)?;
+        let commit = Commit::open(context.commit.clone(), &places.state, &plan.pipeline.name)?;
         let (attempt, recovered) =
-            Attempt::begin(context.commit.clone(), state, plan.paths.clone(), plan.shard.task())?;
+            Attempt::begin(commit.clone(), plan.key.clone(), plan.shard.task())?;
         for recovered in recovered {
-            tracing::warn!("an earlier attempt ended early: {recovered:?}");
+            tracing::warn!("an earlier attempt ended early: {recovered}");
         }
         let tables = own_tables(&plan.pipeline)?;
         attempt.check_state(&tables, &plan.pipeline.folder)?;
         let column_changes = check_shapes(&plan, &attempt, &outputs)?;
         attempt.check_roots(&tables)?;
-        let replaced = commit::check_overlaps(attempt.state(), &plan.paths)?;
+        let interval = &plan.key.interval;
+        let replaced = commit.check_overlaps(interval)?;
         if !is_listed_by_time {
-            commit::check_inputs(attempt.state(), &plan.paths, &inputs, &replaced)?;
+            commit.check_inputs(interval, &inputs, &replaced)?;
         }
-        let published = commit::read_manifest(attempt.state(), &plan.paths)?;
+        let published = commit.read_manifest(interval)?;
         let made_already =
             published.filter(|published| is_made_already(published, &inputs, &provenance, &plan));
         if made_already.is_some() {
@@ -94,10 +95,18 @@ fn upload_staging(plan: &RunPlan, places: &Places) -> Result<Option<UploadStagin
     if places.roots.iter().all(|table| table.root.is_local()) {
         return Ok(None);
     }
-    UploadStaging::create(&plan.spill, &plan.paths.attempt).map(Some)
+    UploadStaging::create(&plan.spill, &plan.key.attempt).map(Some)
 }
 
 impl BegunRun {
+    /// Where the attempt builds its files.
+    pub(super) fn staging_folders(&self, plan: &RunPlan) -> StagingFolders {
+        StagingFolders {
+            beside_state: self.attempt.staging_folder(),
+            for_uploads: UploadStaging::folder_of(&plan.spill, &plan.key.attempt),
+        }
+    }
+
     /// Unlocks the interval; removes what was written and neither published nor handed over.
     pub(super) async fn end(self) {
         let begun = self.uploads.begun().into_iter();

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::failpoints::Failpoints;
 use crate::base::telemetry::Progress;
-use crate::commit::CommitSupplies;
+use crate::commit::CommitContext;
 use crate::store::Stores;
 
 /// What a run needs from the world.
@@ -17,7 +17,7 @@ pub struct RunContext {
     /// What all stores share, the environment's variables among it.
     pub stores: Stores,
     /// What committing needs.
-    pub commit: CommitSupplies,
+    pub commit: CommitContext,
     /// Raised as the work goes on.
     pub progress: Arc<Progress>,
     /// Stops the run, up to the moment at which it publishes.

@@ -8,9 +8,9 @@ use super::plan::RunPlan;
 use super::report::{EmptiedResult, RunResult};
 use crate::base::blocking::run_blocking;
 use crate::base::error::{Error, Result};
-use crate::commit::{self, Manifest, State};
+use crate::base::run_ids::IntervalId;
+use crate::commit::{Commit, Manifest};
 use crate::pipeline::OnEmpty;
-use crate::store::paths::RunPaths;
 
 /// What becomes of the rows that an interval published, if the source has nothing for it now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,12 @@ pub(super) async fn look_at_past(
 ) -> Result<Past> {
     let (of_plan, of_context) = (plan.clone(), context.clone());
     let manifests = run_blocking("reading manifests", move || {
-        let state = of_context.commit.open_state(&Places::of(&of_plan.pipeline)?.state)?;
-        published_within(&state, &of_plan.paths)
+        let state = Places::of(&of_plan.pipeline)?.state;
+        let commit = Commit::open(of_context.commit, &state, &of_plan.pipeline.name)?;
+        let interval = &of_plan.key.interval;
+        Ok((published_within(&commit, interval)?, commit.manifest_name(interval)))
     });
-    let manifests = manifests.await?;
+    let (manifests, manifest_name) = manifests.await?;
     let on_empty = plan.pipeline.source.on_empty;
     let (files, rows) = manifests.iter().map(files_and_rows).fold((0, 0), |all, these| {
         let (files, rows): (u64, u64) = these;
@@ -47,7 +49,7 @@ pub(super) async fn look_at_past(
     let (Some(last), true) = (manifests.last(), files > 0) else { return Ok(Past::Nothing) };
     let emptied = EmptiedResult {
         on_empty: on_empty.name().to_owned(),
-        published_by: last.attempt.clone(),
+        published_by: last.attempt.to_string(),
         objects: manifests.iter().map(|manifest| manifest.inputs.len() as u64).sum(),
         files,
         rows,
@@ -57,7 +59,7 @@ pub(super) async fn look_at_past(
          objects by {}, and {rows} rows are in its tables ({}, `on_empty = \"{}\"`)",
         emptied.objects,
         emptied.published_by,
-        plan.paths.manifest(),
+        manifest_name,
         on_empty.name(),
     );
     // A run that goes on to replace the rows looks twice.
@@ -91,14 +93,14 @@ fn files_and_rows(manifest: &Manifest) -> (u64, u64) {
 }
 
 /// The manifests of the interval and of those within it, the interval's own last.
-fn published_within(state: &State, paths: &RunPaths) -> Result<Vec<Manifest>> {
-    let within = match commit::check_overlaps(state, paths) {
+fn published_within(commit: &Commit, interval: &IntervalId) -> Result<Vec<Manifest>> {
+    let within = match commit.check_overlaps(interval) {
         Ok(within) => within,
         // Part of a wider one; what that published is not this interval's.
         Err(Error::Usage(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let own = within.iter().chain([&paths.interval]);
-    let manifests = own.map(|interval| commit::read_manifest(state, &paths.of_interval(interval)));
+    let own = within.iter().chain([interval]);
+    let manifests = own.map(|interval| commit.read_manifest(interval));
     Ok(manifests.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

@@ -49,13 +49,14 @@ async fn write_and_publish(
     begun: &BegunRun,
     result: &mut RunResult,
 ) -> Result<()> {
-    let (spill, attempt) = (plan.spill.clone(), plan.paths.attempt.clone());
+    let (spill, attempt) = (plan.spill.clone(), plan.key.attempt.clone());
     let spill_folder = move || SpillFolder::create(&spill, &attempt);
     engine.set_spill_folder(run_blocking("making a folder to spill into", spill_folder).await?)?;
     let quarantine = start_quarantine(plan, context)?;
     let scan = new_scan(plan, context, source, &outputs);
     let observer = Arc::new(RunObserver::new(plan, context, quarantine.sender()));
-    let sink = new_sink(plan, quarantine.sender(), begun.uploads.clone())?;
+    let staging = begun.staging_folders(plan);
+    let sink = new_sink(plan, quarantine.sender(), staging, begun.uploads.clone())?;
     let work = read_and_write(&engine, &outputs, &scan, &observer, &sink);
     let written = tokio::select! {
         written = work => written,

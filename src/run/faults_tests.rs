@@ -19,8 +19,9 @@ use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;
 use crate::base::location::StoreLocation;
+use crate::base::run_ids::AttemptId;
 use crate::base::telemetry::Progress;
-use crate::commit::{CommitSupplies, GcRequest, collect_garbage};
+use crate::commit::{Commit, CommitContext, GcRequest};
 use crate::pipeline::Pipeline;
 use crate::scan::Shard;
 use crate::store::Stores;
@@ -123,10 +124,10 @@ impl<'w> World<'w> {
             .with_bucket("s3://lake", self.lake.clone())
     }
 
-    fn commit_supplies(&self, stores: Stores) -> CommitSupplies {
+    fn commit_context(&self, stores: Stores) -> CommitContext {
         let patience = Duration::from_secs(1);
-        let before_act = Arc::new(|_: &str| Ok(()));
-        CommitSupplies { stores, runtime: Handle::current(), patience, before_act }
+        let failpoint = Arc::new(|_: &str| Ok(()));
+        CommitContext { stores, runtime: Handle::current(), patience, failpoint }
     }
 
     async fn run(&self, attempt: u64) -> (RunResult, Result<()>) {
@@ -144,7 +145,7 @@ impl<'w> World<'w> {
         let plan = plan_run(pipeline, interval, request).unwrap();
         let stores = self.stores(attempt);
         let context = RunContext {
-            commit: self.commit_supplies(stores.clone()),
+            commit: self.commit_context(stores.clone()),
             stores,
             progress: Arc::new(Progress::default()),
             cancel: CancellationToken::new(),
@@ -194,19 +195,14 @@ impl<'w> World<'w> {
             age_min: chrono::Duration::hours(48),
             is_dry_run: false,
         };
-        let context = self.commit_supplies(self.stores(0));
+        let context = self.commit_context(self.stores(0));
         let pipeline = self.pipeline.file_name().unwrap().to_string_lossy().into_owned();
-        let paths = crate::store::paths::RunPaths {
-            pipeline,
-            interval: String::new(),
-            attempt: String::new(),
-        };
         let collected = tokio::task::spawn_blocking(move || {
             let place = StoreLocation::parse("s3://lake/state").unwrap();
             // The store goes on going wrong.
             (0..ATTEMPTS_MAX).find_map(|_| {
-                let state = context.open_state(&place).ok()?;
-                collect_garbage(&context, &state, &paths, &request).ok()
+                let commit = Commit::open(context.clone(), &place, &pipeline).ok()?;
+                commit.collect_garbage(&request).ok()
             })
         });
         assert!(collected.await.unwrap().is_some(), "seed {}: gc never came through", self.seed);
@@ -217,9 +213,9 @@ fn time() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_000_000, 0).unwrap()
 }
 
-fn id(attempt: u64) -> String {
+fn id(attempt: u64) -> AttemptId {
     let time = uuid::Timestamp::from_unix(uuid::NoContext, 1_795_000_000 + attempt, 0);
-    uuid::Uuid::new_v7(time).simple().to_string()
+    AttemptId::new(uuid::Uuid::new_v7(time).simple().to_string())
 }
 
 /// Gives how many attempts failed before one came through, and how many calls went wrong.

@@ -79,7 +79,7 @@ pub(super) fn check_layout(pipeline: &Pipeline) -> Vec<Diagnostic> {
 pub(super) fn check_writable(pipeline: &Pipeline) -> Vec<Diagnostic> {
     // Names that are none are found with the layout.
     let Ok(places) = Places::of(pipeline) else { return Vec::new() };
-    let found = commit::unwritable_places(&places.roots, &places.state, &places.quarantine);
+    let found = commit::unwritable_locations(&places.roots, &places.state, &places.quarantine);
     found.into_iter().map(|fault| fault.in_file(&pipeline.file.path)).collect()
 }
 

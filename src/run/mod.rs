@@ -28,7 +28,7 @@ pub use check::{check_pipeline, warnings_of};
 pub use layout::own_tables;
 pub use report::{RunResult, Status};
 pub use runner::{RunControl, RunOptions, RunReport, Runner};
-pub(crate) use runner::{new_commit_supplies, temporary_folder};
+pub(crate) use runner::{new_commit_context, temporary_folder};
 
 #[cfg(test)]
 use {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::base::config::suggestion;
 use crate::base::error::{Error, Result};
 use crate::base::interval::{Grain, Interval};
+use crate::base::run_ids::{AttemptId, AttemptKey};
 use crate::pipeline::{BUILT_IN_PARAMETERS, Output, ParameterValue, Pipeline};
-use crate::quarantine::{RejectShare, Thresholds};
+use crate::quarantine::{RejectShare, Thresholds, attempt_folder};
 use crate::query::{EngineSettings, ParameterValues};
 use crate::scan::Shard;
 use crate::sink::WriterOptions;
-use crate::store::paths::RunPaths;
 
 /// What a run will do, computed without touching data.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct RunPlan {
     pub skipped: BTreeMap<String, String>,
     /// The data interval.
     pub interval: Interval,
-    /// Names of everything that is written.
-    pub paths: RunPaths,
+    /// The attempt, and the id of its interval.
+    pub key: AttemptKey,
     /// The values of `$name` in SQL, the interval's bounds among them.
     pub parameters: ParameterValues,
     /// What the engine may take.
@@ -47,7 +47,7 @@ pub struct RunRequest {
     /// `NAME=VALUE` texts.
     pub parameters: Vec<String>,
     /// Unique for each attempt; letters and digits that grow with time.
-    pub attempt: String,
+    pub attempt: AttemptId,
     /// The part of the input that is read.
     pub shard: Shard,
     /// Whether to run even if the tables are published already as this run would make them.
@@ -63,7 +63,12 @@ pub struct RunRequest {
 impl RunPlan {
     /// The run's name: the same for each attempt at the same interval.
     pub fn run_id(&self) -> String {
-        format!("{}/{}", self.paths.pipeline, self.paths.interval)
+        format!("{}/{}", self.pipeline.name, self.key.interval)
+    }
+
+    /// The folder below the quarantine's location that takes the attempt's rejects.
+    pub(super) fn quarantine_folder(&self) -> String {
+        attempt_folder(&self.pipeline.name, &self.key)
     }
 
     /// How many rejects are too many.
@@ -93,17 +98,17 @@ pub fn plan_run(
     for (name, bound) in BUILT_IN_PARAMETERS.iter().zip(bounds) {
         parameters.insert((*name).to_owned(), ParameterValue::Timestamp(bound));
     }
-    let paths = RunPaths { pipeline: pipeline.name.clone(), interval: interval.id(), attempt };
+    let key = AttemptKey { interval: interval.id(), attempt };
     let (engine, mut writer) = resource_shares(&pipeline, cores);
     // Nothing of the attempt, so that the same input makes the same bytes.
-    let run = format!("{}/{}", paths.pipeline, paths.interval);
+    let run = format!("{}/{}", pipeline.name, key.interval);
     writer.footer = vec![("ashiato.run".to_owned(), run)];
     let spill = pipeline.resources.spill.clone().unwrap_or(temporary);
     Ok(RunPlan {
         pipeline,
         skipped,
         interval,
-        paths,
+        key,
         parameters,
         engine,
         writer,

@@ -16,14 +16,13 @@ use crate::base::blocking::run_blocking;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;
+use crate::base::run_ids::IntervalId;
 use crate::commit::{
-    self, Attempt, ManifestInput, PendingFile, PendingRecord, Provenance, PublishOutcome,
-    PublishRequest, StagedTable, TableDefinition,
+    Attempt, ManifestInput, PendingFile, PendingRecord, Provenance, PublishOutcome, PublishRequest,
+    StagedTable, TableDefinition,
 };
 use crate::query::PlannedOutput;
-use crate::sink::WrittenFile;
-use crate::sink::WrittenOutput;
-use crate::store::paths::RunPaths;
+use crate::sink::{WrittenFile, WrittenOutput, table_folder};
 
 /// What a task leaves beside its files, for the publish and the run's result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,7 +80,7 @@ pub(super) async fn publish_tables(
     outputs: &[PlannedOutput],
     records: Vec<TaskRecord>,
     counts: serde_json::Value,
-) -> Result<Vec<String>> {
+) -> Result<Vec<IntervalId>> {
     context.progress.begin_publishing();
     let Some(first) = records.first() else {
         return Err(Error::Bug("a publish of no task".to_owned()));
@@ -105,12 +104,11 @@ pub(super) async fn publish_tables(
     };
     context.publishing.store(true, Relaxed);
     let run = plan.run_id();
-    let published =
-        run_blocking("publishing", move || commit::publish_run(&attempt, &request)).await?;
+    let published = run_blocking("publishing", move || attempt.publish(&request)).await?;
     match published {
         PublishOutcome::Published { manifest, replaced_intervals, recovered } => {
             for recovered in recovered {
-                tracing::warn!("an earlier attempt ended early: {recovered:?}");
+                tracing::warn!("an earlier attempt ended early: {recovered}");
             }
             tracing::info!(manifest, "published");
             Ok(replaced_intervals)
@@ -120,7 +118,7 @@ pub(super) async fn publish_tables(
              was at work; its tables stay, and what this attempt wrote was discarded; a retry \
              says whether anything is left to do"
         ))),
-        PublishOutcome::TakenBack { lost } => Err(Error::Unavailable(format!(
+        PublishOutcome::RolledBack { lost } => Err(Error::Unavailable(format!(
             "publishing {run}: {lost} was lost before it could be published (a rule of the bucket \
              that aborts uploads, or a hand); the tables are as before; a retry writes it anew"
         ))),
@@ -138,7 +136,7 @@ async fn added_columns(attempt: &Arc<Attempt>, outputs: &[PlannedOutput]) -> Res
         for shape in outputs.iter().map(shapes_of).collect::<Result<Vec<_>>>()?.concat() {
             let new = attempt.shape_changes(&shape)?.columns.unwrap_or_default().added;
             let new = new.into_iter().map(|column| column.name).collect();
-            added.insert(RunPaths::table_folder(&shape.output, &shape.format), new);
+            added.insert(table_folder(&shape.output, &shape.format), new);
         }
         Ok(added)
     })
@@ -172,7 +170,7 @@ fn staged_tables(
             };
             let hive_paths = files.iter().map(|file| file.hive_path.as_str());
             let ddl = definition.create_sql(&hive_paths.filter(|p| !p.is_empty()).collect())?;
-            let added = added.get(&RunPaths::table_folder(&output.name, table.format.name()));
+            let added = added.get(&table_folder(&output.name, table.format.name()));
             let added: Vec<&str> = added.into_iter().flatten().map(String::as_str).collect();
             Ok(StagedTable {
                 output: output.name.clone(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::plan::RunPlan;
 use crate::base::error::{Error, Result};
+use crate::base::run_ids::IntervalId;
 use crate::commit::ColumnChanges;
 use crate::decode::count_unknown_field;
 use crate::quarantine::{REJECT_RATIO_DEFAULT, REJECTS_DEFAULT};
@@ -89,7 +90,7 @@ pub struct RunResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emptied: Option<EmptiedResult>,
     /// Smaller intervals, published earlier, that this run replaced.
-    pub replaced_intervals: Vec<String>,
+    pub replaced_intervals: Vec<IntervalId>,
     /// From start to end, in milliseconds.
     pub duration_ms: u64,
     /// The largest resident set of the process.

@@ -20,8 +20,9 @@ use crate::base::environment::Environment;
 use crate::base::error::{EXIT_NOTHING_TO_DO, Error, Result};
 use crate::base::failpoints::Failpoints;
 use crate::base::interval::Interval;
+use crate::base::run_ids::AttemptId;
 use crate::base::telemetry::Progress;
-use crate::commit::{CommitSupplies, before_act};
+use crate::commit::{CommitContext, kill_at_failpoint};
 use crate::pipeline::Pipeline;
 use crate::scan::Shard;
 use crate::store::Stores;
@@ -197,7 +198,7 @@ impl Runner {
         let environment = self.stores.environment();
         let request = RunRequest {
             parameters: options.parameters,
-            attempt: uuid::Uuid::now_v7().simple().to_string(),
+            attempt: AttemptId::new(uuid::Uuid::now_v7().simple().to_string()),
             shard: options.shard,
             // A publish of shards is asked for, whatever was published before.
             force: options.force || matches!(task, Task::Publish { .. }),
@@ -227,7 +228,7 @@ impl Runner {
     fn context(&self, control: RunControl) -> Result<RunContext> {
         Ok(RunContext {
             stores: self.stores.clone(),
-            commit: new_commit_supplies(self.stores.environment(), &self.stores)?,
+            commit: new_commit_context(self.stores.environment(), &self.stores)?,
             progress: control.progress,
             cancel: control.cancel,
             publishing: control.publishing,
@@ -248,7 +249,7 @@ async fn do_task(
         result.status = Status::Planned;
         return Ok(());
     }
-    tracing::info!(run = plan.run_id(), attempt = plan.paths.attempt, "run starts");
+    tracing::info!(run = plan.run_id(), attempt = %plan.key.attempt, "run starts");
     let done = match task {
         Task::Publish { shards } => publish_shards(plan, context, shards, result).await,
         Task::Run | Task::DryRun => execute(plan, context, result).await,
@@ -266,9 +267,9 @@ async fn do_task(
 
 fn new_result(plan: &RunPlan) -> RunResult {
     RunResult {
-        pipeline: plan.paths.pipeline.clone(),
+        pipeline: plan.pipeline.name.clone(),
         run_id: plan.run_id(),
-        attempt: plan.paths.attempt.clone(),
+        attempt: plan.key.attempt.to_string(),
         interval_start: plan.interval.start_rfc3339(),
         interval_end: plan.interval.end_rfc3339(),
         thresholds: Some(ThresholdsResult::of(plan)),
@@ -282,10 +283,10 @@ pub(crate) fn temporary_folder(environment: &Environment) -> PathBuf {
 }
 
 /// What committing needs; to be asked on a runtime.
-pub(crate) fn new_commit_supplies(
+pub(crate) fn new_commit_context(
     environment: &Environment,
     stores: &Stores,
-) -> Result<CommitSupplies> {
+) -> Result<CommitContext> {
     let seconds =
         environment.get(PATIENCE_SECONDS).map_or(Ok(PATIENCE_SECONDS_DEFAULT), |text| {
             text.parse().map_err(|_| {
@@ -294,11 +295,11 @@ pub(crate) fn new_commit_supplies(
                 ))
             })
         })?;
-    Ok(CommitSupplies {
+    Ok(CommitContext {
         stores: stores.clone(),
         runtime: Handle::current(),
         patience: Duration::from_secs(seconds),
-        before_act: before_act(Failpoints::of(environment)),
+        failpoint: kill_at_failpoint(Failpoints::of(environment)),
     })
 }
 

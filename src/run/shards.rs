@@ -13,7 +13,8 @@ use super::publish::{TaskRecord, publish_tables};
 use super::report::{RunResult, Status};
 use crate::base::blocking::run_blocking;
 use crate::base::error::{Error, Result};
-use crate::commit::{self, Attempt, Manifest, ManifestInput, PendingRecord, Provenance};
+use crate::commit::{Attempt, Commit, Manifest, ManifestInput, Provenance};
+use crate::quarantine;
 use crate::scan::Shard;
 
 /// The task under which shards are published: one publish of an interval at a time.
@@ -46,8 +47,8 @@ pub async fn publish_shards(
     };
     check_records(plan, &records, &provenance)?;
     let location = plan.pipeline.quarantine.location.trim_end_matches('/');
-    result.quarantine.location =
-        format!("{location}/{}/{}", plan.paths.pipeline, plan.paths.interval);
+    let folder = quarantine::run_folder(&plan.pipeline.name, &plan.key.interval);
+    result.quarantine.location = format!("{location}/{folder}");
     for record in &records {
         result.add_task(&record.work.result);
     }
@@ -80,24 +81,25 @@ async fn read_records(
 ) -> Result<Written> {
     let (plan, context) = (plan.clone(), context.clone());
     run_blocking("reading what the shards wrote", move || {
-        let state = context.commit.open_state(&Places::of(&plan.pipeline)?.state)?;
-        let task = TASK.to_owned();
+        let state = Places::of(&plan.pipeline)?.state;
+        let commit = Commit::open(context.commit, &state, &plan.pipeline.name)?;
         let (attempt, recovered) =
-            Attempt::begin(context.commit, state.clone(), plan.paths.clone(), task)?;
+            Attempt::begin(commit.clone(), plan.key.clone(), TASK.to_owned())?;
         for recovered in recovered {
-            tracing::warn!("an earlier attempt ended early: {recovered:?}");
+            tracing::warn!("an earlier attempt ended early: {recovered}");
         }
         let all = Shard::all(shards);
         let tasks: Vec<String> = all.iter().map(|shard| shard.task()).collect();
-        let found: Vec<Option<TaskRecord>> = PendingRecord::newest(&state, &plan.paths, &tasks)?;
+        let interval = &plan.key.interval;
+        let found: Vec<Option<TaskRecord>> = commit.newest_pending(interval, &tasks)?;
         let missing = all.iter().zip(&found).filter(|(_, record)| record.is_none());
         let missing: Vec<String> = missing.map(|(shard, _)| format!("--shard {shard}")).collect();
-        let published = commit::read_manifest(&state, &plan.paths)?;
+        let published = commit.read_manifest(interval)?;
         let made_already =
             published.filter(|published| is_made_already(published, &inputs, &provenance, &plan));
         // A publish that was killed while it cleaned up has left records that it has published.
         let is_past = |record: &TaskRecord, published: &Manifest| {
-            record.seen.as_deref() != Some(published.attempt.as_str())
+            record.seen.as_ref() != Some(&published.attempt)
         };
         if let Some(published) = made_already.filter(|published| {
             !missing.is_empty() || found.iter().flatten().any(|record| is_past(record, published))

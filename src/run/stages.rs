@@ -17,8 +17,7 @@ use crate::quarantine::{Quarantine, QuarantineSender};
 use crate::query::{Engine, LogsFeed, PlannedOutput, share_logs};
 use crate::scan::{LogScan, ScanObserver, scan};
 use crate::sink::{
-    EncoderPool, STORAGE, SinkContext, StagingFolders, UploadRoom, UploadStaging, WrittenOutput,
-    write,
+    EncoderPool, STORAGE, SinkContext, StagingFolders, UploadRoom, WrittenOutput, write,
 };
 use crate::store::Store;
 
@@ -59,7 +58,7 @@ pub(super) async fn plan_queries(
 pub(super) fn start_quarantine(plan: &RunPlan, context: &RunContext) -> Result<Quarantine> {
     let location = StoreLocation::parse(&plan.pipeline.quarantine.location)?;
     let store = Store::open(&location, &context.stores)?;
-    Quarantine::start(store, &plan.paths.quarantine())
+    Quarantine::start(store, &plan.quarantine_folder())
 }
 
 /// What the run reads, in which order: the columns that any output uses.
@@ -90,15 +89,11 @@ pub(super) fn new_scan(
 pub(super) fn new_sink(
     plan: &RunPlan,
     quarantine: QuarantineSender,
+    staging: StagingFolders,
     uploads: UploadRoom,
 ) -> Result<SinkContext> {
-    let state = StoreLocation::parse(&plan.pipeline.state)?;
-    let staging = StagingFolders {
-        beside_state: state.local_path().map(|folder| plan.paths.staging(&folder)),
-        for_uploads: UploadStaging::folder_of(&plan.spill, &plan.paths.attempt),
-    };
     Ok(SinkContext {
-        paths: plan.paths.clone(),
+        attempt: plan.key.attempt.clone(),
         staging,
         options: plan.writer.clone(),
         encoders: EncoderPool::new(plan.engine.threads)?,

@@ -7,12 +7,12 @@
 //! | a record separator (RFC 7464) | values |
 //! | `[` and an object, or `[]` | the elements of an array |
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 
 use super::decompress::{Failing, classify};
 use super::frame::{BYTE_ORDER_MARK, FrameOptions, Framed, Framer};
 use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
-use super::look_ahead::ObjectRoom;
+use super::look_ahead::{ObjectRoom, TakenRoom};
 use super::read::ReadBytes;
 use super::value_framer::ValueFramer;
 use crate::base::error::{Error, Result};
@@ -105,7 +105,11 @@ impl ObjectFramer {
 
 fn open(Start { reader, options, room }: Start, read_bytes: ReadBytes) -> Result<State> {
     let (framing, reader) = match options.framing {
-        Framing::Auto => tell_framing(reader),
+        Framing::Auto => {
+            // A longer value is none of any record.
+            let bytes_max = options.line_bytes_max.max(HEAD_BYTES_MIN);
+            tell_framing(reader, bytes_max, room.as_ref())
+        }
         framing => (framing, reader),
     };
     Ok(match framing {
@@ -121,68 +125,95 @@ fn open(Start { reader, options, room }: Start, read_bytes: ReadBytes) -> Result
     })
 }
 
-/// Bytes that are read at a time to tell the framing.
+/// Bytes that are read at first to tell the framing, and then twice as many each time.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// An object whose first value is longer is told by what is known so far.
-const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Bytes that may be read to tell it, however short records must be.
+const HEAD_BYTES_MIN: usize = 1 << 20;
 
-/// Tells the framing by the object's first bytes, which then are read again.
-fn tell_framing(mut reader: Box<dyn Read + Send>) -> (Framing, Box<dyn Read + Send>) {
-    let (mut head, mut filled) = (vec![0; HEAD_BYTES], 0);
-    let failure = loop {
-        if let Some(framing) = framing_of(&head[..filled], false) {
-            head.truncate(filled);
-            return (framing, Box::new(Cursor::new(head).chain(reader)));
-        }
-        if filled == head.len() {
-            head.resize(filled * 2, 0);
-        }
-        match reader.read(&mut head[filled..]) {
-            Ok(0) => break None,
-            Ok(length) => filled += length,
-            Err(error) => break Some(classify(&error)),
-        }
-    };
-    let framing = framing_of(&head[..filled], true).unwrap_or(Framing::Lines);
-    head.truncate(filled);
-    let rest: Box<dyn Read + Send> = match failure {
-        None => Box::new(io::empty()),
-        Some(failure) => Box::new(Failing(failure)),
-    };
-    (framing, Box::new(Cursor::new(head).chain(rest)))
+/// What was read to tell the framing, and then the rest.
+struct Head {
+    bytes: Vec<u8>,
+    at: usize,
+    rest: Box<dyn Read + Send>,
+    /// The room of the bytes, if they are many.
+    room: Option<TakenRoom>,
 }
 
-/// The framing of an object that begins with `head`; none if that is too little to tell.
-fn framing_of(head: &[u8], is_all: bool) -> Option<Framing> {
+impl Read for Head {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.bytes.len() {
+            (self.bytes, self.at, self.room) = (Vec::new(), 0, None);
+            return self.rest.read(buffer);
+        }
+        let length = (&self.bytes[self.at..]).read(buffer)?;
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// Tells the framing by the object's first value, which then is read again. A value that is longer
+/// than `bytes_max` is told by what is known so far.
+fn tell_framing(
+    mut reader: Box<dyn Read + Send>,
+    bytes_max: usize,
+    object: Option<&ObjectRoom>,
+) -> (Framing, Box<dyn Read + Send>) {
+    let (mut bytes, mut filled, mut room) = (vec![0; HEAD_BYTES.min(bytes_max)], 0, None);
+    let mut rest: Option<Box<dyn Read + Send>> = None;
+    let framing = loop {
+        while rest.is_none() && filled < bytes.len() {
+            match reader.read(&mut bytes[filled..]) {
+                Ok(0) => rest = Some(Box::new(io::empty())),
+                Ok(length) => filled += length,
+                Err(error) => rest = Some(Box::new(Failing(classify(&error)))),
+            }
+        }
+        let is_last = rest.is_some() || bytes.len() >= bytes_max;
+        match framing_of(&bytes[..filled], is_last) {
+            Some(framing) => break framing,
+            None if is_last => break Framing::Lines,
+            None => {
+                let larger = (bytes.len() * 2).min(bytes_max);
+                drop(room.take());
+                room = object.map(|object| object.take_buffer(larger as u64));
+                bytes.resize(larger, 0);
+            }
+        }
+    };
+    bytes.truncate(filled);
+    let rest = rest.unwrap_or(reader);
+    (framing, Box::new(Head { bytes, at: 0, rest, room }))
+}
+
+/// The framing of an object that begins with `head`; none if that is too little to tell. The last
+/// head is all that is looked at.
+fn framing_of(head: &[u8], is_last: bool) -> Option<Framing> {
     let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
-    let undecided = (is_all || head.len() >= HEAD_BYTES_MAX).then_some(Framing::Lines);
     match text.first() {
         Some(&RECORD_SEPARATOR) => Some(Framing::Values),
         Some(b'[') => match text[1..].trim_ascii_start().first() {
             Some(b'{' | b']') => Some(Framing::Array),
             Some(_) => Some(Framing::Lines),
-            None => undecided,
+            None => None,
         },
-        Some(b'{') => framing_by_object(text, is_all).or(undecided),
+        Some(b'{') => framing_by_object(text, is_last),
         Some(_) => Some(Framing::Lines),
-        None => undecided,
+        None => None,
     }
 }
 
-fn framing_by_object(text: &[u8], is_all: bool) -> Option<Framing> {
+fn framing_by_object(text: &[u8], is_last: bool) -> Option<Framing> {
     let mut scan = JsonScan::new(0);
     match scan.scan(text) {
         Scanned::BreaksAt(_) => Some(Framing::Lines),
-        Scanned::GoesOn if text.len() < HEAD_BYTES_MAX => None,
-        Scanned::GoesOn => scan.has_lines.then_some(Framing::Values),
+        Scanned::GoesOn => (is_last && scan.has_lines).then_some(Framing::Values),
         Scanned::EndsAt(_) if scan.has_lines => Some(Framing::Values),
         Scanned::EndsAt(end) => {
             let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
-            match text[end..].iter().find(|byte| !is_blank(byte)) {
-                Some(b'{' | b'[' | b',' | &RECORD_SEPARATOR) => Some(Framing::Values),
-                Some(_) => Some(Framing::Lines),
-                None => is_all.then_some(Framing::Lines),
+            match text[end..].iter().find(|byte| !is_blank(byte))? {
+                b'{' | b'[' | b',' | &RECORD_SEPARATOR => Some(Framing::Values),
+                _ => Some(Framing::Lines),
             }
         }
     }

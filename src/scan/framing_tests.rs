@@ -1,3 +1,5 @@
+use std::io::Cursor;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -250,4 +252,34 @@ proptest! {
             prop_assert!(kept + dropped >= text.len(), "{kept} and {dropped} of {text:?}");
         }
     }
+}
+
+#[test]
+fn a_first_value_of_some_mebibytes_tells_the_framing_as_a_short_one_does() {
+    let long = "x".repeat(3 << 20);
+    let object = format!("{{\"a\":\"{long}\"}}");
+    for (text, framing) in [
+        (format!("{object}{{\"a\":1}}\n"), Framing::Values),
+        (format!("{{\"a\":\"{long}\",\n\"b\":1}}\n{{\"a\":1}}\n"), Framing::Values),
+        (format!("{}[{object},{object}]", " ".repeat(2 << 20)), Framing::Array),
+        (format!("{object}\n{{\"a\":1}}\n"), Framing::Lines),
+        (object.clone(), Framing::Lines),
+    ] {
+        let options = FrameOptions { framing: Framing::Auto, ..FrameOptions::default() };
+        let told = frame_by(text.as_bytes(), options);
+        let said = frame_by(text.as_bytes(), FrameOptions { framing, ..options });
+        assert_eq!(told.rejects, []);
+        assert!(told == said, "{framing:?}: {} of {} records", told.lines, said.lines);
+    }
+}
+
+#[test]
+fn no_more_is_looked_at_than_a_record_may_have() {
+    let endless = std::io::repeat(b' ').take(1 << 40);
+    let reader: Box<dyn Read + Send> = Box::new(Cursor::new(b"{\"a\":\"").chain(endless));
+    let (framing, mut reader) = tell_framing(reader, 1 << 20, None);
+    assert_eq!(framing, Framing::Lines);
+    let mut begin = [0; 6];
+    reader.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin, b"{\"a\":\"");
 }

@@ -1,6 +1,6 @@
 //! What a table cannot hold, said before any row is read.
 
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
 use crate::base::config::suggestion;
 use crate::pipeline::{Format, Output};
@@ -98,6 +98,11 @@ fn check_columns(output: &Output, schema: &Schema) -> Vec<String> {
             ));
         }
     }
+    let written = schema.fields().iter().filter(|field| names.contains(&field.name().as_str()));
+    // An empty name of a partition column is told with those that readers pass over.
+    let written = written
+        .filter(|field| !(field.name().is_empty() && output.partition_by.contains(field.name())));
+    problems.extend(written.filter_map(|field| unfit_name(field.name(), field)));
     if names.iter().all(|name| output.partition_by.iter().any(|column| column == name)) {
         problems.push(format!(
             "view `{}` has no column left for the files: all are in `partition_by` or `exclude`",
@@ -105,6 +110,52 @@ fn check_columns(output: &Output, schema: &Schema) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// What of a column's name, or of the names of fields within it, no table can have.
+fn unfit_name(column: &str, field: &Field) -> Option<String> {
+    let name = field.name();
+    let advice = "rename it with AS in the view, or in named_struct";
+    if name.is_empty() {
+        return Some(format!("column `{column}`: a name without a character; {advice}"));
+    }
+    if name.contains(char::is_control) {
+        return Some(format!(
+            "column {column:?}: a control character in the name {name:?}; {advice}"
+        ));
+    }
+    unfit_names_within(column, field.data_type())
+}
+
+fn unfit_names_within(column: &str, data_type: &DataType) -> Option<String> {
+    use DataType as T;
+    match data_type {
+        T::List(item) | T::LargeList(item) | T::FixedSizeList(item, _) => {
+            unfit_names_within(column, item.data_type())
+        }
+        T::Map(entries, _) => match entries.data_type() {
+            T::Struct(pair) => {
+                pair.iter().find_map(|field| unfit_names_within(column, field.data_type()))
+            }
+            _ => None,
+        },
+        T::Struct(fields) => {
+            let mut seen: Vec<(String, &str)> = Vec::new();
+            for field in fields {
+                let lower = field.name().to_lowercase();
+                if let Some((_, twin)) = seen.iter().find(|(earlier, _)| *earlier == lower) {
+                    let name = field.name();
+                    return Some(format!(
+                        "column `{column}`: its fields `{twin}` and `{name}` differ in case only, \
+                         and Hive and Spark cannot tell them apart; rename one in named_struct"
+                    ));
+                }
+                seen.push((lower, field.name()));
+            }
+            fields.iter().find_map(|field| unfit_name(column, field))
+        }
+        _ => None,
+    }
 }
 
 fn check_partition_column(column: &str, stored: &DataType) -> Option<String> {
@@ -192,6 +243,30 @@ mod tests {
         let fields = vec![("x", DataType::Utf8View), ("y", list_of(DataType::Int64))];
         let output = output(vec![Format::Parquet(ParquetOptions::default()), hive()]);
         assert_eq!(check_output(&output, &schema(fields)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_that_no_table_can_have_are_refused() {
+        let of = |names: [&str; 2]| {
+            let fields: Vec<Field> =
+                names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
+            DataType::Struct(fields.into())
+        };
+        let plain = output(vec![Format::Parquet(ParquetOptions::default())]);
+        for (name, data_type, words) in [
+            ("", DataType::Int64, "without a character"),
+            ("a\nb", DataType::Int64, "control character"),
+            ("s", of(["a", "A"]), "`a` and `A` differ in case only"),
+            ("s", list_of(list_of(of(["a", "A"]))), "differ in case only"),
+            ("s", list_of(of(["a", "b\0"])), "control character"),
+            ("s", of(["a", ""]), "without a character"),
+        ] {
+            let problems = check_output(&plain, &schema(vec![(name, data_type)]));
+            assert_eq!(problems.len(), 1, "{name:?}: {problems:?}");
+            assert!(problems[0].contains(words), "{problems:?}");
+        }
+        let sound = schema(vec![("a b", DataType::Int64), ("日", list_of(of(["a", "b"])))]);
+        assert_eq!(check_output(&plain, &sound), Vec::<String>::new());
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod file;
 mod hive_names;
 mod hive_path;
 mod int96;
+mod names;
 mod open_file;
 mod parquet;
 mod parquet_columns;
@@ -45,6 +46,9 @@ mod writers;
 
 pub use encoders::EncoderPool;
 pub use hive_path::{DEFAULT_PARTITION, PartitionKey, parse_hive_path};
+#[cfg(test)]
+pub use names::table_file;
+pub use names::{SUCCESS, attempt_of_file, table_folder};
 pub use partition_check::PartitionCheck;
 pub use route::UnusableRows;
 pub use staging::{StagingFolders, UploadStaging, remove_dead_spills};

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use datafusion::arrow::datatypes::SchemaRef;
 
+use super::names::table_file;
 use super::parquet::{self, ParquetBlock, ParquetFile, ParquetLayout};
 use super::tsv::{self, TsvBlock, TsvFile};
 use crate::base::error::{Error, Result};
+use crate::base::run_ids::AttemptId;
 use crate::pipeline::{Format, TsvCompression};
 use crate::sink::file::Sealed;
-use crate::store::paths::RunPaths;
 
 /// Row groups at which a file is ended, however small: a footer must stay readable.
 const ROW_GROUPS_MAX: usize = 1000;
@@ -71,8 +72,8 @@ impl TableWriter {
     }
 
     /// Creates the next file in `folder`.
-    pub(crate) fn create_file(&mut self, folder: PathBuf, paths: &RunPaths) -> Result<OpenFile> {
-        let name = paths.table_file(self.next_file, self.extension());
+    pub(crate) fn create_file(&mut self, folder: PathBuf, attempt: &AttemptId) -> Result<OpenFile> {
+        let name = table_file(self.next_file, attempt, self.extension());
         self.next_file += 1;
         let path = folder.join(&name);
         let encoder = match &self.encoding {

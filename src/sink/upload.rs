@@ -23,7 +23,7 @@ use crate::base::fs::write_error;
 use crate::base::location::StoreLocation;
 use crate::pipeline::Output;
 use crate::sink::WrittenFile;
-use crate::store::paths::RunPaths;
+use crate::sink::names::table_folder;
 use crate::store::{Store, Stores, Upload, UploadStore, store_error};
 
 /// Bytes of a part, unless a file would have too many then; S3 takes none below 5 MiB but the last.
@@ -102,7 +102,7 @@ impl FileUploads {
         let table = self.tables.iter().find(|(format, ..)| *format == file.format);
         let (_, location, store) =
             table.ok_or_else(|| Error::Bug(format!("a file of no table: {}", file.name)))?;
-        let folder = self.staging.join(RunPaths::table_folder(&file.output, &file.format));
+        let folder = self.staging.join(table_folder(&file.output, &file.format));
         let staged = folder.join(file.path());
         let object = store.path_of(&file.path())?;
         let uploads = store.uploads.as_deref();

@@ -19,10 +19,10 @@ use super::{
     EncoderPool, FileUploads, OutputWriter, StagingFolders, UploadRoom, WriterOptions, WrittenFile,
 };
 use crate::base::error::{Error, Result};
+use crate::base::run_ids::AttemptId;
 use crate::pipeline::Output;
 use crate::quarantine::QuarantineSender;
 use crate::query::{EvaluationCounts, ExpectationCounts, OutputRows};
-use crate::store::paths::RunPaths;
 
 /// Batches that may wait between two steps.
 const BATCHES_AHEAD: usize = 2;
@@ -84,8 +84,8 @@ impl WrittenOutput {
 /// What all outputs of a run write with.
 #[derive(Debug, Clone)]
 pub struct SinkContext {
-    /// The names of the attempt's files.
-    pub paths: RunPaths,
+    /// The attempt that writes; its id stands in the names of all files.
+    pub attempt: AttemptId,
     /// Where files are built.
     pub staging: StagingFolders,
     /// How files are written.
@@ -179,10 +179,10 @@ impl RunningWriter {
             }
             None => (FinishedFiles::Kept, None),
         };
-        let (output, paths) = (output.clone(), context.paths.clone());
+        let (output, attempt) = (output.clone(), context.attempt.clone());
         let (options, encoders) = (context.options.clone(), context.encoders.clone());
         tokio::task::spawn_blocking(move || {
-            let written = OutputWriter::new(&output, &schema, staging, paths, &options, encoders)
+            let written = OutputWriter::new(&output, &schema, staging, attempt, &options, encoders)
                 .and_then(|writer| match sorted {
                     Some(sorted) => {
                         write_as_it_comes(writer, from_batches, to_overflow, sorted, &finished)

@@ -21,15 +21,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Diagnostic, Error, Result};
 use crate::base::fs::{SYNCED_ONE_BY_ONE, sync_paths};
+use crate::base::run_ids::AttemptId;
 use crate::pipeline::{Format, Output};
 use crate::sink::block::{Block, lay_together};
 use crate::sink::encoders::EncoderPool;
 use crate::sink::file::Sealed;
+use crate::sink::names::table_folder;
 use crate::sink::open_file::{OpenFile, TableBlock, TableWriter};
 use crate::sink::route::{Part, Router};
 use crate::sink::stored::stored_schema;
 use crate::store::Upload;
-use crate::store::paths::RunPaths;
 
 /// Bytes of a block: beyond them nothing gets faster.
 const BLOCK_BYTES_MAX: u64 = 16 << 20;
@@ -84,7 +85,7 @@ impl WrittenFile {
 pub struct OutputWriter {
     output: String,
     staging: PathBuf,
-    paths: RunPaths,
+    attempt: AttemptId,
     /// The columns of the files, by their numbers in the rows: those that name partitions last, if
     /// any table keeps them.
     columns: Vec<usize>,
@@ -128,14 +129,14 @@ impl OutputWriter {
     /// Writers for rows of `schema`, the view's without its excluded columns, that encode on the
     /// threads of `encoders`.
     ///
-    /// Files go to `<staging>/<output>.<format>/<hive path>/`, names come from `paths`. A type that
+    /// Files go to `<staging>/<output>.<format>/<hive path>/`, names hold `attempt`. A type that
     /// cannot be stored is an `Error::Config`; [`check_output`](super::check_output) finds it
     /// earlier.
     pub fn new(
         output: &Output,
         schema: &Schema,
         staging: PathBuf,
-        paths: RunPaths,
+        attempt: AttemptId,
         options: &WriterOptions,
         encoders: EncoderPool,
     ) -> Result<Self> {
@@ -166,7 +167,7 @@ impl OutputWriter {
         Ok(OutputWriter {
             output: output.name.clone(),
             staging,
-            paths,
+            attempt,
             columns,
             in_files,
             router,
@@ -350,7 +351,7 @@ impl OutputWriter {
         for (table, slot) in partition.files.iter_mut().enumerate() {
             if slot.is_none() {
                 let folder = self.table_folder(table).join(&hive_path);
-                *slot = Some(self.tables[table].create_file(folder, &self.paths)?);
+                *slot = Some(self.tables[table].create_file(folder, &self.attempt)?);
             }
         }
         Ok(OpenPart { hive_path, rows: rows.map(UInt32Array::from), partition })
@@ -422,7 +423,7 @@ impl OutputWriter {
 
     fn table_folder(&self, table: usize) -> PathBuf {
         let format = self.tables[table].format;
-        self.staging.join(RunPaths::table_folder(&self.output, format))
+        self.staging.join(table_folder(&self.output, format))
     }
 
     /// Brings the folders' entries to the disk, as a file whose name is lost is lost, and the files
@@ -431,7 +432,7 @@ impl OutputWriter {
         let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
         let mut paths = Vec::new();
         for file in &self.written {
-            let table = self.staging.join(RunPaths::table_folder(&file.output, &file.format));
+            let table = self.staging.join(table_folder(&file.output, &file.format));
             let leaf = table.join(&file.hive_path);
             if self.has_unsynced {
                 paths.push(leaf.join(&file.name));

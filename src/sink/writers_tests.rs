@@ -34,8 +34,8 @@ fn both() -> Vec<Format> {
     vec![Format::Parquet(ParquetOptions::default()), Format::Tsv(tsv)]
 }
 
-fn paths() -> RunPaths {
-    RunPaths { pipeline: "p".into(), interval: "i".into(), attempt: "a1".into() }
+fn attempt() -> AttemptId {
+    AttemptId::new("a1")
 }
 
 fn options(open_writers_max: usize, buffered_bytes_max: u64) -> WriterOptions {
@@ -56,7 +56,7 @@ fn batch(rows: impl IntoIterator<Item = (Option<String>, i64)>) -> RecordBatch {
 fn writer(output: &Output, folder: &Path, options: &WriterOptions) -> OutputWriter {
     let schema = batch([]).schema();
     let encoders = EncoderPool::new(2).unwrap();
-    OutputWriter::new(output, &schema, folder.to_path_buf(), paths(), options, encoders).unwrap()
+    OutputWriter::new(output, &schema, folder.to_path_buf(), attempt(), options, encoders).unwrap()
 }
 
 /// Ids by hive path, read back from the files and checked against their records.

@@ -25,7 +25,6 @@ pub(crate) mod odd_names;
 mod odd_objects;
 mod open;
 mod open_uploads;
-pub mod paths;
 mod retry;
 mod stores;
 mod target;

@@ -351,7 +351,8 @@ impl ColumnReader {
                 }
                 _ => {
                     let path = format!("{path}[{index}]");
-                    Err(self.misfit(MisfitReason::TypeMismatch, path, element.raw))
+                    let misfit = self.misfit(MisfitReason::TypeMismatch, path, element.raw);
+                    Err(Misfit { expected: "an object".to_owned(), ..misfit })
                 }
             };
             match taken {

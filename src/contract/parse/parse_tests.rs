@@ -501,7 +501,7 @@ fn a_default_that_the_column_would_not_take_is_told() {
         assert_eq!(told, format!("default: expected {expected}"), "{column_type} {key}");
     }
     let list = "type = \"list\"\ndefault = '[1]'\n[[column.item]]\nname = \"a\"\ntype = \"json\"";
-    assert_eq!(column_finding(list), "default: expected an array of objects, found 1");
+    assert_eq!(column_finding(list), "default: expected an object, found 1");
     let other = "expected a scalar, or JSON text in a string, as default, found array";
     assert_eq!(column_finding("type = \"json\"\ndefault = [1]"), other);
     assert_eq!(column_finding("type = \"float64\"\ndefault = inf"), "expected a finite default");

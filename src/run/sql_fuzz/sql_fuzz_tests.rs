@@ -33,8 +33,9 @@ use crate::base::config::ConfigFile;
 use crate::base::environment::Environment;
 use crate::base::error::Error;
 use crate::base::interval::Interval;
+use crate::base::run_ids::AttemptId;
 use crate::base::telemetry::Progress;
-use crate::commit::CommitSupplies;
+use crate::commit::CommitContext;
 use crate::contract::{Contract, parse_contract};
 use crate::decode::{Decoded, Lines, ReferenceDecoder};
 use crate::pipeline::Pipeline;
@@ -151,7 +152,7 @@ async fn run(input: &Input, folder: &Path) -> Result<Option<Left>, String> {
     let interval = Interval::of_date("2026-11-21", pipeline.time_zone).unwrap();
     let request = RunRequest {
         parameters: vec![],
-        attempt: "019abc".into(),
+        attempt: AttemptId::new("019abc"),
         shard: Shard::WHOLE,
         allow_rejects: true,
         force: false,
@@ -160,11 +161,11 @@ async fn run(input: &Input, folder: &Path) -> Result<Option<Left>, String> {
     };
     let plan = plan_run(Arc::new(pipeline), interval, request).map_err(|e| e.to_string())?;
     let context = RunContext {
-        commit: CommitSupplies {
+        commit: CommitContext {
             stores: stores.clone(),
             runtime: Handle::current(),
             patience: Duration::from_secs(1),
-            before_act: Arc::new(|_: &str| Ok(())),
+            failpoint: Arc::new(|_: &str| Ok(())),
         },
         stores,
         progress: Arc::new(Progress::default()),

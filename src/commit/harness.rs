@@ -1,4 +1,5 @@
-//! A pipeline's places for tests, on disk or in a bucket, and attempts that publish into them.
+//! A test harness: a pipeline's state and tables, on disk or in a bucket, and attempts that publish
+//! into them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,14 +18,14 @@ use crate::base::environment::Environment;
 use crate::base::error::{Error, Result, Signal};
 use crate::base::fs::names_in;
 use crate::base::location::StoreLocation;
-use crate::commit::recover::Recovered;
+use crate::base::run_ids::{AttemptId, AttemptKey, IntervalId};
+use crate::commit::recovered::Recovered;
 use crate::commit::{
-    Attempt, CommitSupplies, Manifest, PendingFile, Provenance, PublishOutcome, PublishRequest,
-    StagedTable, State, publish_run, read_manifest,
+    Attempt, Commit, CommitContext, Manifest, PendingFile, Provenance, PublishOutcome,
+    PublishRequest, StagedTable,
 };
-use crate::sink::WrittenFile;
+use crate::sink::{WrittenFile, table_file, table_folder};
 use crate::store::faults::{FaultRates, FaultyStore};
-use crate::store::paths::RunPaths;
 use crate::store::{Store, Stores, Upload};
 
 pub(super) const DAY: &str = "20261121T000000Z-20261122T000000Z";
@@ -32,7 +33,7 @@ pub(super) const NEXT_DAY: &str = "20261122T000000Z-20261123T000000Z";
 
 /// State and two tables, `events` (Parquet, partitioned) and `sales` (TSV, not partitioned), on
 /// disk or in a bucket.
-pub(super) struct House {
+pub(super) struct Harness {
     pub(super) folder: tempfile::TempDir,
     pub(super) bucket: Option<FaultyStore>,
     clock: TestClock,
@@ -46,24 +47,24 @@ pub(super) fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }
 
-pub(super) fn houses() -> [House; 2] {
-    [House::on_disk(), House::in_a_bucket(0, FaultRates::default())]
+pub(super) fn harnesses() -> [Harness; 2] {
+    [Harness::on_disk(), Harness::in_a_bucket(0, FaultRates::default())]
 }
 
-impl House {
+impl Harness {
     pub(super) fn on_disk() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        House { folder, bucket: None, clock: TestClock::default() }
+        Harness { folder, bucket: None, clock: TestClock::default() }
     }
 
     /// In a bucket whose calls go wrong.
     pub(super) fn in_a_bucket(seed: u64, rates: FaultRates) -> Self {
         let clock = TestClock::default();
         let bucket = FaultyStore::seeded(seed, rates, Arc::new(clock.clone()));
-        House { folder: tempfile::tempdir().unwrap(), bucket: Some(bucket), clock }
+        Harness { folder: tempfile::tempdir().unwrap(), bucket: Some(bucket), clock }
     }
 
-    pub(super) fn place(&self, name: &str) -> StoreLocation {
+    pub(super) fn location(&self, name: &str) -> StoreLocation {
         let text = match self.bucket {
             Some(_) => format!("s3://lake/{name}"),
             None => self.folder.path().join(name).display().to_string(),
@@ -71,50 +72,50 @@ impl House {
         StoreLocation::parse(&text).unwrap()
     }
 
-    pub(super) fn supplies(&self) -> CommitSupplies {
-        self.supplies_that_end_before(usize::MAX)
+    pub(super) fn commit(&self) -> Commit {
+        self.commit_that_ends_before(usize::MAX)
     }
 
-    /// Supplies of an attempt that ends before its k-th act, as by a crash.
-    pub(super) fn supplies_that_end_before(&self, k: usize) -> CommitSupplies {
+    /// For an attempt that ends before its k-th act, as by a crash.
+    pub(super) fn commit_that_ends_before(&self, k: usize) -> Commit {
         let stores = Stores::new(Environment::default(), Arc::new(self.clock.clone()), 7).unwrap();
         let stores = match &self.bucket {
             Some(bucket) => stores.with_bucket("s3://lake", bucket.clone()),
             None => stores,
         };
         let acts = AtomicUsize::new(0);
-        let before_act = move |act: &str| match acts.fetch_add(1, Relaxed) {
+        let failpoint = move |act: &str| match acts.fetch_add(1, Relaxed) {
             number if number < k => Ok(()),
             _ => Err(Error::Stopped(Signal::Terminate).while_(act)),
         };
-        CommitSupplies {
+        let context = CommitContext {
             stores,
             runtime: runtime().handle().clone(),
             patience: Duration::from_secs(1),
-            before_act: Arc::new(before_act),
-        }
+            failpoint: Arc::new(failpoint),
+        };
+        Commit::open(context, &self.location("state"), "p").unwrap()
     }
 
     pub(super) fn begin(&self, interval: &str, attempt: &str) -> Result<(Attempt, Vec<Recovered>)> {
-        self.begin_with(self.supplies(), interval, attempt)
+        self.begin_with(self.commit(), interval, attempt)
     }
 
     pub(super) fn begin_with(
         &self,
-        supplies: CommitSupplies,
+        commit: Commit,
         interval: &str,
         attempt: &str,
     ) -> Result<(Attempt, Vec<Recovered>)> {
-        let state = supplies.open_state(&self.place("state")).unwrap();
-        Attempt::begin(supplies, state, paths(interval, attempt), "0-of-1".into())
+        Attempt::begin(commit, key(interval, attempt), "0-of-1".into())
     }
 
     /// Writes one file a hive path for `events`, and one for `sales`, as the sink would, and leaves
     /// a pending record.
     pub(super) fn write(&self, attempt: &Attempt, hive_paths: &[&str]) -> PublishRequest {
-        let id = &attempt.paths().attempt;
+        let id = &attempt.key.attempt;
         let write = |output: &str, format: &str, hive_path: &str, number: usize| {
-            let name = attempt.paths().table_file(number, format);
+            let name = table_file(number, id, format);
             let text = format!("{output} {hive_path} {id}");
             let bytes = text.len() as u64;
             let mut file = WrittenFile {
@@ -127,14 +128,13 @@ impl House {
                 sha256: "00".into(),
                 upload: None,
             };
-            match attempt.state().folder() {
+            match attempt.staging_folder() {
                 Some(folder) => {
-                    let table = RunPaths::table_folder(output, format);
-                    let path = attempt.paths().staging(folder).join(table).join(file.path());
+                    let path = folder.join(table_folder(output, format)).join(file.path());
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
                     fs::write(path, &text).unwrap();
                 }
-                None => file.upload = Some(upload(attempt, &self.place(output), &file, text)),
+                None => file.upload = Some(upload(attempt, &self.location(output), &file, text)),
             }
             file
         };
@@ -150,7 +150,7 @@ impl House {
             timestamps: String::new(),
             output: output.into(),
             format: format.into(),
-            location: self.place(output),
+            location: self.location(output),
             files,
             ddl: format!("CREATE {output};\n"),
             add_columns: None,
@@ -185,7 +185,7 @@ impl House {
         paths: &[&str],
     ) -> Result<PublishOutcome> {
         let (attempt, _) = self.begin(interval, attempt)?;
-        publish_run(&attempt, &self.write(&attempt, paths))
+        attempt.publish(&self.write(&attempt, paths))
     }
 
     /// Every file or object by its path below `name`, with its contents.
@@ -249,7 +249,7 @@ impl House {
         self.files(output).contains_key("_SUCCESS")
     }
 
-    /// Nothing is under way and nothing is left behind.
+    /// Nothing is under way and nothing is left over.
     pub(super) fn assert_settled(&self) {
         if self.bucket.is_none() {
             assert_no_empty_folder(&self.folder.path().join("events"));
@@ -261,12 +261,8 @@ impl House {
         assert!(self.has_success("events") && self.has_success("sales"));
     }
 
-    pub(super) fn state(&self) -> State {
-        self.supplies().open_state(&self.place("state")).unwrap()
-    }
-
     pub(super) fn manifest(&self, interval: &str) -> Manifest {
-        read_manifest(&self.state(), &paths(interval, "")).unwrap().unwrap()
+        self.commit().read_manifest(&IntervalId::new(interval)).unwrap().unwrap()
     }
 }
 
@@ -276,7 +272,7 @@ pub(super) fn upload(
     file: &WrittenFile,
     text: String,
 ) -> Upload {
-    let store = Store::open(root, &attempt.supplies.stores).unwrap();
+    let store = Store::open(root, &attempt.commit.context.stores).unwrap();
     let object = store.path_of(&file.path()).unwrap();
     let uploads = store.uploads.unwrap();
     runtime().block_on(async {
@@ -286,8 +282,8 @@ pub(super) fn upload(
     })
 }
 
-pub(super) fn paths(interval: &str, attempt: &str) -> RunPaths {
-    RunPaths { pipeline: "p".into(), interval: interval.into(), attempt: attempt.into() }
+pub(super) fn key(interval: &str, attempt: &str) -> AttemptKey {
+    AttemptKey::new(&IntervalId::new(interval), &AttemptId::new(attempt))
 }
 
 pub(super) fn collect(folder: &Path, prefix: &str, files: &mut Table) {
@@ -328,11 +324,11 @@ pub(super) fn with(others: &Table, own: Table) -> Table {
     others.clone().into_iter().chain(own).collect()
 }
 
-/// A house with an old publish and a neighbour, and what the neighbour has.
-pub(super) fn with_a_past(house: House) -> (House, Table) {
-    house.publish(NEXT_DAY, "b1", &["dt=2", "dt=9"]).unwrap();
-    house.publish(DAY, "a1", &["dt=1", "dt=2"]).unwrap();
-    (house, contents("b1", &["dt=2", "dt=9"]))
+/// A harness with an old publish and a neighbour, and what the neighbour has.
+pub(super) fn with_a_past(harness: Harness) -> (Harness, Table) {
+    harness.publish(NEXT_DAY, "b1", &["dt=2", "dt=9"]).unwrap();
+    harness.publish(DAY, "a1", &["dt=1", "dt=2"]).unwrap();
+    (harness, contents("b1", &["dt=2", "dt=9"]))
 }
 
 pub(super) fn pending_of(request: &PublishRequest) -> Vec<PendingFile> {

@@ -1,11 +1,11 @@
-//! A table's root while a run is published: what moving, completing and removing mean there.
+//! A table's root while a run is published: idempotent acts that move, complete and remove files.
 
 use std::fmt;
 
 use crate::base::error::{Error, Result};
 use crate::store::Upload;
 
-/// Asked before each act with its name; an error ends the publish there.
+/// Called before each act with its name; an error ends the publish there.
 pub(super) type Before<'b> = &'b (dyn Fn(&str) -> Result<()> + Sync);
 
 /// A file that a publish puts into a table.
@@ -19,8 +19,8 @@ pub(super) struct PlannedFile<'a> {
     pub(super) upload: Option<&'a Upload>,
 }
 
-/// A table's root. All acts can be done twice.
-pub(super) trait TablePlace: fmt::Debug + Send + Sync {
+/// A table's files below its root. All acts are idempotent.
+pub(super) trait TableFiles: fmt::Debug + Send + Sync {
     /// Removes the marker, so that readers know that the table is changing.
     fn remove_success(&self) -> Result<()>;
 
@@ -40,7 +40,7 @@ pub(super) trait TablePlace: fmt::Debug + Send + Sync {
     /// Writes the marker: the table is whole again.
     fn put_success(&self, marker: &[u8]) -> Result<()>;
 
-    /// Takes files back, wherever they are.
+    /// Removes files of a publish that is rolled back, wherever they are.
     fn discard_files(&self, files: &[PlannedFile<'_>]) -> Result<()>;
 }
 

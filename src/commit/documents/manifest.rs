@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use datafusion::arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::base::error::Result;
 use crate::base::location::StoreLocation;
+use crate::base::run_ids::{AttemptId, AttemptKey, IntervalId};
 use crate::commit::distcp::DistCp;
-use crate::commit::state::State;
-use crate::store::paths::RunPaths;
 
 /// What an interval published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,13 +17,13 @@ pub struct Manifest {
     /// The pipeline's name.
     pub pipeline: String,
     /// The interval's id, `20261121T000000Z-20261122T000000Z`.
-    pub interval: String,
+    pub interval: IntervalId,
     /// The interval's start, as the caller writes instants.
     pub interval_start: String,
     /// The interval's end, which is not part of it.
     pub interval_end: String,
     /// The attempt that published.
-    pub attempt: String,
+    pub attempt: AttemptId,
     /// When it did.
     pub published_at: String,
     /// The publish of the interval that this one followed, if there was one.
@@ -35,7 +33,7 @@ pub struct Manifest {
     /// The objects that were read.
     pub inputs: Vec<ManifestInput>,
     /// Intervals inside this one whose files this publish removed.
-    pub replaced_intervals: Vec<String>,
+    pub replaced_intervals: Vec<IntervalId>,
     /// The tables: first those of this publish, then those that earlier ones of the interval wrote
     /// at roots that are no longer in the pipeline.
     pub tables: Vec<ManifestTable>,
@@ -44,11 +42,18 @@ pub struct Manifest {
     pub counts: Option<serde_json::Value>,
 }
 
+impl Manifest {
+    /// The attempt that published, and its interval.
+    pub fn key(&self) -> AttemptKey {
+        AttemptKey::new(&self.interval, &self.attempt)
+    }
+}
+
 /// The manifest that another one followed; it lies in the interval's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviousManifest {
     /// The attempt that published it.
-    pub attempt: String,
+    pub attempt: AttemptId,
     /// SHA-256 of its bytes, 64 hexadecimal digits.
     pub sha256: String,
 }
@@ -118,7 +123,7 @@ pub struct ManifestTable {
 /// A root as it is called now: paths with `..` in them were written down as they were once.
 fn read_root<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let root = String::deserialize(deserializer)?;
-    Ok(StoreLocation::parse(&root).map_or(root, |place| place.absolute()))
+    Ok(StoreLocation::parse(&root).map_or(root, |location| location.absolute()))
 }
 
 /// A column of a table.
@@ -151,7 +156,7 @@ impl ManifestColumn {
     }
 
     /// The type without what it is made of: `List`, `Decimal128`.
-    pub(super) fn kind(&self) -> &str {
+    pub(in crate::commit) fn kind(&self) -> &str {
         self.data_type.split('(').next().unwrap_or_default()
     }
 }
@@ -169,43 +174,17 @@ pub struct ManifestFile {
     pub sha256: String,
 }
 
-/// What an interval published; none if it published nothing.
-pub fn read_manifest(state: &State, paths: &RunPaths) -> Result<Option<Manifest>> {
-    state.read_json(&paths.manifest())
-}
-
-/// The intervals of a pipeline that have published at some time, sorted. Those that a wider one
-/// replaced have no manifest any more.
-pub(super) fn known_intervals(state: &State, paths: &RunPaths) -> Result<Vec<String>> {
-    let names = state.names_in(&paths.manifests())?;
-    Ok(names.into_iter().filter(|name| bounds(name).is_some()).collect())
-}
-
-/// The two halves of an interval's id, which sort as the instants that they are.
-pub(super) fn bounds(interval: &str) -> Option<(&str, &str)> {
-    let is_instant = |text: &str| {
-        text.len() == 16
-            && text.bytes().enumerate().all(|(i, byte)| match i {
-                8 => byte == b'T',
-                15 => byte == b'Z',
-                _ => byte.is_ascii_digit(),
-            })
-    };
-    let (start, end) = interval.split_once('-')?;
-    (is_instant(start) && is_instant(end) && start < end).then_some((start, end))
-}
-
 #[cfg(test)]
 impl Manifest {
     /// A manifest that says nothing yet.
     pub(crate) fn of_tests() -> Self {
         Manifest {
-            version: super::state::VERSION,
+            version: crate::commit::state::VERSION,
             pipeline: "p".into(),
-            interval: String::new(),
+            interval: IntervalId::new(""),
             interval_start: String::new(),
             interval_end: String::new(),
-            attempt: "a".into(),
+            attempt: AttemptId::new("a"),
             published_at: String::new(),
             previous: None,
             provenance: Provenance::default(),
