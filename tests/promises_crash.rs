@@ -93,7 +93,7 @@ impl Bed {
         rows
     }
 
-    /// The next attempt, and that all is right behind it.
+    /// The next attempt, and that all is right after it.
     fn recover(&self, what: &str) {
         let next = self.run();
         let is_published =

@@ -38,7 +38,7 @@ fn documents() -> Vec<String> {
     documents
 }
 
-/// A block of code: what stands behind its first fence, and its text.
+/// A block of code: what stands after its first fence, and its text.
 struct Block {
     document: String,
     language: String,

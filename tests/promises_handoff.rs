@@ -1,4 +1,4 @@
-//! What comes behind a publish: copies by DistCp, verification, history, housekeeping.
+//! What comes after a publish: copies by DistCp, verification, history, housekeeping.
 //!
 //! `hadoop` is a stand-in that does what was measured of the real one: `support/bin/hadoop`.
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// Gives ids that were never given before.
 pub trait Ids: fmt::Debug + Send + Sync {
-    /// A new id; ids of later milliseconds sort behind those of earlier ones.
+    /// A new id; ids of later milliseconds sort after those of earlier ones.
     fn next(&self, now_ms: i64) -> Uuid;
 }
 

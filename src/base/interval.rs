@@ -88,7 +88,7 @@ impl Interval {
         Interval::new(start, end)
     }
 
-    /// A local hour, such as `2026-11-21T13`: from its first minute to behind its last. An hour
+    /// A local hour, such as `2026-11-21T13`: from its first minute to after its last. An hour
     /// that the clock shows twice is two hours long, and one that it skips in part is shorter.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl Interval {
         self.start
     }
 
-    /// First instant behind the interval.
+    /// First instant after the interval.
     pub fn end(&self) -> DateTime<Utc> {
         self.end
     }
@@ -123,7 +123,7 @@ impl Interval {
         text_of(self.start)
     }
 
-    /// First instant behind the interval, RFC 3339 in UTC.
+    /// First instant after the interval, RFC 3339 in UTC.
     pub fn end_rfc3339(&self) -> String {
         text_of(self.end)
     }

@@ -233,7 +233,7 @@ pub(super) struct IntervalArgs {
     #[arg(long, value_name = "RFC3339", requires = "interval_end")]
     pub interval_start: Option<String>,
 
-    /// First instant behind the interval, RFC 3339 with an offset
+    /// First instant after the interval, RFC 3339 with an offset
     #[arg(long, value_name = "RFC3339", requires = "interval_start")]
     pub interval_end: Option<String>,
 

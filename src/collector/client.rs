@@ -87,7 +87,7 @@ pub(super) enum Way {
     Pixel,
 }
 
-/// Reads a request's head; `peer` is who is connected, `query` stands behind the path.
+/// Reads a request's head; `peer` is who is connected, `query` stands after the path.
 pub(super) fn client_of(
     headers: &HeaderMap,
     query: Option<&str>,

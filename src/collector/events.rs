@@ -26,13 +26,13 @@ pub(super) const ITEMS_MAX: usize = 200;
 /// A byte order mark, which is no part of the text (RFC 8259, 8.1).
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What stands behind a body.
+/// What stands after a body.
 const PADDING: &str = match str::from_utf8(&[0; SKIM_PADDING]) {
     Ok(zeros) => zeros,
     Err(_) => panic!("zeros are UTF-8"),
 };
 
-/// A body, checked to be UTF-8, with some bytes more behind it.
+/// A body, checked to be UTF-8, with some bytes more after it.
 #[derive(Debug)]
 pub struct Body {
     padded: String,

@@ -356,7 +356,7 @@ impl Intake {
     }
 }
 
-/// The first request and those that wait behind it.
+/// The first request and those that wait after it.
 fn gather(first: Waiting, receiver: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
     let mut bytes = first.0.lines_bytes();
     let mut batch = vec![first];

@@ -141,7 +141,7 @@ pub enum ColumnType {
     Decimal {
         /// Digits in all, 1 to 38.
         precision: u8,
-        /// Digits behind the point, at most `precision`.
+        /// Digits after the point, at most `precision`.
         scale: i8,
     },
     /// Calendar day.

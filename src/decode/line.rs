@@ -11,7 +11,7 @@ pub(super) struct Line {
     pub index: u64,
 }
 
-/// The lines of a block; what stands behind the last LF is a line if it has a byte.
+/// The lines of a block; what stands after the last LF is a line if it has a byte.
 pub(super) fn split_lines(block: &[u8]) -> impl Iterator<Item = Line> + '_ {
     let mut start = 0;
     let pieces = block.split_inclusive(|byte| *byte == b'\n');

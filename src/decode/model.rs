@@ -10,7 +10,7 @@ use crate::contract::MendKind;
 
 /// Some whole lines of one object, as they stand in it (decompressed).
 ///
-/// `bytes` begins at a line's start and ends behind a line end, or at the object's end.
+/// `bytes` begins at a line's start and ends after a line end, or at the object's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lines {
     /// The lines with their line ends (LF or CRLF); the object's last may have none.

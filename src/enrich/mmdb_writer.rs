@@ -145,7 +145,7 @@ fn unsigned(kind: usize, number: u64, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(significant);
 }
 
-/// The control bytes: a type of 1 to 7 stands in the first, others behind it; so do sizes over 28.
+/// The control bytes: a type of 1 to 7 stands in the first, others after it; so do sizes over 28.
 fn header(kind: usize, size: usize, bytes: &mut Vec<u8>) {
     let inline_size = size.min(29);
     let inline_kind = if kind <= 7 { kind } else { 0 };

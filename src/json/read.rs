@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
         Ok(character)
     }
 
-    /// The character of the escape that begins at `start`, from behind its `\u` on.
+    /// The character of the escape that begins at `start`, from after its `\u` on.
     fn code_point(&mut self, start: usize) -> Result<char> {
         let unit = self.hexadecimal()?;
         let low = if matches!(unit, 0xd800..0xdc00) { self.low_surrogate() } else { None };

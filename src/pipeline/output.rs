@@ -31,7 +31,7 @@ pub struct Output {
 
 impl Output {
     /// The table's name in a metastore, which takes letters, digits and `_`: the output's, with the
-    /// format's behind it if there are several.
+    /// format's after it if there are several.
     pub fn table_name(&self, format: &Format) -> String {
         let name = self.name.replace('-', "_");
         if self.tables.len() > 1 { format!("{name}_{}", format.name()) } else { name }

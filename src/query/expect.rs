@@ -1,6 +1,6 @@
 //! Expectations: SQL predicates that the rows of an output must meet.
 //!
-//! The predicates become columns behind the view's own, true or false in each row; the sink cuts
+//! The predicates become columns after the view's own, true or false in each row; the sink cuts
 //! them off again. A predicate that is NULL counts as broken: it is not known to hold.
 //!
 //! ```text

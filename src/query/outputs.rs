@@ -209,7 +209,7 @@ fn columns_to_store(view: &DataFrame, output: &Output, storage: Storage) -> Vec<
     stored.collect()
 }
 
-/// The view's rows with the predicates behind them, ordered if the output wants an order.
+/// The view's rows with the predicates after them, ordered if the output wants an order.
 fn add_predicates_and_order(
     view: DataFrame,
     output: &Output,

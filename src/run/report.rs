@@ -53,7 +53,7 @@ pub struct RunResult {
     pub published_by: Option<String>,
     /// First instant of the interval, RFC 3339 in UTC.
     pub interval_start: String,
-    /// First instant behind the interval, RFC 3339 in UTC.
+    /// First instant after the interval, RFC 3339 in UTC.
     pub interval_end: String,
     /// Lines read: `decoded + rejected + blank`.
     pub lines: u64,

@@ -103,7 +103,7 @@ impl From<ReadFailure> for io::Error {
 ///
 /// All bytes before a damage are handed out: gzip's up to the damaged symbol, the other formats'
 /// up to the damaged block. Most check their sums only at the end of a member or frame, so a damage
-/// that does not break the format shows there, behind the bytes that it changed.
+/// that does not break the format shows there, after the bytes that it changed.
 pub(crate) struct Decompressor<'r> {
     state: State<'r>,
     room: Option<ObjectRoom>,
@@ -190,7 +190,7 @@ fn unpack_all<'r>(
     Ok(layer)
 }
 
-/// The first bytes, and what comes behind them; a damage among them comes behind those before it.
+/// The first bytes, and what comes after them; a damage among them comes after those before it.
 fn peek(mut layer: Layer<'_>) -> Result<(Vec<u8>, Layer<'_>), ReadFailure> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     match layer.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head) {

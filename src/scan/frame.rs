@@ -245,7 +245,7 @@ enum Block {
     End,
 }
 
-/// What came behind the bytes that were read.
+/// What came after the bytes that were read.
 #[derive(Clone)]
 pub(crate) enum End {
     Clean,
@@ -255,7 +255,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// What a failure behind so many bytes of an object means.
+    /// What a failure after so many bytes of an object means.
     pub(crate) fn of(failure: ReadFailure, bytes: u64) -> Self {
         match failure {
             ReadFailure::Damage(damage) => End::Damaged(damage),
@@ -390,7 +390,7 @@ impl BlockReader {
         }
     }
 
-    /// Looks for the last line end behind `from`.
+    /// Looks for the last line end after `from`.
     fn mark_whole_lines(&mut self, from: usize) {
         if let Some(last) = memrchr(b'\n', &self.buffer[from..self.filled]) {
             self.whole = from + last + 1;
@@ -412,7 +412,7 @@ impl BlockReader {
         self.buffers.lend(lines, at)
     }
 
-    /// Keeps the beginning of the over-long line that fills the buffer, and reads on behind it.
+    /// Keeps the beginning of the over-long line that fills the buffer, and reads on after it.
     fn skip_long_line(&mut self) -> Result<UnfitLine> {
         let mut line = self.begin_unfit_line();
         let mut last = self.buffer[self.filled - 1];

@@ -3,7 +3,7 @@
 //! | the object begins with | it is framed as |
 //! |---|---|
 //! | an object on a line of its own, or anything that is none of the following | lines |
-//! | an object with line ends in it, or with another value behind it on its line | values |
+//! | an object with line ends in it, or with another value after it on its line | values |
 //! | a record separator (RFC 7464) | values |
 //! | `[` and an object, or `[]` | the elements of an array |
 

@@ -14,7 +14,7 @@ const DEPTH_MAX: usize = 1 << 20;
 /// What a scan of some bytes found; places count from their start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scanned {
-    /// The value goes on behind them.
+    /// The value goes on after them.
     GoesOn,
     /// The value ends before this place.
     EndsAt(usize),
@@ -109,7 +109,7 @@ impl JsonScan {
     }
 
     /// Goes to a string's end. A line end or a record separator in it breaks it: neither may stand
-    /// there, and what comes behind is most likely the next value.
+    /// there, and what comes after is most likely the next value.
     fn scan_string(&mut self, bytes: &[u8]) -> Scanned {
         let mut at = 0;
         if std::mem::take(&mut self.in_escape) && !bytes.is_empty() {

@@ -50,7 +50,7 @@ impl ReadBytes {
     }
 }
 
-/// Wraps an error of the store (or a cancellation), so that [`store_error`] finds it again behind
+/// Wraps an error of the store (or a cancellation), so that [`store_error`] finds it again after
 /// a decompressor, where damaged data are `io::Error`s too.
 pub(crate) fn io_error(error: Error) -> io::Error {
     io::Error::other(error)

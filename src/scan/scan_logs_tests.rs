@@ -138,7 +138,7 @@ async fn only_wanted_columns_are_built_but_all_of_the_contract_is_checked() {
 #[tokio::test]
 async fn rows_keep_the_order_of_objects_and_lines_whatever_the_threads() {
     let object = |number: usize| {
-        // Some objects are large, so that the small ones behind them are done first.
+        // Some objects are large, so that the small ones after them are done first.
         let lines = if number.is_multiple_of(3) { 20_000 } else { number };
         let first = number * 100_000;
         (format!("object-{number:02}"), (first..first + lines).map(line).collect())

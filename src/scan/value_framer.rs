@@ -74,7 +74,7 @@ pub(crate) struct ValueFramer {
     /// All bytes read.
     bytes: u64,
     end: Option<End>,
-    /// A value that is too long, behind those at `places`.
+    /// A value that is too long, after those at `places`.
     waiting: Option<Reject>,
     room: Option<ObjectRoom>,
     /// What the buffer takes of it, if it grew for a long value.

@@ -9,7 +9,7 @@
 //! | load_ms, numbers | if they repeat | yes |
 //! | any text that the table is sorted by | if it repeats | yes |
 //!
-//! The figures behind the limits: hashing all values into a dictionary that is then given up costs
+//! The figures after the limits: hashing all values into a dictionary that is then given up costs
 //! as much as compressing them, and comparing long texts took a fifth of all encoding.
 
 use std::collections::HashSet;

@@ -26,7 +26,7 @@ use crate::base::location::StoreLocation;
 /// Requests of one call that are under way at once; [`Stores`](super::Stores) bounds all of them.
 const REQUESTS_AT_ONCE: usize = 32;
 
-/// The pauses behind looks for an object whose upload is gone.
+/// The pauses after looks for an object whose upload is gone.
 const COMPLETED_LOOKS: [Duration; 4] = [
     Duration::from_millis(250),
     Duration::from_millis(500),

@@ -264,7 +264,7 @@ impl FaultyStore {
     }
 }
 
-/// The first bytes of a body, and what comes behind them.
+/// The first bytes of a body, and what comes after them.
 fn cut(
     body: BoxStream<'static, Result<Bytes>>,
     at: u64,

@@ -108,7 +108,7 @@ impl Element<'_> {
     }
 }
 
-/// Whether the object's size, which stands behind its name, is nothing.
+/// Whether the object's size, which stands after its name, is nothing.
 fn is_empty(behind: &str) -> bool {
     let sizes = ["<Size>", "<Content-Length>"];
     let size = sizes.iter().filter_map(|tag| Some((behind.find(tag)?, tag.len()))).min();

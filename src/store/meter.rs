@@ -192,7 +192,7 @@ impl ObjectStore for MeteredStore {
             return Ok(got);
         }
         got.payload = match got.payload {
-            // Its bytes are read behind our back, but all of them.
+            // Its bytes are read by the kernel, but all of them.
             GetResultPayload::File(file, path) => {
                 self.meter.add_bytes(operation, got.range.end - got.range.start);
                 GetResultPayload::File(file, path)

@@ -3,7 +3,7 @@
 //! Stores and disks have names with empty parts (`raw//a.json`), with `.` and `..` for parts, with
 //! tabs, and disks have names that are no UTF-8. One such name must not hide the others of its
 //! listing, and what can be read under it is read. So listings give it in a form that a `Path`
-//! takes, behind a mark that no name has in earnest, and what asks for the object turns it back:
+//! takes, after a mark that no name has in earnest, and what asks for the object turns it back:
 //!
 //! ```text
 //! raw//a.json  ─►  raw/<mark>-/a.json        an empty part

@@ -31,7 +31,7 @@ const SOURCE: &str = "_source";
 const LINE: &str = "_line";
 
 /// Splits the types of a call into its own and those of the row's source, if it has been appended:
-/// no function that refuses rows has an integer as its own last argument behind the first.
+/// no function that refuses rows has an integer as its own last argument after the first.
 pub(super) fn split_types(types: &[DataType]) -> (&[DataType], &[DataType]) {
     let appended = types.len() > 2 && types.last().is_some_and(DataType::is_integer);
     types.split_at(if appended { types.len() - 2 } else { types.len() })

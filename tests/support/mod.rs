@@ -99,7 +99,7 @@ impl Project {
         project.pipeline(OUTPUT)
     }
 
-    /// Replaces `pipeline.toml` behind the source and the quarantine.
+    /// Replaces `pipeline.toml` after the source and the quarantine.
     pub fn pipeline(self, rest: &str) -> Project {
         self.pipeline_with("", "", rest)
     }

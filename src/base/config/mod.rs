@@ -101,7 +101,7 @@ pub fn line_and_column(text: &str, position: usize) -> (usize, usize) {
 /// Reads a byte size: `16MiB`, `512 MiB`, `1GB`, or a plain number of bytes.
 ///
 /// `KiB`, `MiB`, `GiB` and `TiB` are powers of 1024; `kB`, `KB`, `MB`, `GB` and `TB` of 1000; the
-/// unit may stand behind a space. The result is in bytes.
+/// unit may stand after a space. The result is in bytes.
 ///
 /// # Errors
 /// What was expected and what was found, if the text is anything else or beyond 64 bits.

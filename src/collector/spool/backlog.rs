@@ -67,7 +67,7 @@ impl Backlog {
         self.queue().front().cloned()
     }
 
-    /// Has a segment wait behind all others: what is wrong with it may be wrong with it alone.
+    /// Has a segment wait after all others: what is wrong with it may be wrong with it alone.
     pub(super) fn postpone(&self, segment: &SealedSegment) {
         let mut queue = self.queue();
         let place = queue.iter().position(|one| one == segment);

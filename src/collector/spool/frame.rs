@@ -29,7 +29,7 @@ pub(super) enum Next {
         /// How many lines.
         lines: u32,
     },
-    /// The end, right behind a frame.
+    /// The end, right after a frame.
     End,
     /// No frame: one that was cut off, or damage.
     Broken,

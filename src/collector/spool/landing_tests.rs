@@ -167,7 +167,7 @@ async fn where_another_object_has_the_name_what_it_lacks_lands_under_the_next_on
         (cut_off, &[1, 2]),
         (packed("{}\n"), &[1, 2]),
         (packed(&one(1)), &[2]),
-        // As after a crash behind the put, and damage to the segment.
+        // As after a crash after the put, and damage to the segment.
         (packed(&(one(1) + &one(2) + &one(3))), &[]),
     ];
     for (there, expected) in cases {

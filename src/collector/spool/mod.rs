@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | in mid-write | half a frame, never acknowledged | cuts it off |
 //! | before the object is there | the segment | puts the object |
-//! | behind that | segment and object | finds the object, compares, removes the segment |
+//! | after that | segment and object | finds the object, compares, removes the segment |
 //! | while the segment is removed | ids, some of it as `….landed` | removes that, keeps the ids |
 //!
 //! Deduplication keys say which event of whom a line is, so that one that is sent again is taken
@@ -23,7 +23,7 @@
 //! put twice is put under one name, and the second time finds it there. Where another object has
 //! the name, what it lacks is put under the next one (`…-2.ndjson.zst`). A segment whose checksums
 //! do not hold is landed as far as they do, and then put aside as `….damaged`; so is one that
-//! cannot be read at all. What does not land waits behind the others.
+//! cannot be read at all. What does not land waits after the others.
 //!
 //! Only the collector may touch the folder. Where somebody removes the file that is written, or the
 //! folder, it is written anew before anything more is acknowledged; of a file that is not written

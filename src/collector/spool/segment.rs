@@ -28,7 +28,7 @@ pub(super) struct SegmentName {
     pub folder: String,
     /// The name of the collector that began it.
     pub collector: String,
-    /// The segment's own id; ids of later segments sort behind.
+    /// The segment's own id; ids of later segments sort after.
     pub id: Uuid,
 }
 
@@ -293,7 +293,7 @@ pub(super) fn read_segment(
     }
 }
 
-/// Where the next whole frame begins behind the first byte.
+/// Where the next whole frame begins after the first byte.
 fn next_frame(bytes: &[u8]) -> io::Result<Option<usize>> {
     let mut buffer = Vec::new();
     for at in memchr::memmem::find_iter(bytes, &MAGIC).filter(|at| *at > 0) {

@@ -362,7 +362,7 @@ fn acknowledged_events_that_a_cut_segment_lost_are_counted_at_the_next_start() {
         let numbers: Vec<u64> = sealed(&spool).into_iter().flat_map(|(_, all)| all).collect();
         assert_eq!(numbers, (1..=(bytes / frame) as u64).collect::<Vec<_>>());
     }
-    // A write that was broken behind them, or one that nobody was told of, is no damage.
+    // A write that was broken after them, or one that nobody was told of, is no damage.
     for rest in [&whole[..7], &whole[..frame]] {
         fs::write(&path, [&whole[..], rest].concat()).unwrap();
         assert_eq!(open(&folder).backlog().damaged(), 0);

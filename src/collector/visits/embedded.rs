@@ -366,7 +366,7 @@ impl Opened {
         }
     }
 
-    /// Records behind a visitor, in the order of their ids.
+    /// Records after a visitor, in the order of their ids.
     fn scan(&self, after: Option<VisitorId>, limit: usize) -> fjall::Result<Page> {
         let mut newest: BTreeMap<VisitorId, Record> = BTreeMap::new();
         // Up to the last visitor of a generation that was cut off, all are complete.

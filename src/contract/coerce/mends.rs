@@ -14,7 +14,7 @@ pub struct Mends {
 /// One value that was mended.
 #[derive(Debug)]
 pub struct Mend {
-    /// The column's name; of a column in a list's elements behind the list's: `items.price`.
+    /// The column's name; of a column in a list's elements after the list's: `items.price`.
     pub column: String,
     /// What was done to it.
     pub kind: MendKind,

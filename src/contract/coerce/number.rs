@@ -1,6 +1,6 @@
 //! Numbers from their JSON text, digit by digit: none but a float64 ever goes through a float.
 
-/// A number cut behind some fraction digits.
+/// A number cut after some fraction digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The number times 10^scale, rounded towards negative infinity.
@@ -9,10 +9,10 @@ pub(super) struct Cut {
     pub exact: bool,
 }
 
-/// Cuts a JSON number behind `scale` fraction digits; none if the rest is beyond 128 bits.
+/// Cuts a JSON number after `scale` fraction digits; none if the rest is beyond 128 bits.
 ///
 /// ```text
-/// -1.2345e2 at scale 1:  digits 12345, point behind 1 + 2, kept 3 + 1 digits → 1234, cut off 5
+/// -1.2345e2 at scale 1:  digits 12345, point after 1 + 2, kept 3 + 1 digits → 1234, cut off 5
 ///                        → floor(-1234.5) = -1235, not exact
 /// ```
 pub(super) fn cut_at_scale(number: &str, scale: u32) -> Option<Cut> {
@@ -46,7 +46,7 @@ pub(super) fn cut_at_scale(number: &str, scale: u32) -> Option<Cut> {
     Some(Cut { unscaled, exact })
 }
 
-/// The number at `scale`, if it has no digits behind that and at most `precision` digits in all.
+/// The number at `scale`, if it has no digits after that and at most `precision` digits in all.
 pub(super) fn exact_decimal(number: &str, precision: u8, scale: u32) -> Option<i128> {
     let cut = cut_at_scale(number, scale).filter(|cut| cut.exact)?;
     let limit = 10_i128.checked_pow(u32::from(precision))?;

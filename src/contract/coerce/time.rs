@@ -157,7 +157,7 @@ fn in_range(micros: i64) -> Option<i64> {
 /// RFC 3339, section 5.6: `2026-11-21T13:05:00.25+09:00`; also with `t`, `z`, a space for `T`, and
 /// an offset as databases write it: `+09`, `+0900`, `+09:18:59`, a space before it, `UTC`.
 ///
-/// A text that ends behind the time is local to `assumed_zone`, if there is one.
+/// A text that ends after the time is local to `assumed_zone`, if there is one.
 fn rfc3339(text: &str, assumed_zone: Option<Tz>) -> Option<i64> {
     let (date, rest) = leading_date(text)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;

@@ -18,7 +18,7 @@ pub(super) fn clock(
     }
 }
 
-/// `+09:00`, `+0900`, `+09`, `+09:18:59` or `Z` in seconds, and what stands behind it.
+/// `+09:00`, `+0900`, `+09`, `+09:18:59` or `Z` in seconds, and what stands after it.
 pub(super) fn leading_offset(text: &str) -> Option<(i32, &str)> {
     if let Some(rest) = text.strip_prefix(['Z', 'z']) {
         return Some((0, rest));
@@ -46,7 +46,7 @@ pub(super) fn leading_number(text: &str, digits: usize) -> Option<(u32, &str)> {
     Some((number, rest))
 }
 
-/// Microseconds of the digits behind a point, at most so many, and how many there are.
+/// Microseconds of the digits after a point, at most so many, and how many there are.
 pub(super) fn leading_fraction_digits(text: &str, most: usize) -> (u32, usize) {
     let digits = text.bytes().take(most).take_while(u8::is_ascii_digit);
     let count = digits.clone().count();

@@ -2,7 +2,7 @@
 //!
 //! A group has the columns of the table, or of a list's elements. Its record in the making is the
 //! one at `len`; what is written there counts once the record is accepted. Values of a fixed size
-//! lie at their record's place; texts lie behind each other, and at the record's place stands where
+//! lie at their record's place; texts lie after each other, and at the record's place stands where
 //! its text ends. So what is absent costs nothing: a zero, whose bit in `present` is not set.
 //!
 //! ```text
@@ -28,10 +28,10 @@ pub(super) struct Group {
     pub len: usize,
     /// Records that the columns have room for.
     capacity: usize,
-    /// Which columns the record in the making has values for; the bit behind the columns' says that
+    /// Which columns the record in the making has values for; the bit after the columns' says that
     /// the record is no NULL.
     pub present: Vec<u64>,
-    /// `present` of the accepted records, one behind the other.
+    /// `present` of the accepted records, one after the other.
     pub presents: Vec<u64>,
     /// The columns without which a record is odd, as bits.
     required: Vec<u64>,
@@ -86,7 +86,7 @@ pub(super) struct FixedColumn<T> {
 #[derive(Debug)]
 pub(super) struct TextColumn {
     pub bytes: Vec<u8>,
-    /// Where each record's text ends in `bytes`, behind a 0; 0 if it has none.
+    /// Where each record's text ends in `bytes`, after a 0; 0 if it has none.
     pub ends: Vec<i32>,
     /// Where the text of the record in the making begins, if it has one.
     pub start: usize,
@@ -101,7 +101,7 @@ pub(super) struct TextColumn {
 #[derive(Debug)]
 pub(super) struct ListColumn {
     pub elements: Group,
-    /// Where each record's elements end, behind a 0; 0 if it has no list.
+    /// Where each record's elements end, after a 0; 0 if it has no list.
     pub ends: Vec<i32>,
     /// Elements before the row in the making.
     mark: usize,

@@ -6,7 +6,7 @@ use crate::contract::{Column, ColumnType, EpochUnit, TimestampForm};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Forms {
     pub number_in_string: bool,
-    /// Of a decimal: digits behind the point.
+    /// Of a decimal: digits after the point.
     pub scale: usize,
     /// Of a decimal: what its digits are below, 10^precision.
     pub limit: u128,

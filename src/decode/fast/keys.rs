@@ -1,11 +1,11 @@
 //! Keys: which one comes next, and what its value is for.
 //!
 //! Records of a log have their keys in the same few orders. So each key remembers the key that came
-//! behind it last time, and that one's bytes are compared first:
+//! after it last time, and that one's bytes are compared first:
 //!
 //! ```text
 //! bytes    "time":"2026-11-21T13:05:00+09:00","service":"food",…
-//! behind `time` last time: `service`, whose pattern is  "service":
+//! after `time` last time: `service`, whose pattern is  "service":
 //! 16 bytes "service":"food"   xor the pattern, without what its mask leaves out: 0, so it is it
 //! ```
 //!
@@ -126,7 +126,7 @@ pub(super) struct Keys {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub key: u32,
-    /// The place behind its colon.
+    /// The place after its colon.
     pub behind: usize,
 }
 
@@ -145,7 +145,7 @@ pub(super) struct ShortKey<'k> {
 }
 
 impl<'k> ShortKeys<'k> {
-    /// The key that is expected behind `before`, if it begins `bytes`.
+    /// The key that is expected after `before`, if it begins `bytes`.
     #[inline(always)]
     pub(super) fn next(&self, before: u32, bytes: &[u8; 16]) -> Option<ShortKey<'k>> {
         let number = self.keys.get(before as usize)?.next;
@@ -300,7 +300,7 @@ impl Keys {
         self.keys[key as usize].action
     }
 
-    /// The key at a place in an object, which comes behind the key `before`.
+    /// The key at a place in an object, which comes after the key `before`.
     #[inline(always)]
     pub(super) fn next<K: Kernel>(
         &mut self,
@@ -340,7 +340,7 @@ impl Keys {
         bytes.get(at + 1..end) == Some(spelling) && bytes.get(end..end + 2) == Some(b"\":")
     }
 
-    /// The key at a place by its bytes, if it is known, and the place behind its colon.
+    /// The key at a place by its bytes, if it is known, and the place after its colon.
     #[inline(always)]
     fn look_up<K: Kernel>(
         &self,
@@ -384,7 +384,7 @@ impl Keys {
         if length > 16 {
             return bytes.get(start..end) == Some(&self.spellings[key as usize]);
         }
-        // Without the colon, which may stand behind white space.
+        // Without the colon, which may stand after white space.
         let mask = entry.mask >> 8;
         (sixteen(bytes, start - 1) ^ entry.pattern) & mask == 0
     }

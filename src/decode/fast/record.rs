@@ -40,8 +40,8 @@ pub(super) struct Rules {
 }
 
 impl<K: Kernel> Reader<'_, K> {
-    /// Reads a record into the group's record in the making, from behind its `{`; gives the place
-    /// behind its `}`.
+    /// Reads a record into the group's record in the making, from after its `{`; gives the place
+    /// after its `}`.
     #[inline(always)]
     pub(super) fn read_record(
         &mut self,
@@ -106,7 +106,7 @@ impl<K: Kernel> Reader<'_, K> {
         }
     }
 
-    /// Goes behind a value to the next key, out of all objects that end there; true if the record
+    /// Goes after a value to the next key, out of all objects that end there; true if the record
     /// did.
     #[inline(always)]
     fn go_on(
@@ -140,7 +140,7 @@ impl<K: Kernel> Reader<'_, K> {
         }
     }
 
-    /// Does with a value what is to be done and gives the place behind it; an object that paths
+    /// Does with a value what is to be done and gives the place after it; an object that paths
     /// lead through is only opened, and its node is given with its place.
     #[inline(always)]
     fn take_or_open(
@@ -166,7 +166,7 @@ impl<K: Kernel> Reader<'_, K> {
         Ok((self.take(group, action, node, at)?, None))
     }
 
-    /// Does with a value what is to be done; gives the place behind it.
+    /// Does with a value what is to be done; gives the place after it.
     #[inline(always)]
     fn take(
         &mut self,
@@ -313,7 +313,7 @@ impl<K: Kernel> Reader<'_, K> {
     fn take_list(&mut self, group: &mut Group, action: Action, at: usize) -> Result<usize, Odd> {
         match byte(self.bytes, at) {
             b'[' => {
-                // A list that stands behind another one of its column, or before it, is odd.
+                // A list that stands after another one of its column, or before it, is odd.
                 if !claim(group, action)? {
                     return Err(Odd);
                 }

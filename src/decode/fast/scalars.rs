@@ -1,4 +1,4 @@
-//! Values of a fixed size, by the forms that the contract accepts, and the places behind them.
+//! Values of a fixed size, by the forms that the contract accepts, and the places after them.
 
 use super::forms::Forms;
 use super::time::{LastDate, epoch, quoted_rfc3339};
@@ -20,7 +20,7 @@ pub(super) fn boolean(bytes: &[u8], at: usize) -> Result<(u8, usize), Odd> {
     if is_false { Ok((0, at + 5)) } else { Err(Odd) }
 }
 
-/// A number by `$read`, also in a string if `$in_string`, and the place behind it. A macro, for a
+/// A number by `$read`, also in a string if `$in_string`, and the place after it. A macro, for a
 /// function would call its argument instead of being compiled with it.
 macro_rules! number {
     ($read:ident, $bytes:expr, $at:expr, $in_string:expr) => {{

@@ -18,7 +18,7 @@ use crate::json::scan::cpu::{BLOCK, Kernel, Task};
 /// Bytes that a short key and a short string lie within.
 pub(super) const SHORT: usize = 2 * BLOCK;
 
-/// Takes short texts from `at` on, behind the key `before`.
+/// Takes short texts from `at` on, after the key `before`.
 pub(super) struct ShortTexts<'r> {
     pub bytes: &'r [u8],
     pub keys: ShortKeys<'r>,
@@ -27,14 +27,14 @@ pub(super) struct ShortTexts<'r> {
     pub at: usize,
 }
 
-/// What comes behind short texts.
+/// What comes after short texts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ahead {
-    /// Whatever, at this place, behind the comma of this key's value.
+    /// Whatever, at this place, after the comma of this key's value.
     Any(u32, usize),
     /// The value of this key, which was expected, at this place.
     Value(u32, usize),
-    /// No comma, at this place, behind this key's value.
+    /// No comma, at this place, after this key's value.
     End(u32, usize),
 }
 

@@ -21,7 +21,7 @@ use crate::json::scan::input::{Odd, behind_space, byte};
 
 /// Bytes whose UTF-8 is validated in one go: few enough to be in the cache when they are decoded.
 const WINDOW: usize = 256 << 10;
-/// Bytes that can be read behind a line's end.
+/// Bytes that can be read after a line's end.
 const PADDING: usize = SHORT;
 
 /// What came of a block besides rows.
@@ -41,7 +41,7 @@ pub(in crate::decode) struct Table {
     lines: Vec<i64>,
     offsets: Vec<i64>,
     last_date: LastDate,
-    /// The last lines of a block with room behind them.
+    /// The last lines of a block with room after them.
     tail: Vec<u8>,
 }
 
@@ -153,7 +153,7 @@ struct Pass<'p> {
 impl Task for Pass<'_> {
     type Output = Outcome;
 
-    /// Reads the block's lines where they stand, but for the last ones: behind a line, there must
+    /// Reads the block's lines where they stand, but for the last ones: after a line, there must
     /// be bytes to read on, so these are copied to where there are.
     #[inline(always)]
     fn with<K: Kernel>(mut self, kernel: K) -> Outcome {
@@ -178,7 +178,7 @@ impl Task for Pass<'_> {
     }
 }
 
-/// The end of the window from `start` on: behind a line.
+/// The end of the window from `start` on: after a line.
 fn window_end(bytes: &[u8], start: usize, end: usize) -> usize {
     if end - start <= WINDOW {
         return end;
@@ -218,7 +218,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Reads a line that is UTF-8; gives the place behind its LF.
+    /// Reads a line that is UTF-8; gives the place after its LF.
     #[inline(always)]
     fn read_line<K: Kernel>(
         &mut self,

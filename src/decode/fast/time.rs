@@ -104,8 +104,8 @@ fn days_from_civil(year: i32, month: i32, day: i32) -> i32 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Days since 1970-01-01 of a date from behind its opening quote, years 0001 to 9999, and the place
-/// behind its closing one.
+/// Days since 1970-01-01 of a date from after its opening quote, years 0001 to 9999, and the place
+/// after its closing one.
 #[inline(always)]
 pub(super) fn quoted_date(
     bytes: &[u8],
@@ -120,8 +120,8 @@ pub(super) fn quoted_date(
     Ok((days, at + 11))
 }
 
-/// Microseconds since the epoch of an RFC 3339 timestamp with its offset, from behind its opening
-/// quote, and the place behind its closing one. Second 60 and eight fraction digits or more are
+/// Microseconds since the epoch of an RFC 3339 timestamp with its offset, from after its opening
+/// quote, and the place after its closing one. Second 60 and eight fraction digits or more are
 /// odd.
 #[inline(always)]
 pub(super) fn quoted_rfc3339(
@@ -162,7 +162,7 @@ pub(super) fn quoted_rfc3339(
     Ok((micros, end + 1))
 }
 
-/// The microseconds of `+09:00`, `+0900`, `+09` or `Z` at a place, and the place behind it.
+/// The microseconds of `+09:00`, `+0900`, `+09` or `Z` at a place, and the place after it.
 #[inline(always)]
 fn offset(bytes: &[u8], at: usize) -> Result<(i64, usize), Odd> {
     let word = eight(bytes, at);

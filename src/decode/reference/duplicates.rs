@@ -58,7 +58,7 @@ fn settle_within(json: &mut Json<'_>, policy: DuplicateKeys) -> Result<(), Dupli
     }
 }
 
-/// Indices, in order, of the members behind which another one has the same key.
+/// Indices, in order, of the members after which another one has the same key.
 fn superseded(members: &[Member<'_>]) -> Vec<usize> {
     if members.len() <= FEW_MEMBERS {
         let comes_again = |index: &usize| {

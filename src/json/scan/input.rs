@@ -1,4 +1,4 @@
-//! Reading bytes at a place, without ever failing: behind the end there are zeros, which nothing
+//! Reading bytes at a place, without ever failing: after the end there are zeros, which nothing
 //! in a good line is made of, so that such a line is never taken for good.
 
 use super::cpu::BLOCK;

@@ -10,7 +10,7 @@ use super::input::{Odd, behind_space, byte};
 use super::skip::{SkipRules, skip_value};
 use super::text::check_text;
 
-/// Bytes that a text must have behind its end (any, but for the text's own) to be looked into.
+/// Bytes that a text must have after its end (any, but for the text's own) to be looked into.
 pub const SKIM_PADDING: usize = BLOCK;
 
 /// A member of an object: where its key stands, with its quotes, and its value.
@@ -23,7 +23,7 @@ pub struct Span {
 }
 
 /// Checks the object or array at a place, and notes where its members stand; gives the place
-/// behind it.
+/// after it.
 ///
 /// `bytes` is UTF-8 with [`SKIM_PADDING`] bytes more. None for what is no JSON, but also for what
 /// is only unusual: line ends between tokens, more than `levels_max` (at most 64) objects and

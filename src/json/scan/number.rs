@@ -92,9 +92,9 @@ pub(crate) struct Plain {
     pub negative: bool,
     /// All its digits as one number.
     pub digits: u64,
-    /// How many of them stand behind the point.
+    /// How many of them stand after the point.
     pub fraction: usize,
-    /// The place behind it.
+    /// The place after it.
     pub end: usize,
 }
 
@@ -166,7 +166,7 @@ impl Plain {
         Ok(if self.negative { -double } else { double })
     }
 
-    /// The number times 10^`scale`, if it has no more digits than that behind the point and is
+    /// The number times 10^`scale`, if it has no more digits than that after the point and is
     /// below `limit`.
     #[inline(always)]
     pub(crate) fn to_decimal(self, scale: usize, limit: u128) -> Result<i128, Odd> {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A text as it would stand in a block: with bytes behind it.
+/// A text as it would stand in a block: with bytes after it.
 fn padded(text: &str, behind: &str) -> Vec<u8> {
     [text.as_bytes(), behind.as_bytes(), &[b'\n'; 64]].concat()
 }

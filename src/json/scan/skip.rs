@@ -19,7 +19,7 @@ pub(crate) struct SkipRules {
     pub duplicates_are_odd: bool,
 }
 
-/// Skips the value at a place; gives the place behind it.
+/// Skips the value at a place; gives the place after it.
 #[inline(always)]
 pub(crate) fn skip_value<K: Kernel>(
     kernel: K,

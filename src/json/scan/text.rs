@@ -3,7 +3,7 @@
 use super::cpu::{BLOCK, Kernel};
 use super::input::{Odd, block, byte, eight};
 
-/// Copies a string's text to `out`, from behind its opening quote; gives the place behind the
+/// Copies a string's text to `out`, from after its opening quote; gives the place after the
 /// closing one. U+0000 and half a surrogate pair are odd.
 #[inline(always)]
 pub(crate) fn copy_text<K: Kernel>(
@@ -45,7 +45,7 @@ fn make_room(out: &mut Vec<u8>) {
     out.reserve(BLOCK);
 }
 
-/// Checks a string from behind its opening quote; gives the place behind the closing one. With
+/// Checks a string from after its opening quote; gives the place after the closing one. With
 /// `nul_is_odd` as [`copy_text`], else U+0000 passes, as it does in what is skipped.
 #[inline(always)]
 pub(crate) fn check_text<K: Kernel>(
@@ -71,7 +71,7 @@ pub(crate) fn check_text<K: Kernel>(
     }
 }
 
-/// What a byte behind a backslash stands for, if it is a character of its own; else 0.
+/// What a byte after a backslash stands for, if it is a character of its own; else 0.
 const fn simple_escapes() -> [u8; 256] {
     let mut table = [0; 256];
     table[b'"' as usize] = b'"';
@@ -138,7 +138,7 @@ fn push_character(out: &mut Vec<u8>, character: char) {
     out.truncate(out.len() - 4 + length);
 }
 
-/// Checks one escape; gives the place behind it.
+/// Checks one escape; gives the place after it.
 #[inline(always)]
 fn behind_escape(bytes: &[u8], at: usize, nul_is_odd: bool) -> Result<usize, Odd> {
     if SIMPLE_ESCAPES[byte(bytes, at + 1) as usize] != 0 {

@@ -1,4 +1,4 @@
-//! Bzip2 streams, one behind the other, with all bytes before a damage.
+//! Bzip2 streams, one after the other, with all bytes before a damage.
 //!
 //! As with gzip, the crate's `Read` types drop what a call unpacked before it met the damage.
 //! A decoder takes at most 4 MiB.

@@ -55,7 +55,7 @@ impl Unreadable {
     }
 }
 
-/// Bytes that are enough to tell any format: tar's magic number stands behind a file's header.
+/// Bytes that are enough to tell any format: tar's magic number stands after a file's header.
 pub(crate) const HEAD_BYTES: usize = 512;
 
 pub(crate) const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
@@ -142,7 +142,7 @@ pub(crate) fn tell(head: &[u8]) -> Content {
 }
 
 /// Frames to be skipped are the same for zstd (RFC 8878, 3.1.2) and lz4: `0x184d2a50` to
-/// `0x184d2a5f`, little-endian. What comes behind them says which it is.
+/// `0x184d2a5f`, little-endian. What comes after them says which it is.
 fn packing_of_skippable_frame(head: &[u8]) -> Option<Packing> {
     let mut rest = head;
     while let [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, behind @ ..] = rest {

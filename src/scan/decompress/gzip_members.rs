@@ -12,7 +12,7 @@ use super::{ReadFailure, Unpack, classify};
 /// The largest window that deflate knows, 2^15 bytes.
 const WINDOW_BITS: u8 = 15;
 
-/// All members, one behind the other, then maybe zeros up to the end, as tapes and block devices
+/// All members, one after the other, then maybe zeros up to the end, as tapes and block devices
 /// leave them; gzip(1) ignores those, too. Anything else there is damage.
 pub(crate) struct GzipMembers<R> {
     input: R,
@@ -97,7 +97,7 @@ impl<R: BufRead> Unpack for GzipMembers<R> {
     }
 }
 
-/// The decompressor's words; those of zlib-rs's fast loop get lost behind a message of no use.
+/// The decompressor's words; those of zlib-rs's fast loop get lost after a message of no use.
 fn what_is_wrong(message: Option<&str>) -> &str {
     message.filter(|message| *message != "repeated call with bad state").unwrap_or("corrupt data")
 }

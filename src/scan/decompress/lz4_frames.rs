@@ -1,4 +1,4 @@
-//! Lz4 frames, one behind the other; frames to be skipped are skipped, checksums checked.
+//! Lz4 frames, one after the other; frames to be skipped are skipped, checksums checked.
 //! <https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>
 //!
 //! The crate's own reader of frames takes a frame that breaks off between two blocks for one that

@@ -1,4 +1,4 @@
-//! Xz streams (<https://tukaani.org/xz/xz-file-format.txt>), one behind the other and padded with
+//! Xz streams (<https://tukaani.org/xz/xz-file-format.txt>), one after the other and padded with
 //! zeros, with all bytes before a damage.
 
 use std::io::{self, BufRead};

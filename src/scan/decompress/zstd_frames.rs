@@ -19,7 +19,7 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// RFC 8878, 3.1.1.2.
 const BLOCK_HEADER_BYTES: usize = 3;
 
-/// All frames, one behind the other; skippable ones are skipped, checksums checked.
+/// All frames, one after the other; skippable ones are skipped, checksums checked.
 pub(crate) struct ZstdFrames<R> {
     input: R,
     decoder: Decoder<'static>,

@@ -1,4 +1,4 @@
-//! Listings that go on behind the last name.
+//! Listings that go on after the last name.
 
 use futures::stream::{BoxStream, StreamExt, try_unfold};
 use object_store::path::Path;
@@ -14,7 +14,7 @@ const RENEWING_NAMES: u32 = 1000;
 struct Listing {
     store: RetryStore,
     prefix: Option<Path>,
-    /// What the next names come behind, at first the caller's offset.
+    /// What the next names come after, at first the caller's offset.
     behind: Option<Path>,
     /// Whether all names came in their order, as they do but of S3's directory buckets.
     is_ordered: bool,
@@ -24,7 +24,7 @@ struct Listing {
 }
 
 impl RetryStore {
-    /// Lists the names of a prefix behind another name.
+    /// Lists the names of a prefix after another name.
     pub(super) fn list_behind(
         &self,
         prefix: Option<&Path>,

@@ -20,7 +20,7 @@
 //! | operation | what a try that failed may have left, and what is done about it |
 //! |---|---|
 //! | get | goes on where it broke off, if the object is still the same by its e-tag |
-//! | list | goes on behind the last name, as long as names come in their order |
+//! | list | goes on after the last name, as long as names come in their order |
 //! | put | puts the same bytes again |
 //! | put, conditional | a refusal after a retry may be due to our own first try: see below |
 //! | part of an upload | takes the place of the part |
@@ -84,7 +84,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The bound of the pause behind so many failures, from 1.
+    /// The bound of the pause after so many failures, from 1.
     fn pause_max_after(&self, failures: u32) -> Duration {
         let doubled = 2_u32.checked_pow(failures - 1).unwrap_or(u32::MAX);
         self.first_pause_max.saturating_mul(doubled).min(self.pause_max)

@@ -112,7 +112,7 @@ pub(super) fn push_flawed_members(out: &mut Vec<u8>, flaw: Option<Flaw>, version
     }
 }
 
-/// Cuts a record off behind a comma in its second half, so that no escape is cut in two.
+/// Cuts a record off after a comma in its second half, so that no escape is cut in two.
 pub(super) fn cut_off(out: &mut Vec<u8>, start: usize) {
     let middle = start + (out.len() - start) / 2;
     let comma = out[middle..].windows(2).position(|pair| pair == b",\"");

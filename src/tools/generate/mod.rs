@@ -66,7 +66,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", conflicts_with = "bytes")]
     pub lines: Option<u64>,
 
-    /// Bytes in all before compression, such as 1GiB; the last line of each object ends behind it
+    /// Bytes in all before compression, such as 1GiB; the last line of each object ends after it
     #[arg(long, value_name = "SIZE", value_parser = parse_byte_size)]
     pub bytes: Option<u64>,
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A request is due when the schedule says, whether the one before it was answered or not. Where
-//! the collector is late, those that wait behind it are late too, and their waiting counts: nothing
+//! the collector is late, those that wait after it are late too, and their waiting counts: nothing
 //! is left out because nobody was there to ask (coordinated omission). Where all connections are
 //! busy, others are opened, up to a number; and where it was that number, or the machine that makes
 //! the traffic, that kept requests from going out, the report says so.

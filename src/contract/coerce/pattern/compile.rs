@@ -5,7 +5,7 @@ use super::{Item, NameLength, Named, Number, Part, Pattern};
 /// Why a pattern is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternFault {
-    /// What is wrong, to be read behind "pattern `…`".
+    /// What is wrong, to be read after "pattern `…`".
     pub message: String,
     /// What to write instead.
     pub help: String,
@@ -172,7 +172,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// What has no end of its own needs another character behind it.
+    /// What has no end of its own needs another character after it.
     fn check_ends(&self) -> Result<(), PatternFault> {
         for pair in self.items.windows(2) {
             let next_is_name = match &pair[1] {

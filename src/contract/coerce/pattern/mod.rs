@@ -29,7 +29,7 @@
 //! - `%n`, `%t` and white space: white space, one character or more. `%%`: a percent sign.
 //! - Any other character: itself.
 //!
-//! With `0` behind the `%`, a number has all its digits (`%0m`); `-` and `_` change nothing but
+//! With `0` after the `%`, a number has all its digits (`%0m`); `-` and `_` change nothing but
 //! that `_` allows spaces for zeros. Numbers that stand side by side (`%Y%m%d`) have all their
 //! digits.
 //!
@@ -84,7 +84,7 @@ enum Item {
     WeekdayName(NameLength),
     /// AM or PM.
     Half,
-    /// Digits behind a second's point, at least and at most so many.
+    /// Digits after a second's point, at least and at most so many.
     Fraction(usize, usize),
     /// A point and such digits, or nothing.
     PointAndFraction,

@@ -40,7 +40,7 @@ impl Pattern {
 }
 
 impl<'t> Fields<'t> {
-    /// Reads an item and gives what stands behind it.
+    /// Reads an item and gives what stands after it.
     fn take(&mut self, item: &Item, text: &'t str) -> Option<&'t str> {
         let rest = match item {
             Item::Text(literal) => text.strip_prefix(literal.as_str())?,
@@ -207,7 +207,7 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// The place of the name that a text begins with, and what stands behind it.
+/// The place of the name that a text begins with, and what stands after it.
 fn name<'t>(text: &'t str, names: &[&str], length: NameLength) -> Option<(u32, &'t str)> {
     (0_u32..).zip(names).find_map(|(place, name)| {
         let name = match length {

@@ -7,7 +7,7 @@ use crate::decode::fast::scalars::is_null;
 use crate::json::scan::cpu::{Kernel, Task};
 use crate::json::scan::input::{Odd, behind_space, byte};
 
-/// Reads a list's elements, from behind its `[`.
+/// Reads a list's elements, from after its `[`.
 pub(super) struct ReadList<'l, 'r, K> {
     pub reader: &'l mut Reader<'r, K>,
     pub group: &'l mut Group,
