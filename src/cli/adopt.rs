@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::args::AdoptArgs;
+use super::context::OpenedState;
 use super::output;
-use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::location::StoreLocation;

@@ -12,10 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::args::CollectArgs;
+use super::context::new_answering_runtime;
 use super::new_stores;
 use super::output::print_json;
 use super::run::{LOG_VARIABLE, start_logging};
-use super::supplies::new_answering_runtime;
 use crate::base::clock::SystemWallClock;
 use crate::base::config::ConfigFile;
 use crate::base::environment::Environment;

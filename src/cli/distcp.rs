@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::args::DistcpArgs;
+use super::context::OpenedState;
 use super::output;
 use super::run::start_logging;
 use super::signals::Stop;
-use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::run_ids::IntervalId;

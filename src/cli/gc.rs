@@ -3,8 +3,8 @@
 use chrono::{Duration, Utc};
 
 use super::args::GcArgs;
+use super::context::OpenedState;
 use super::output;
-use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::base::location::StoreLocation;

@@ -7,8 +7,8 @@ use tokio::runtime::Builder;
 
 use super::args::LoadArgs;
 use super::collect::raise_file_limit;
+use super::context::new_runtime;
 use super::output;
-use super::supplies::new_runtime;
 use crate::base::clock::{SystemWallClock, WallClock};
 use crate::base::error::{Error, Result};
 use crate::tools::loadgen::{LoadSettings, load};

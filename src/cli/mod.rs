@@ -7,6 +7,7 @@ mod agreement;
 mod args;
 mod check;
 mod collect;
+mod context;
 mod distcp;
 mod functions;
 mod gc;
@@ -16,7 +17,6 @@ mod output;
 mod run;
 mod runs;
 mod signals;
-mod supplies;
 mod verify;
 mod visits;
 

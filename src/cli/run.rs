@@ -10,9 +10,9 @@ use indicatif::MultiProgress;
 use tokio::runtime::Runtime;
 
 use super::args::{IntervalArgs, LogArgs, PublishArgs, RunArgs};
+use super::context::{new_runtime, resolve_interval};
 use super::output;
 use super::signals::Stop;
-use super::supplies::{new_runtime, resolve_interval};
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::interval::Interval;

@@ -3,8 +3,8 @@
 use indicatif::HumanBytes;
 
 use super::args::{IntervalArgs, RunsArgs};
+use super::context::OpenedState;
 use super::output;
-use super::supplies::OpenedState;
 use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::commit::{ManifestTable, PastPublish, PublishStatus};

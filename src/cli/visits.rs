@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::args::{VisitsArgs, VisitsCommand};
 use super::collect::read_config;
+use super::context::new_runtime;
 use super::output;
-use super::supplies::new_runtime;
 use crate::base::environment::Environment;
 use crate::base::error::Result;
 use crate::collector::{ControlRequest, ask_control};

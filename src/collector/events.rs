@@ -17,7 +17,7 @@ use super::claims::Claims;
 use super::config::Limits;
 use super::members::{EventName, ItemName, name_of_item, quantity_of, string_of, via_of};
 use super::visits::{EventFacts, EventKind, ItemFacts};
-use crate::json::scan::{Cpu, SKIM_PADDING, Span, skim};
+use crate::json::scan::{Cpu, SCAN_PADDING, Span, scan_members};
 use crate::json::{JsonFault, JsonFaultKind, read_json};
 
 /// Items of an event that are looked at.
@@ -27,7 +27,7 @@ pub(super) const ITEMS_MAX: usize = 200;
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What stands after a body.
-const PADDING: &str = match str::from_utf8(&[0; SKIM_PADDING]) {
+const PADDING: &str = match str::from_utf8(&[0; SCAN_PADDING]) {
     Ok(zeros) => zeros,
     Err(_) => panic!("zeros are UTF-8"),
 };
@@ -233,7 +233,7 @@ impl EventReader<'_> {
             return self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]);
         }
         // More than a line: lines of objects if the first one is whole, else one that is laid out.
-        match skim(self.cpu, body.padded(), start, self.limits.depth_max, &mut spans) {
+        match scan_members(self.cpu, body.padded(), start, self.limits.depth_max, &mut spans) {
             Some(end) if behind_blanks(bytes, end) == line_end => Ok(self.lines(body, &mut spans)),
             _ => self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]),
         }
@@ -275,8 +275,8 @@ impl EventReader<'_> {
     fn array(&self, body: &Body, start: usize, spans: &mut Vec<Span>) -> Result<Events, BodyFault> {
         let bytes = body.bytes();
         let levels_max = self.limits.depth_max + 1;
-        let skimmed = skim(self.cpu, body.padded(), start, levels_max, spans);
-        let whole = skimmed.is_some_and(|end| behind_white_space(bytes, end) == bytes.len());
+        let scanned = scan_members(self.cpu, body.padded(), start, levels_max, spans);
+        let whole = scanned.is_some_and(|end| behind_white_space(bytes, end) == bytes.len());
         let elements: Vec<Range<usize>> = if whole {
             spans.iter().map(|span| span.value.clone()).collect()
         } else {
@@ -309,7 +309,7 @@ impl EventReader<'_> {
         }
         let depth_max = self.limits.depth_max;
         if bytes[range.start] == b'{'
-            && let Some(end) = skim(self.cpu, body.padded(), range.start, depth_max, spans)
+            && let Some(end) = scan_members(self.cpu, body.padded(), range.start, depth_max, spans)
             && behind_white_space(bytes, end).min(range.end) == range.end
             && end <= range.end
             // A carriage return ends a line for some who read it.
@@ -331,10 +331,10 @@ impl EventReader<'_> {
         // Between tokens a line end is as good as a blank, and nowhere else can one stand.
         let text = value.raw.replace(['\n', '\r'], " ");
         let mut padded = text.clone().into_bytes();
-        padded.resize(text.len() + SKIM_PADDING, 0);
+        padded.resize(text.len() + SCAN_PADDING, 0);
         let mut spans = Vec::new();
-        let skimmed = skim(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
-        debug_assert!(skimmed.is_some(), "the two readers disagree about {text}");
+        let scanned = scan_members(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
+        debug_assert!(scanned.is_some(), "the two readers disagree about {text}");
         let has_escapes = memchr::memchr(b'\\', &padded).is_some();
         let source = Source { bytes: &padded, has_escapes };
         let (facts, id_text, claims) = self.look_into(source, &mut spans);
@@ -397,17 +397,18 @@ impl EventReader<'_> {
         if bytes[cart] != b'{' {
             return None;
         }
-        skim(self.cpu, bytes, cart, depth_max, spans)?;
+        scan_members(self.cpu, bytes, cart, depth_max, spans)?;
         let list = source.member(spans, b"items")?;
         if bytes[list.start] != b'[' {
             return None;
         }
-        skim(self.cpu, bytes, list.start, depth_max, spans)?;
+        scan_members(self.cpu, bytes, list.start, depth_max, spans)?;
         let elements: Vec<usize> =
             spans.iter().take(ITEMS_MAX).map(|span| span.value.start).collect();
         let mut items = Vec::with_capacity(elements.len());
         for element in elements {
-            if bytes[element] != b'{' || skim(self.cpu, bytes, element, depth_max, spans).is_none()
+            if bytes[element] != b'{'
+                || scan_members(self.cpu, bytes, element, depth_max, spans).is_none()
             {
                 // It is no item, and puts none into the cart.
                 items.push(ItemFacts { sku: ItemName::new(), quantity: Some(0) });

@@ -32,7 +32,7 @@ use crate::commit::history::PublishStatus;
 use crate::commit::lock::CopyLock;
 use crate::commit::pipeline_state::Commit;
 use crate::sink::{SUCCESS, attempt_of_file};
-use crate::store::{CopyTarget, Hadoop, Listing};
+use crate::store::{CopyTarget, Hadoop, HadoopListing};
 
 /// How often a copy is begun anew because something was published meanwhile.
 const ROUNDS_MAX: u32 = 5;
@@ -325,7 +325,7 @@ impl Copy<'_> {
         )))
     }
 
-    fn compare(&self, planned: &PlannedTable, found: &Listing) -> Result<Differences> {
+    fn compare(&self, planned: &PlannedTable, found: &HadoopListing) -> Result<Differences> {
         let mut differences = Differences::default();
         for (path, bytes) in &planned.files {
             match found.files.get(path) {
@@ -396,7 +396,7 @@ fn is_copied_along(planned: &PlannedTable, path: &str) -> bool {
 }
 
 /// Folders of partitions that hold no file, each before its parents.
-fn empty_folders(found: &Listing) -> Vec<String> {
+fn empty_folders(found: &HadoopListing) -> Vec<String> {
     let is_empty = |folder: &&String| {
         let below = format!("{folder}/");
         let first = found.files.range(below.clone()..).next();
@@ -432,7 +432,7 @@ mod tests {
         let files = ["dt=1/s=a/p", "dt=10/p", "dt=2 x/p"].map(|path| (path.to_owned(), 1));
         let folders = ["dt=1", "dt=1/s=a", "dt=1/s=b", "dt=2", "dt=2/s=a", "_tmp", "_tmp/dt=3"];
         let folders = folders.map(str::to_owned).into();
-        let found = Listing { files: files.into(), folders };
+        let found = HadoopListing { files: files.into(), folders };
         assert_eq!(empty_folders(&found), ["dt=2/s=a", "dt=2", "dt=1/s=b"]);
     }
 }

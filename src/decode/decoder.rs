@@ -1,4 +1,5 @@
-//! The decoder: lines by the fast path, and what is odd by the reference decoder.
+//! The decoder: lines by the fast path, and what that does not handle by the reference
+//! decoder.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub struct Decoder {
     /// The batches' columns, by their places in [`Contract::arrow_schema`].
     projection: Vec<usize>,
     table: Table,
-    obvious: ReferenceDecoder,
+    reference: ReferenceDecoder,
     cpu: Cpu,
 }
 
@@ -53,7 +54,7 @@ impl Decoder {
             schema: Arc::new(Schema::new(fields)),
             projection: projection.to_vec(),
             table: Table::new(&contract, |column| projection.contains(&column)),
-            obvious: ReferenceDecoder::new(Arc::clone(&contract)),
+            reference: ReferenceDecoder::new(Arc::clone(&contract)),
             contract,
             cpu,
         }
@@ -70,7 +71,7 @@ impl Decoder {
     /// a block of lines should have some MiB beyond its longest line, not GiB.
     pub fn decode(&mut self, lines: &Lines) -> Decoded {
         let Outcome { rejects, blank, findings } =
-            self.table.decode(self.cpu, lines, &self.obvious);
+            self.table.decode(self.cpu, lines, &self.reference);
         let options = RecordBatchOptions::new().with_row_count(Some(self.table.len()));
         let arrays = self.table.take_arrays(&self.contract);
         let projected: Vec<ArrayRef> =
@@ -84,5 +85,5 @@ impl Decoder {
 }
 
 #[cfg(test)]
-#[path = "twin_tests.rs"]
+#[path = "differential_tests.rs"]
 mod tests;

@@ -1,18 +1,18 @@
 //! NDJSON bytes → (`RecordBatch`, rejects).
 //!
 //! Two decoders keep the same rules. The fast one reads bytes straight into columns, and takes only
-//! what it understands fully: a line with anything odd is taken back and left to the obvious one,
-//! which builds a tree of each line and takes the columns out of it.
+//! what it understands fully: a line with anything else is rolled back and left to the reference
+//! implementation, which builds a tree of each line and takes the columns out of it.
 //!
 //! ```text
-//! block ─ UTF-8 ─ fast: bytes → columns ─┬─ plain lines ──────────────────► rows
-//!                                        └─ odd lines ─ obvious: tree ─┬──► rows, in their place
-//!                                                                      └──► rejects
+//! block ─ UTF-8 ─ fast: bytes → columns ─┬─ plain lines ───────────────────► rows
+//!                                        └─ unhandled ─ reference: tree ─┬─► rows, in their place
+//!                                                                        └─► rejects
 //! ```
 //!
-//! So every reject, and every rule that is seldom needed, has its home in `obvious`; what `fast`
-//! does must be the same, line by line, which property tests and a fuzzer (`tests/fuzz`) compare.
-//! All `unsafe` is in `fast/cpu.rs` and `text_array` in `fast/arrays.rs`.
+//! So every reject, and every rule that is seldom needed, has its home in `reference`; what `fast`
+//! does must be the same, line by line, which differential tests and a fuzzer (`tests/fuzz`) compare.
+//! All `unsafe` is in `json/scan/cpu.rs` and `text_array` in `fast/arrays.rs`.
 //!
 //! One line on its way through the reference decoder, by a contract of `at` (timestamp, paths
 //! `time` and `ts`), `user` (int64, path `session.user`) and `items` (list of `sku`: string), with

@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::commit::{
     self, Attempt, ColumnChanges, Commit, Manifest, ManifestInput, PendingFile, Provenance,
 };
-use crate::sink::{BegunUpload, StagingFolders, UploadRoom, UploadStaging};
+use crate::sink::{BegunUpload, StagingFolders, UploadPool, UploadStaging};
 
 /// A run that has the lock of its interval, and what is known of that.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) struct BegunRun {
     pub(super) column_changes: BTreeMap<String, ColumnChanges>,
     /// The published manifest, if its tables are those that this run would make.
     pub(super) made_already: Option<Manifest>,
-    /// The room for uploads.
-    pub(super) uploads: UploadRoom,
+    /// What the uploads of all outputs share.
+    pub(super) uploads: UploadPool,
     _staging: Option<UploadStaging>,
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn begin_run(
             is_listed_by_time,
             provenance,
             made_already,
-            uploads: UploadRoom::new(context.stores.clone()),
+            uploads: UploadPool::new(context.stores.clone()),
             _staging: upload_staging(&plan, &places)?,
         })
     })

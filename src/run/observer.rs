@@ -27,7 +27,7 @@ pub(super) struct RunObserver {
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    /// By the object's path, as two odd names may look the same.
+    /// By the object's path, as two non-canonical names may look the same.
     pub tallies: BTreeMap<String, ObjectTally>,
     pub rejects_by_reason: BTreeMap<RejectReason, u64>,
     pub unknown_fields: BTreeMap<String, u64>,

@@ -17,7 +17,7 @@ use crate::quarantine::{Quarantine, QuarantineSender};
 use crate::query::{Engine, LogsFeed, PlannedOutput, share_logs};
 use crate::scan::{LogScan, ScanObserver, scan};
 use crate::sink::{
-    EncoderPool, STORAGE, SinkContext, StagingFolders, UploadRoom, WrittenOutput, write,
+    EncoderPool, STORAGE, SinkContext, StagingFolders, UploadPool, WrittenOutput, write,
 };
 use crate::store::Store;
 
@@ -90,7 +90,7 @@ pub(super) fn new_sink(
     plan: &RunPlan,
     quarantine: QuarantineSender,
     staging: StagingFolders,
-    uploads: UploadRoom,
+    uploads: UploadPool,
 ) -> Result<SinkContext> {
     Ok(SinkContext {
         attempt: plan.key.attempt.clone(),

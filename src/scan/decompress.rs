@@ -35,7 +35,7 @@ use lz4_frames::Lz4Frames;
 use xz_streams::XzStreams;
 use zstd_frames::ZstdFrames;
 
-use super::look_ahead::ObjectRoom;
+use super::memory_budget::ObjectBudget;
 use super::read::{io_error, store_error};
 use crate::base::error::Error;
 
@@ -106,7 +106,7 @@ impl From<ReadFailure> for io::Error {
 /// that does not break the format shows there, after the bytes that it changed.
 pub(crate) struct Decompressor<'r> {
     state: State<'r>,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
 }
 
 type Layer<'r> = Box<dyn Read + Send + 'r>;
@@ -123,12 +123,12 @@ enum State<'r> {
 impl<'r> Decompressor<'r> {
     /// Decompresses what `reader` yields; reads nothing yet.
     pub fn new(reader: impl Read + Send + 'r) -> Self {
-        Decompressor { state: State::Start(Box::new(Marked(reader))), room: None }
+        Decompressor { state: State::Start(Box::new(Marked(reader))), budget: None }
     }
 
-    /// Has decoders with large windows wait for room.
-    pub fn with_room(mut self, room: Option<ObjectRoom>) -> Self {
-        self.room = room;
+    /// Has decoders with large windows wait for their share of the budget.
+    pub fn with_budget(mut self, budget: Option<ObjectBudget>) -> Self {
+        self.budget = budget;
         self
     }
 
@@ -136,7 +136,7 @@ impl<'r> Decompressor<'r> {
         if matches!(self.state, State::Start(_))
             && let State::Start(reader) = std::mem::replace(&mut self.state, State::End)
         {
-            self.state = State::Open(unpack_all(reader, self.room.as_ref())?);
+            self.state = State::Open(unpack_all(reader, self.budget.as_ref())?);
         }
         match &mut self.state {
             State::Open(reader) => reader.read(into).map_err(|error| classify(&error)),
@@ -166,7 +166,7 @@ impl Read for Decompressor<'_> {
 /// Unpacks layer by layer until what comes out is plain.
 fn unpack_all<'r>(
     mut layer: Layer<'r>,
-    room: Option<&ObjectRoom>,
+    budget: Option<&ObjectBudget>,
 ) -> Result<Layer<'r>, ReadFailure> {
     for layers in 0.. {
         let (head, rest) = peek(layer)?;
@@ -184,7 +184,7 @@ fn unpack_all<'r>(
                 let unreadable = Unreadable::new(packing.name(), &what);
                 return Err(ReadFailure::Unreadable(unreadable));
             }
-            Content::Packed(packing) => layer = unpack(packing, input, room)?,
+            Content::Packed(packing) => layer = unpack(packing, input, budget)?,
         }
     }
     Ok(layer)
@@ -206,7 +206,7 @@ fn peek(mut layer: Layer<'_>) -> Result<(Vec<u8>, Layer<'_>), ReadFailure> {
 fn unpack<'r>(
     packing: Packing,
     input: impl Read + Send + 'r,
-    room: Option<&ObjectRoom>,
+    budget: Option<&ObjectBudget>,
 ) -> Result<Layer<'r>, ReadFailure> {
     let input = BufReader::with_capacity(INPUT_BYTES, input);
     let unmade = |error: io::Error| {
@@ -215,9 +215,11 @@ fn unpack<'r>(
     };
     Ok(match packing {
         Packing::Gzip => Box::new(Unpacked(GzipMembers::new(input))),
-        Packing::Zstd => Box::new(Unpacked(ZstdFrames::new(input, room.cloned()).map_err(unmade)?)),
+        Packing::Zstd => {
+            Box::new(Unpacked(ZstdFrames::new(input, budget.cloned()).map_err(unmade)?))
+        }
         Packing::Bzip2 => Box::new(Unpacked(Bzip2Streams::new(input))),
-        Packing::Xz => Box::new(Unpacked(XzStreams::new(input, room.cloned()).map_err(unmade)?)),
+        Packing::Xz => Box::new(Unpacked(XzStreams::new(input, budget.cloned()).map_err(unmade)?)),
         Packing::Lz4 => Box::new(Unpacked(Lz4Frames::new(input))),
     })
 }

@@ -16,7 +16,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use super::buffers::Buffers;
 use super::decompress::{ReadFailure, Unreadable, classify};
-use super::look_ahead::{ObjectRoom, TakenRoom};
+use super::memory_budget::{BudgetPermit, ObjectBudget};
 use super::read::ReadBytes;
 use super::values::Values;
 use crate::base::error::{Error, Result};
@@ -96,9 +96,9 @@ impl Framer {
         Ok(Framer { input, block: Bytes::new(), lines: 0, offset: 0, read_bytes })
     }
 
-    /// Has buffers for long lines wait for room.
-    pub(crate) fn with_room(mut self, room: Option<ObjectRoom>) -> Self {
-        self.input.room = room;
+    /// Has buffers for long lines wait for their share of the budget.
+    pub(crate) fn with_budget(mut self, budget: Option<ObjectBudget>) -> Self {
+        self.input.budget = budget;
         self
     }
 
@@ -266,17 +266,17 @@ impl End {
     }
 }
 
-/// Makes a buffer larger, once there is room for that.
+/// Makes a buffer larger, once the budget allows it.
 pub(crate) fn grow(
     buffer: &mut Vec<u8>,
     space: usize,
-    room: Option<&ObjectRoom>,
-    grown: &mut Option<TakenRoom>,
+    budget: Option<&ObjectBudget>,
+    grown: &mut Option<BudgetPermit>,
 ) {
     // The bytes move, so that for a while there are both buffers.
     let bytes = (buffer.len() + space) as u64;
     drop(grown.take());
-    *grown = room.map(|room| room.take_buffer(bytes));
+    *grown = budget.map(|budget| budget.take_buffer(bytes));
     buffer.reserve_exact(space - buffer.len());
     buffer.resize(space, 0);
 }
@@ -294,12 +294,12 @@ struct BlockReader {
     /// All bytes read.
     bytes: u64,
     end: Option<End>,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
     /// What the buffer takes of it, if it grew for a long line.
-    grown: Option<TakenRoom>,
+    grown: Option<BudgetPermit>,
     /// The same of the block that was handed out last, until the next is asked for: by then it has
-    /// room of its own.
-    handed: Option<TakenRoom>,
+    /// one of its own.
+    handed: Option<BudgetPermit>,
 }
 
 impl BlockReader {
@@ -313,7 +313,7 @@ impl BlockReader {
             whole: 0,
             bytes: 0,
             end: None,
-            room: None,
+            budget: None,
             grown: None,
             handed: None,
         }
@@ -348,7 +348,7 @@ impl BlockReader {
                 return Ok(Block::Lines(self.split_off_lines(self.whole)));
             } else if self.filled < self.line_space() {
                 let space = self.buffer.len().saturating_mul(2).min(self.line_space());
-                grow(&mut self.buffer, space, self.room.as_ref(), &mut self.grown);
+                grow(&mut self.buffer, space, self.budget.as_ref(), &mut self.grown);
             } else {
                 return self.skip_long_line().map(Block::Unfit);
             }

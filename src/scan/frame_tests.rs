@@ -240,7 +240,7 @@ fn limits_of_no_byte_are_refused() {
 /// A line: number, offset, bytes kept, bytes omitted, and why it is a reject.
 type Line = (u64, u64, Vec<u8>, u64, Option<RejectReason>);
 
-/// The slow, obvious twin: all lines of all bytes at once.
+/// The reference implementation: all lines of all bytes at once.
 fn split_naively(bytes: &[u8], line_max: usize, damaged: bool) -> Vec<Line> {
     let bom = if bytes.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
     let mut split = Vec::new();

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use super::decompress::{Failing, classify};
 use super::frame::{BYTE_ORDER_MARK, FrameOptions, Framed, Framer};
 use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
-use super::look_ahead::{ObjectRoom, TakenRoom};
+use super::memory_budget::{BudgetPermit, ObjectBudget};
 use super::read::ReadBytes;
 use super::value_framer::ValueFramer;
 use crate::base::error::{Error, Result};
@@ -32,7 +32,7 @@ enum State {
 struct Start {
     reader: Box<dyn Read + Send>,
     options: FrameOptions,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
 }
 
 impl ObjectFramer {
@@ -44,14 +44,14 @@ impl ObjectFramer {
         reader: Box<dyn Read + Send>,
         read_bytes: ReadBytes,
         options: FrameOptions,
-        room: Option<ObjectRoom>,
+        budget: Option<ObjectBudget>,
     ) -> Result<Self> {
         if options.line_bytes_max == 0 || options.chunk_bytes_target == 0 {
             return Err(Error::Bug(format!(
                 "framing records: expected limits of at least 1 byte, found {options:?}"
             )));
         }
-        let start = Box::new(Start { reader, options, room });
+        let start = Box::new(Start { reader, options, budget });
         Ok(ObjectFramer(State::Start(Some(start), read_bytes)))
     }
 
@@ -103,24 +103,24 @@ impl ObjectFramer {
     }
 }
 
-fn open(Start { reader, options, room }: Start, read_bytes: ReadBytes) -> Result<State> {
+fn open(Start { reader, options, budget }: Start, read_bytes: ReadBytes) -> Result<State> {
     let (framing, reader) = match options.framing {
         Framing::Auto => {
             // A longer value is none of any record.
             let bytes_max = options.line_bytes_max.max(HEAD_BYTES_MIN);
-            tell_framing(reader, bytes_max, room.as_ref())
+            tell_framing(reader, bytes_max, budget.as_ref())
         }
         framing => (framing, reader),
     };
     Ok(match framing {
         Framing::Auto | Framing::Lines => {
             let framer = Framer::new(reader, read_bytes, options)?;
-            State::Lines(Box::new(framer.with_room(room)))
+            State::Lines(Box::new(framer.with_budget(budget)))
         }
         Framing::Values | Framing::Array => {
             let is_array = framing == Framing::Array;
             let framer = ValueFramer::new(reader, read_bytes, options, is_array);
-            State::Values(Box::new(framer.with_room(room)))
+            State::Values(Box::new(framer.with_budget(budget)))
         }
     })
 }
@@ -136,14 +136,14 @@ struct Head {
     bytes: Vec<u8>,
     at: usize,
     rest: Box<dyn Read + Send>,
-    /// The room of the bytes, if they are many.
-    room: Option<TakenRoom>,
+    /// The part of the budget that the bytes take, if they are many.
+    permit: Option<BudgetPermit>,
 }
 
 impl Read for Head {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.bytes.len() {
-            (self.bytes, self.at, self.room) = (Vec::new(), 0, None);
+            (self.bytes, self.at, self.permit) = (Vec::new(), 0, None);
             return self.rest.read(buffer);
         }
         let length = (&self.bytes[self.at..]).read(buffer)?;
@@ -157,9 +157,9 @@ impl Read for Head {
 fn tell_framing(
     mut reader: Box<dyn Read + Send>,
     bytes_max: usize,
-    object: Option<&ObjectRoom>,
+    object: Option<&ObjectBudget>,
 ) -> (Framing, Box<dyn Read + Send>) {
-    let (mut bytes, mut filled, mut room) = (vec![0; HEAD_BYTES.min(bytes_max)], 0, None);
+    let (mut bytes, mut filled, mut permit) = (vec![0; HEAD_BYTES.min(bytes_max)], 0, None);
     let mut rest: Option<Box<dyn Read + Send>> = None;
     let framing = loop {
         while rest.is_none() && filled < bytes.len() {
@@ -175,15 +175,15 @@ fn tell_framing(
             None if is_last => break Framing::Lines,
             None => {
                 let larger = (bytes.len() * 2).min(bytes_max);
-                drop(room.take());
-                room = object.map(|object| object.take_buffer(larger as u64));
+                drop(permit.take());
+                permit = object.map(|object| object.take_buffer(larger as u64));
                 bytes.resize(larger, 0);
             }
         }
     };
     bytes.truncate(filled);
     let rest = rest.unwrap_or(reader);
-    (framing, Box::new(Head { bytes, at: 0, rest, room }))
+    (framing, Box::new(Head { bytes, at: 0, rest, permit }))
 }
 
 /// The framing of an object that begins with `head`; none if that is too little to tell. The last

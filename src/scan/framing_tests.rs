@@ -118,8 +118,8 @@ fn elements_of_an_array_are_found_whatever_stands_between_them() {
         assert_eq!(records(Framing::Array, text).len(), 3, "{text:?}");
     }
     assert!(records(Framing::Auto, "[]").is_empty());
-    let odd = records(Framing::Array, "[1,\"a]b\",null,[2],{\"a\":1}]");
-    assert_eq!(odd, ["1", "\"a]b\"", "null", "[2]", "{\"a\":1}"]);
+    let mixed = records(Framing::Array, "[1,\"a]b\",null,[2],{\"a\":1}]");
+    assert_eq!(mixed, ["1", "\"a]b\"", "null", "[2]", "{\"a\":1}"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use super::nearest::nearest_names;
 use super::wildcards::{Folders, OpenedPrefix};
 use crate::base::error::{Error, Result};
 use crate::base::interval::{Interval, PathTemplate};
-use crate::store::odd_names::{is_odd_path, text_of_path};
+use crate::store::noncanonical_names::{is_escaped_path, text_of_path};
 use crate::store::{Listed, Store, store_error};
 
 /// What to list below a location.
@@ -324,7 +324,7 @@ async fn list_prefix(store: &Store, base: &Path) -> Result<Listing> {
     Ok(found)
 }
 
-/// `.` and `..` as parts are odd, but hide nothing.
+/// `.` and `..` as parts are non-canonical, but hide nothing.
 fn is_hidden(part: &str) -> bool {
     part.starts_with(['_', '.']) && !matches!(part, "." | "..")
 }
@@ -362,7 +362,7 @@ fn below(base: &Path, path: &Path) -> String {
 }
 
 fn object_of(store: &Store, meta: ObjectMeta) -> SourceObject {
-    let has_dots = is_odd_path(&meta.location)
+    let has_dots = is_escaped_path(&meta.location)
         && text_of_path(&meta.location).split('/').any(|part| matches!(part, "." | ".."));
     let unreadable = has_dots.then(|| {
         unreadable_name("a part of its name is `.` or `..`, which no HTTP client asks for as it is")

@@ -21,7 +21,7 @@ mod framing;
 mod json_scan;
 mod list;
 mod log_scan;
-mod look_ahead;
+mod memory_budget;
 mod nearest;
 mod open;
 mod origin;
@@ -42,7 +42,7 @@ pub use list::{
     nearest_to,
 };
 pub use log_scan::{LogScan, ObjectTally, ScanObserver, UnreadableObject, logs_schema};
-pub use look_ahead::{ObjectRoom, ReadRoom, TakenRoom};
+pub use memory_budget::{BudgetPermit, ObjectBudget, ReadBudget};
 pub use open::open_object;
 pub use scan_logs::scan;
 pub use shard::Shard;

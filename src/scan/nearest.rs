@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
 use crate::store::Store;
-use crate::store::odd_names::text_of_path;
+use crate::store::noncanonical_names::text_of_path;
 
 /// Names that are looked at in one listing.
 const NAMES_MAX: usize = 1000;

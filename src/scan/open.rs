@@ -10,11 +10,11 @@ use super::decompress::Decompressor;
 use super::frame::FrameOptions;
 use super::framing::ObjectFramer;
 use super::list::SourceObject;
-use super::look_ahead::ObjectRoom;
+use super::memory_budget::ObjectBudget;
 use super::read::ObjectReader;
 use crate::base::error::Result;
 
-/// Starts to read `object` on `runtime`; the framer is for a blocking thread, and waits for `room`
+/// Starts to read `object` on `runtime`; the framer is for a blocking thread, and waits for `budget`
 /// where it needs more than a few MiB.
 ///
 /// No data are read here: an object that cannot be read shows at the first
@@ -28,12 +28,12 @@ pub fn open_object(
     options: FrameOptions,
     runtime: Handle,
     cancel: CancellationToken,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
 ) -> Result<ObjectFramer> {
     let reader = ObjectReader::start(store, object, &runtime, cancel);
     let read_bytes = reader.read_bytes();
-    let reader = Decompressor::new(reader).with_room(room.clone());
-    ObjectFramer::new(Box::new(reader), read_bytes, options, room)
+    let reader = Decompressor::new(reader).with_budget(budget.clone());
+    ObjectFramer::new(Box::new(reader), read_bytes, options, budget)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::base::error::{Error, Result};
 use crate::contract::UnknownFields;
 
 /// Where a column of the table `logs` comes from.
-enum Origin {
+enum ColumnSource {
     /// The decoder, by its number there.
     Decoded(usize),
     /// A directory's key, by its number.
@@ -31,23 +31,23 @@ pub(crate) struct OriginColumns {
 impl LogScan {
     /// The columns that the decoder builds, by their numbers in the contract's schema.
     pub(crate) fn decoded_columns(&self) -> Vec<usize> {
-        let decoded = |column: &usize| match self.origin(*column) {
-            Origin::Decoded(number) => Some(number),
-            Origin::Directory(_) | Origin::Source => None,
+        let decoded = |column: &usize| match self.source_of(*column) {
+            ColumnSource::Decoded(number) => Some(number),
+            ColumnSource::Directory(_) | ColumnSource::Source => None,
         };
         self.columns.iter().filter_map(decoded).collect()
     }
 
     /// Behind the contract's columns stand the directories' keys, the name, `_line` and `_offset`.
-    fn origin(&self, column: usize) -> Origin {
+    fn source_of(&self, column: usize) -> ColumnSource {
         let keys = self.partition_columns.len();
         let collects = matches!(self.contract.unknown_fields, UnknownFields::Collect(_));
         let contract_columns = self.contract.columns.len() + usize::from(collects);
         match column.checked_sub(contract_columns) {
-            None => Origin::Decoded(column),
-            Some(key) if key < keys => Origin::Directory(key),
-            Some(own) if own == keys => Origin::Source,
-            Some(_) => Origin::Decoded(column - keys - 1),
+            None => ColumnSource::Decoded(column),
+            Some(key) if key < keys => ColumnSource::Directory(key),
+            Some(own) if own == keys => ColumnSource::Source,
+            Some(_) => ColumnSource::Decoded(column - keys - 1),
         }
     }
 }
@@ -65,10 +65,10 @@ impl OriginColumns {
     ) -> Result<RecordBatch> {
         let rows = decoded.num_rows();
         let mut decoded = decoded.columns().iter();
-        let column = |column: &usize| match self.scan.origin(*column) {
-            Origin::Decoded(_) => decoded.next().cloned(),
-            Origin::Directory(key) => Some(self.directory_value(key, object, rows)),
-            Origin::Source => Some(repeated(&object.location, rows)),
+        let column = |column: &usize| match self.scan.source_of(*column) {
+            ColumnSource::Decoded(_) => decoded.next().cloned(),
+            ColumnSource::Directory(key) => Some(self.directory_value(key, object, rows)),
+            ColumnSource::Source => Some(repeated(&object.location, rows)),
         };
         let columns = self.scan.columns.iter().filter_map(column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::log_scan::{LogScan, UnreadableObject};
 use super::origin::OriginColumns;
 use super::{
-    FrameOptions, Framed, ObjectFramer, ObjectRoom, ReadAccess, ReadRoom, TakenRoom, Unreadable,
-    Values, open_object,
+    BudgetPermit, FrameOptions, Framed, ObjectBudget, ObjectFramer, ReadAccess, ReadBudget,
+    Unreadable, Values, open_object,
 };
 use crate::base::error::{Error, Result};
 use crate::base::long_tasks::spawn_long;
@@ -26,9 +26,9 @@ const OBJECT_BYTES: u64 = 8 << 20;
 
 /// What came of a part of an object; `object` is its number in the scan, `compressed_bytes` counts
 /// from the object's start.
-pub(crate) enum Step {
-    /// Lines were decoded; they take room until they are handed on.
-    Lines { object: usize, decoded: Decoded, compressed_bytes: u64, room: TakenRoom },
+pub(crate) enum ScanEvent {
+    /// Lines were decoded; they count against the budget until they are handed on.
+    Lines { object: usize, decoded: Decoded, compressed_bytes: u64, permit: BudgetPermit },
     /// A line could not be decoded: too long, or broken off by a damage.
     Unfit { object: usize, reject: Reject, compressed_bytes: u64 },
     /// Nothing of the object could be read.
@@ -39,20 +39,20 @@ pub(crate) enum Step {
     Failed(Error),
 }
 
-/// Reads the scan's objects; steps come in the order of objects and lines.
+/// Reads the scan's objects; events come in the order of objects and lines.
 ///
 /// Memory: `read_ahead_bytes` or a block of one line, whatever is more, for blocks of lines,
 /// decoded or not; about as much for the objects' bytes as stored.
 pub(crate) fn read_ahead(
     scan: Arc<LogScan>,
     runtime: Handle,
-) -> Result<impl Stream<Item = Step> + Send> {
+) -> Result<impl Stream<Item = ScanEvent> + Send> {
     let threads = scan.threads;
     // Objects ahead beyond these would only hold their bytes as stored.
     let objects_max = usize::try_from(scan.read_ahead_bytes / OBJECT_BYTES).unwrap_or(threads);
     let objects = threads.min(objects_max).max(1);
-    let room = ReadRoom::new(scan.read_ahead_bytes, scan.cancel.clone());
-    let turns = Arc::clone(&room);
+    let budget = ReadBudget::new(scan.read_ahead_bytes, scan.cancel.clone());
+    let turns = Arc::clone(&budget);
     let access = Arc::new(ReadAccess::default());
     let decoders = Arc::new(Decoders {
         origin: OriginColumns::of(&scan)?,
@@ -60,12 +60,12 @@ pub(crate) fn read_ahead(
         idle: Mutex::default(),
     });
     let framing = runtime.clone();
-    let steps = stream::iter(0..scan.objects.len())
+    let events = stream::iter(0..scan.objects.len())
         .map(move |object| {
             let reading = Reading {
                 scan: Arc::clone(&scan),
                 runtime: framing.clone(),
-                room: room.of(object),
+                budget: budget.of(object),
                 access: Arc::clone(&access),
             };
             ready((object, reading.start(object)))
@@ -80,12 +80,12 @@ pub(crate) fn read_ahead(
             let decoded = runtime.spawn_blocking(move || decoders.decode(part));
             async move {
                 decoded.await.unwrap_or_else(|error| {
-                    Step::Failed(Error::Bug(format!("decoding a block of lines: {error}")))
+                    ScanEvent::Failed(Error::Bug(format!("decoding a block of lines: {error}")))
                 })
             }
         })
         .buffered(threads + 1);
-    Ok(steps)
+    Ok(events)
 }
 
 /// A part of an object on its way to a decoder.
@@ -94,23 +94,23 @@ enum Part {
         object: usize,
         lines: Lines,
         compressed_bytes: u64,
-        room: TakenRoom,
+        permit: BudgetPermit,
     },
     Values {
         object: usize,
         values: Values,
         compressed_bytes: u64,
-        room: TakenRoom,
+        permit: BudgetPermit,
     },
     /// Nothing is left to decode.
-    Step(Step),
+    Event(ScanEvent),
 }
 
 /// What reading an object needs.
 struct Reading {
     scan: Arc<LogScan>,
     runtime: Handle,
-    room: ObjectRoom,
+    budget: ObjectBudget,
     access: Arc<ReadAccess>,
 }
 
@@ -121,7 +121,7 @@ impl Reading {
         spawn_long(&self.runtime.clone(), move || {
             if let Err(error) = frame_object(&self, object, &sender) {
                 // Without a receiver nobody is left to hear of the error.
-                let _ = sender.blocking_send(Part::Step(Step::Failed(error)));
+                let _ = sender.blocking_send(Part::Event(ScanEvent::Failed(error)));
             }
         });
         parts
@@ -144,7 +144,7 @@ impl Reading {
 }
 
 fn frame_object(reading: &Reading, object: usize, parts: &mpsc::Sender<Part>) -> Result<()> {
-    let (scan, room) = (&reading.scan, &reading.room);
+    let (scan, budget) = (&reading.scan, &reading.budget);
     let listed = &scan.objects[object];
     if let Some(unreadable) = listed.unreadable.clone() {
         let _ = parts.blocking_send(unreadable_part(object, unreadable, 0));
@@ -157,39 +157,41 @@ fn frame_object(reading: &Reading, object: usize, parts: &mpsc::Sender<Part>) ->
     };
     let (store, cancel) = (Arc::clone(&scan.store), scan.cancel.clone());
     let runtime = reading.runtime.clone();
-    let mut framer = open_object(store, listed, options, runtime, cancel, Some(room.clone()))?;
+    let mut framer = open_object(store, listed, options, runtime, cancel, Some(budget.clone()))?;
     // A block is there as it was read and decoded, a value's as it stood in the object too; and a
     // long line's batch soon waits for the queries beside the next one.
     let take = |bytes: usize, times: u64| {
         let times = if bytes > 2 * options.chunk_bytes_target { times + 1 } else { times };
-        room.take_block(bytes as u64 * times, || !parts.is_closed())
+        budget.take_block(bytes as u64 * times, || !parts.is_closed())
     };
     while let Some(framed) = reading.next_framed(&mut framer, object)? {
         let compressed_bytes = framer.compressed_bytes();
         let part = match framed {
             Framed::Lines(lines) => {
-                let room = take(lines.bytes.len(), 2);
-                Part::Lines { object, lines, compressed_bytes, room }
+                let permit = take(lines.bytes.len(), 2);
+                Part::Lines { object, lines, compressed_bytes, permit }
             }
             Framed::Values(values) => {
-                let room = take(values.lines.bytes.len(), 3);
-                Part::Values { object, values, compressed_bytes, room }
+                let permit = take(values.lines.bytes.len(), 3);
+                Part::Values { object, values, compressed_bytes, permit }
             }
             Framed::Reject(reject) if is_all_lost(&reject) => {
                 let unreadable = lost_object(reject);
-                Part::Step(Step::Unreadable { object, unreadable, compressed_bytes })
+                Part::Event(ScanEvent::Unreadable { object, unreadable, compressed_bytes })
             }
-            Framed::Reject(reject) => Part::Step(Step::Unfit { object, reject, compressed_bytes }),
+            Framed::Reject(reject) => {
+                Part::Event(ScanEvent::Unfit { object, reject, compressed_bytes })
+            }
             Framed::Unreadable(unreadable) => unreadable_part(object, unreadable, compressed_bytes),
         };
-        let is_last = matches!(part, Part::Step(Step::Unreadable { .. }));
+        let is_last = matches!(part, Part::Event(ScanEvent::Unreadable { .. }));
         if parts.blocking_send(part).is_err() || is_last {
             return Ok(()); // nobody wants any more, or there is no more
         }
     }
     let (lines, bytes, compressed_bytes) =
         (framer.lines(), framer.bytes(), framer.compressed_bytes());
-    let end = Part::Step(Step::End { object, lines, bytes, compressed_bytes });
+    let end = Part::Event(ScanEvent::End { object, lines, bytes, compressed_bytes });
     // Without a receiver nobody wants to hear of the end.
     let _ = parts.blocking_send(end);
     Ok(())
@@ -197,7 +199,7 @@ fn frame_object(reading: &Reading, object: usize, parts: &mpsc::Sender<Part>) ->
 
 fn unreadable_part(object: usize, unreadable: Unreadable, compressed_bytes: u64) -> Part {
     let unreadable = UnreadableObject { unreadable, raw: Bytes::new(), bytes_omitted: 0 };
-    Part::Step(Step::Unreadable { object, unreadable, compressed_bytes })
+    Part::Event(ScanEvent::Unreadable { object, unreadable, compressed_bytes })
 }
 
 /// An object that breaks off before its first line ends has lost all of its rows, which is more
@@ -220,12 +222,14 @@ fn parts_of(parts: mpsc::Receiver<Part>) -> impl Stream<Item = Part> + Send {
         let mut parts = parts?;
         match parts.recv().await {
             Some(
-                last @ Part::Step(Step::End { .. } | Step::Unreadable { .. } | Step::Failed(_)),
+                last @ Part::Event(
+                    ScanEvent::End { .. } | ScanEvent::Unreadable { .. } | ScanEvent::Failed(_),
+                ),
             ) => Some((last, None)),
             Some(part) => Some((part, Some(parts))),
             None => {
                 let error = Error::Bug("the thread that read an object ended early".to_owned());
-                Some((Part::Step(Step::Failed(error)), None))
+                Some((Part::Event(ScanEvent::Failed(error)), None))
             }
         }
     })
@@ -239,23 +243,23 @@ struct Decoders {
 }
 
 impl Decoders {
-    fn decode(&self, part: Part) -> Step {
-        let (object, compressed_bytes, room, decoded) = match part {
-            Part::Lines { object, lines, compressed_bytes, room } => {
-                (object, compressed_bytes, room, self.decode_lines(&lines))
+    fn decode(&self, part: Part) -> ScanEvent {
+        let (object, compressed_bytes, permit, decoded) = match part {
+            Part::Lines { object, lines, compressed_bytes, permit } => {
+                (object, compressed_bytes, permit, self.decode_lines(&lines))
             }
-            Part::Values { object, values, compressed_bytes, room } => {
+            Part::Values { object, values, compressed_bytes, permit } => {
                 let decoded = values.restore(self.decode_lines(&values.lines));
-                (object, compressed_bytes, room, decoded)
+                (object, compressed_bytes, permit, decoded)
             }
-            Part::Step(step) => return step,
+            Part::Event(event) => return event,
         };
         match self.origin.add_to(&decoded.batch, &self.scan.objects[object]) {
             Ok(batch) => {
                 let decoded = Decoded { batch, ..decoded };
-                Step::Lines { object, decoded, compressed_bytes, room }
+                ScanEvent::Lines { object, decoded, compressed_bytes, permit }
             }
-            Err(error) => Step::Failed(error),
+            Err(error) => ScanEvent::Failed(error),
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::log_scan::{LogScan, ObjectTally, ScanObserver};
-use super::read_ahead::{Step, read_ahead};
+use super::read_ahead::{ScanEvent, read_ahead};
 use crate::base::error::Result;
 use crate::base::long_tasks::spawn_long;
 use crate::decode::{Decoded, Reject, count_unknown_field};
@@ -37,8 +37,8 @@ pub fn scan(
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let (scan, runtime) = (Arc::clone(scan), Handle::current());
     spawn_long(&Handle::current(), move || {
-        let steps = match read_ahead(Arc::clone(&scan), runtime.clone()) {
-            Ok(steps) => steps,
+        let events = match read_ahead(Arc::clone(&scan), runtime.clone()) {
+            Ok(events) => events,
             Err(error) => {
                 // Without a receiver nobody is left to hear of the error.
                 let _ = sender.blocking_send(Err(error));
@@ -46,9 +46,9 @@ pub fn scan(
             }
         };
         let mut account = ScanAccount::new(&scan, observer, sender);
-        let mut steps = std::pin::pin!(steps);
-        while let Some(step) = runtime.block_on(steps.next()) {
-            if !account.take(step) {
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = runtime.block_on(events.next()) {
+            if !account.take(event) {
                 return;
             }
         }
@@ -56,7 +56,7 @@ pub fn scan(
     receiver
 }
 
-/// Keeps account of a scan's steps, which come in order.
+/// Keeps account of a scan's events, which come in order.
 struct ScanAccount<'s> {
     scan: &'s LogScan,
     observer: Option<Arc<dyn ScanObserver>>,
@@ -76,10 +76,10 @@ impl<'s> ScanAccount<'s> {
         ScanAccount { scan, observer, batches, tally, unknown_fields }
     }
 
-    /// Takes one step; false if the scan is over. An error is the last thing that is sent; the
+    /// Takes one event; false if the scan is over. An error is the last thing that is sent; the
     /// observer hears how far its object was read.
-    fn take(&mut self, step: Step) -> bool {
-        match self.account_for(step) {
+    fn take(&mut self, event: ScanEvent) -> bool {
+        match self.account_for(event) {
             Ok(goes_on) => goes_on,
             Err(error) => {
                 if let Some(observer) = &self.observer {
@@ -94,20 +94,20 @@ impl<'s> ScanAccount<'s> {
         }
     }
 
-    fn account_for(&mut self, step: Step) -> Result<bool> {
-        match step {
-            Step::Lines { object, decoded, compressed_bytes, room } => {
+    fn account_for(&mut self, event: ScanEvent) -> Result<bool> {
+        match event {
+            ScanEvent::Lines { object, decoded, compressed_bytes, permit } => {
                 let goes_on = self.take_lines(object, decoded, compressed_bytes);
-                drop(room);
+                drop(permit);
                 goes_on
             }
-            Step::Unfit { object, reject, compressed_bytes } => {
+            ScanEvent::Unfit { object, reject, compressed_bytes } => {
                 self.tally.rejected += 1;
                 self.reject(object, reject)?;
                 self.progress(0, compressed_bytes);
                 Ok(true)
             }
-            Step::End { object, lines, bytes, compressed_bytes } => {
+            ScanEvent::End { object, lines, bytes, compressed_bytes } => {
                 self.progress(0, compressed_bytes);
                 let tally = ObjectTally { lines, bytes, ..std::mem::take(&mut self.tally) };
                 let unknown_fields = std::mem::take(&mut self.unknown_fields);
@@ -118,7 +118,7 @@ impl<'s> ScanAccount<'s> {
                 }
                 Ok(true)
             }
-            Step::Unreadable { object, unreadable, compressed_bytes } => {
+            ScanEvent::Unreadable { object, unreadable, compressed_bytes } => {
                 self.progress(0, compressed_bytes);
                 self.tally = ObjectTally::default();
                 let object = &self.scan.objects[object];
@@ -126,7 +126,7 @@ impl<'s> ScanAccount<'s> {
                 heard.map_or(Ok(()), |observer| observer.object_unreadable(object, unreadable))?;
                 Ok(true)
             }
-            Step::Failed(error) => Err(error),
+            ScanEvent::Failed(error) => Err(error),
         }
     }
 

@@ -20,7 +20,7 @@ use memchr::{memchr, memchr2};
 use super::decompress::classify;
 use super::frame::{BYTE_ORDER_MARK, End, FrameOptions, Framed, grow};
 use super::json_scan::{JsonScan, RECORD_SEPARATOR, Scanned};
-use super::look_ahead::{ObjectRoom, TakenRoom};
+use super::memory_budget::{BudgetPermit, ObjectBudget};
 use super::read::ReadBytes;
 use super::values::{ValuePlace, Values};
 use crate::base::error::Result;
@@ -76,9 +76,9 @@ pub(crate) struct ValueFramer {
     end: Option<End>,
     /// A value that is too long, after those at `places`.
     waiting: Option<Reject>,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
     /// What the buffer takes of it, if it grew for a long value.
-    grown: Option<TakenRoom>,
+    grown: Option<BudgetPermit>,
 }
 
 impl ValueFramer {
@@ -107,14 +107,14 @@ impl ValueFramer {
             bytes: 0,
             end: None,
             waiting: None,
-            room: None,
+            budget: None,
             grown: None,
         }
     }
 
-    /// Has buffers for long values wait for room.
-    pub fn with_room(mut self, room: Option<ObjectRoom>) -> Self {
-        self.room = room;
+    /// Has buffers for long values wait for their share of the budget.
+    pub fn with_budget(mut self, budget: Option<ObjectBudget>) -> Self {
+        self.budget = budget;
         self
     }
 
@@ -372,14 +372,14 @@ impl ValueFramer {
         Some(Framed::Values(Values { lines, starts, places, original, original_offset }))
     }
 
-    /// Makes room and reads on, until the buffer is full or the object ends.
+    /// Makes space and reads on, until the buffer is full or the object ends.
     fn read_on(&mut self) {
         let keep = if matches!(self.within, Within::Gap) { self.at } else { self.begin };
         self.move_to_front(keep);
         let line_space = self.options.line_bytes_max.saturating_add(1);
         if self.filled == self.buffer.len() && self.filled < line_space {
             let space = self.buffer.len().saturating_mul(2).min(line_space);
-            grow(&mut self.buffer, space, self.room.as_ref(), &mut self.grown);
+            grow(&mut self.buffer, space, self.budget.as_ref(), &mut self.grown);
         } else if self.filled == self.buffer.len() || self.long.is_some() {
             self.put_long_value_aside();
         }

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::store::odd_names::{is_odd_path, text_of_path};
+use crate::store::noncanonical_names::{is_escaped_path, text_of_path};
 use crate::store::{Store, store_error};
 
 /// A place that a template names, without anything left open.
@@ -100,7 +100,7 @@ async fn list_folders(store: &Store, place: &str) -> Result<Vec<String>> {
     let listed = store.store.list_with_delimiter(Some(&base)).await;
     let listed = listed
         .map_err(|error| store_error(&format!("listing {}", store.display_of(&base)), &error))?;
-    let folders = listed.common_prefixes.iter().filter(|folder| !is_odd_path(folder));
+    let folders = listed.common_prefixes.iter().filter(|folder| !is_escaped_path(folder));
     let names = folders.filter_map(|folder| Some(text_of_path(folder).rsplit('/').next()?.into()));
     Ok(names.filter(|name: &String| !name.starts_with(['_', '.'])).collect())
 }

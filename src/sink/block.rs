@@ -66,15 +66,15 @@ impl Block {
         Ok(Arrived { batch: batch.clone(), columns: columns.collect::<Result<_>>()? })
     }
 
-    /// Adds the rows that have room; returns the others, for which the block must be emptied.
+    /// Adds the rows that fit; returns the others, for which the block must be emptied.
     pub(crate) fn add(&mut self, arrived: Arrived) -> Option<Arrived> {
         let rows = arrived.batch.num_rows();
         let fits = |rows: usize| self.bytes + arrived.bytes_of(rows) <= self.bytes_max;
-        let room = rows.min(ROWS_MAX - self.rows);
-        let mut taken = room;
-        if !fits(room) {
+        let space = rows.min(ROWS_MAX - self.rows);
+        let mut taken = space;
+        if !fits(space) {
             // The last number of rows that fits.
-            let (mut fit, mut no_fit) = (0, room);
+            let (mut fit, mut no_fit) = (0, space);
             while no_fit - fit > 1 {
                 let middle = fit.midpoint(no_fit);
                 *(if fits(middle) { &mut fit } else { &mut no_fit }) = middle;

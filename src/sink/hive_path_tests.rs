@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The slow, obvious twin: undoes `%XX`.
+/// The reference implementation: undoes `%XX`.
 fn unescape_path_name(name: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = name.as_bytes();

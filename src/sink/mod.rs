@@ -55,6 +55,6 @@ pub use staging::{StagingFolders, UploadStaging, remove_dead_spills};
 pub use storage::STORAGE;
 pub use stored::stored_type;
 pub use stored_check::{Looked, StoredCheck, UnfitRow};
-pub use upload::{BegunUpload, FileUploads, UploadRoom};
+pub use upload::{BegunUpload, FileUploads, UploadPool};
 pub use write::{SinkContext, WrittenOutput, write};
 pub use writers::{OutputWriter, WriterOptions, WrittenFile};

@@ -153,7 +153,7 @@ pub(crate) fn all_valid<T: ArrowPrimitiveType>(
     array: &PrimitiveArray<T>,
     is_sound: impl Fn(T::Native) -> bool,
 ) -> bool {
-    // Without a way out of the loop it is vectorised; what lies after a NULL is rarely odd.
+    // Without a way out of the loop it is vectorised; what lies after a NULL is rarely a fault.
     array.values().iter().fold(true, |all, value| all & is_sound(*value))
         || array.iter().flatten().all(is_sound)
 }

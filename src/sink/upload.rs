@@ -35,9 +35,9 @@ const PARTS_AT_ONCE: usize = 4;
 /// Files of one output that are uploaded at once.
 const FILES_AT_ONCE: usize = 4;
 
-/// What all uploads of a run share: the room for their parts, and the log of what was begun.
+/// What all uploads of a run share: the permits for their parts, and the log of what was begun.
 #[derive(Debug, Clone)]
-pub struct UploadRoom {
+pub struct UploadPool {
     stores: Stores,
     parts: Arc<Semaphore>,
     begun: Arc<Mutex<Vec<BegunUpload>>>,
@@ -52,11 +52,11 @@ pub struct BegunUpload {
     pub file: WrittenFile,
 }
 
-impl UploadRoom {
-    /// Room for the uploads of one run.
+impl UploadPool {
+    /// The pool of one run.
     pub fn new(stores: Stores) -> Self {
         let parts = Arc::new(Semaphore::new(PARTS_AT_ONCE));
-        UploadRoom { stores, parts, begun: Arc::default() }
+        UploadPool { stores, parts, begun: Arc::default() }
     }
 
     /// All uploads that were begun so far.
@@ -68,7 +68,7 @@ impl UploadRoom {
 /// Uploads the files of one output.
 #[derive(Debug)]
 pub struct FileUploads {
-    room: UploadRoom,
+    pool: UploadPool,
     staging: PathBuf,
     /// The tables: format, root and the store there.
     tables: Vec<(&'static str, StoreLocation, Store)>,
@@ -76,17 +76,17 @@ pub struct FileUploads {
 
 impl FileUploads {
     /// Uploads to the output's tables; none if they are on disk, where files are renamed instead.
-    pub fn of(output: &Output, staging: &FilePath, room: &UploadRoom) -> Result<Option<Self>> {
+    pub fn of(output: &Output, staging: &FilePath, pool: &UploadPool) -> Result<Option<Self>> {
         let mut tables = Vec::new();
         for table in &output.tables {
             let location = StoreLocation::parse(&table.location)?;
             if location.is_local() {
                 return Ok(None);
             }
-            let store = Store::open(&location, &room.stores)?;
+            let store = Store::open(&location, &pool.stores)?;
             tables.push((table.format.name(), location, store));
         }
-        Ok(Some(FileUploads { room: room.clone(), staging: staging.to_owned(), tables }))
+        Ok(Some(FileUploads { pool: pool.clone(), staging: staging.to_owned(), tables }))
     }
 
     /// Uploads files as they come; gives them with their uploads, in any order.
@@ -128,8 +128,8 @@ impl FileUploads {
         (staged, start, bytes): (&FilePath, u64, u64),
         failed: &(impl Fn(object_store::Error) -> Error + Sync),
     ) -> Result<String> {
-        let room = self.room.parts.acquire().await;
-        let _room = room.map_err(|error| Error::Bug(format!("uploading: {error}")))?;
+        let permit = self.pool.parts.acquire().await;
+        let _permit = permit.map_err(|error| Error::Bug(format!("uploading: {error}")))?;
         let data = read_part(staged, start, bytes).await;
         let data = data.map_err(|error| write_error(staged, &error))?;
         let part = uploads.put_part(object, id, number, PutPayload::from(data)).await;
@@ -140,7 +140,7 @@ impl FileUploads {
         let upload = Upload { id: id.to_owned(), parts: Vec::new() };
         let file = WrittenFile { upload: Some(upload), ..file.clone() };
         let begun = BegunUpload { root: location.absolute(), file };
-        self.room.begun.lock().unwrap_or_else(PoisonError::into_inner).push(begun);
+        self.pool.begun.lock().unwrap_or_else(PoisonError::into_inner).push(begun);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::split::RowSplit;
 use super::unfit_rows::UnfitRows;
 use super::{
-    EncoderPool, FileUploads, OutputWriter, StagingFolders, UploadRoom, WriterOptions, WrittenFile,
+    EncoderPool, FileUploads, OutputWriter, StagingFolders, UploadPool, WriterOptions, WrittenFile,
 };
 use crate::base::error::{Error, Result};
 use crate::base::run_ids::AttemptId;
@@ -92,8 +92,8 @@ pub struct SinkContext {
     pub options: WriterOptions,
     /// The threads that encode.
     pub encoders: EncoderPool,
-    /// The room for uploads.
-    pub uploads: UploadRoom,
+    /// What the uploads of all outputs share.
+    pub uploads: UploadPool,
     /// Takes the rows that are not written.
     pub quarantine: QuarantineSender,
 }

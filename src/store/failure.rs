@@ -6,8 +6,8 @@ use std::io::ErrorKind::PermissionDenied;
 
 use object_store::Error as Failure;
 
-use super::answer::is_unsendable;
 use super::retry::GaveUp;
+use super::transient::is_unsendable;
 use crate::base::error::Error;
 use crate::base::fs::is_of_no_use;
 

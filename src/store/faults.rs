@@ -1,5 +1,5 @@
-//! A store whose every call may go wrong, by a seed or by a script: what the tests of retries
-//! stand on.
+//! Fault injection: a store whose every call may go wrong, by a seed or by a script: what
+//! the tests of retries stand on.
 //!
 //! It keeps uploads as S3 does: the upload is gone once it was completed or aborted, and says so
 //! by [`Error::NotFound`]; parts are taken by their tags, which are MD5s.
@@ -27,7 +27,7 @@ use object_store::{
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
-use super::answer::Answer;
+use super::transient::TransientResponse;
 use crate::base::clock::Clock;
 
 /// What a store or the line says instead of the answer.
@@ -46,7 +46,11 @@ pub(crate) enum Failure {
 impl Failure {
     /// The error as it comes out of a cloud client.
     pub fn error(self) -> Error {
-        let answer = |status, retry_after| Answer { status, retry_after, body: "try again".into() };
+        let answer = |status, retry_after| TransientResponse {
+            status,
+            retry_after,
+            body: "try again".into(),
+        };
         let http = match self {
             Failure::Status(status) => HttpError::new(HttpErrorKind::Unknown, answer(status, None)),
             Failure::Busy(seconds) => {
@@ -66,7 +70,7 @@ fn lost(kind: HttpErrorKind, io: std::io::ErrorKind) -> HttpError {
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum InjectedFault {
     /// Nothing is done.
     Before(Failure),
     /// It is done, but nobody learns of it.
@@ -102,7 +106,7 @@ impl FaultRates {
 
 #[derive(Debug)]
 struct Faults {
-    script: Mutex<VecDeque<Option<Fault>>>,
+    script: Mutex<VecDeque<Option<InjectedFault>>>,
     rates: FaultRates,
     random: Mutex<Pcg64>,
     clock: Arc<dyn Clock>,
@@ -111,18 +115,18 @@ struct Faults {
 
 impl Faults {
     /// The fault of the next call; a delay is over when this ends.
-    async fn next(&self) -> Option<Fault> {
+    async fn next(&self) -> Option<InjectedFault> {
         let scripted = self.script.lock().unwrap().pop_front();
         let fault = scripted.unwrap_or_else(|| self.draw())?;
         self.met.fetch_add(1, Relaxed);
-        if let Fault::Delay(millis) = fault {
+        if let InjectedFault::Delay(millis) = fault {
             self.clock.sleep(Duration::from_millis(millis)).await;
             return None;
         }
         Some(fault)
     }
 
-    fn draw(&self) -> Option<Fault> {
+    fn draw(&self) -> Option<InjectedFault> {
         let FaultRates { refused, before, after, delay, broken } = self.rates;
         let mut random = self.random.lock().unwrap();
         let mut roll = random.next_u32() % 100;
@@ -136,12 +140,12 @@ impl Faults {
         };
         let place = random.next_u32() % 40;
         let faults = [
-            (refused, Fault::Before(Failure::Status(503))),
-            (before, Fault::Before(failure)),
-            (after, Fault::After(failure)),
-            (delay, Fault::Delay(place.into())),
-            (broken / 2, Fault::Break(place.into())),
-            (broken.div_ceil(2), Fault::Truncate(place.into())),
+            (refused, InjectedFault::Before(Failure::Status(503))),
+            (before, InjectedFault::Before(failure)),
+            (after, InjectedFault::After(failure)),
+            (delay, InjectedFault::Delay(place.into())),
+            (broken / 2, InjectedFault::Break(place.into())),
+            (broken.div_ceil(2), InjectedFault::Truncate(place.into())),
         ];
         for (rate, fault) in faults {
             if roll < rate {
@@ -181,13 +185,16 @@ impl FaultyStore {
     }
 
     /// Meets these faults, call by call, and none after them.
-    pub fn scripted(script: impl IntoIterator<Item = Fault>, clock: Arc<dyn Clock>) -> Self {
+    pub fn scripted(
+        script: impl IntoIterator<Item = InjectedFault>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let script = script.into_iter().map(Some).collect();
         FaultyStore::new(script, 0, FaultRates::default(), clock)
     }
 
     fn new(
-        script: Vec<Option<Fault>>,
+        script: Vec<Option<InjectedFault>>,
         seed: u64,
         rates: FaultRates,
         clock: Arc<dyn Clock>,
@@ -218,7 +225,7 @@ impl FaultyStore {
     }
 
     /// Has the next calls meet these faults.
-    pub fn script(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
+    pub fn script(&self, faults: impl IntoIterator<Item = Option<InjectedFault>>) {
         self.faults.script.lock().unwrap().extend(faults);
     }
 
@@ -245,9 +252,9 @@ impl FaultyStore {
     /// Does something that has an effect.
     async fn act<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         match self.faults.next().await {
-            Some(Fault::Before(failure)) => Err(failure.error()),
-            Some(Fault::Break(_)) => Err(Failure::Reset.error()),
-            Some(Fault::After(failure)) => {
+            Some(InjectedFault::Before(failure)) => Err(failure.error()),
+            Some(InjectedFault::Break(_)) => Err(Failure::Reset.error()),
+            Some(InjectedFault::After(failure)) => {
                 work.await?;
                 Err(failure.error())
             }
@@ -308,7 +315,7 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let fault = self.faults.next().await;
-        if let Some(Fault::Before(failure) | Fault::After(failure)) = fault {
+        if let Some(InjectedFault::Before(failure) | InjectedFault::After(failure)) = fault {
             return Err(failure.error());
         }
         let is_head = options.head;
@@ -318,8 +325,8 @@ impl ObjectStore for FaultyStore {
         }
         let length = got.range.end - got.range.start;
         let (at, end) = match fault {
-            Some(Fault::Break(at)) => (at, Some(Failure::Reset.error())),
-            Some(Fault::Truncate(at)) => (at, None),
+            Some(InjectedFault::Break(at)) => (at, Some(Failure::Reset.error())),
+            Some(InjectedFault::Truncate(at)) => (at, None),
             _ => return Ok(got),
         };
         if let GetResultPayload::Stream(body) = got.payload {
@@ -369,10 +376,10 @@ impl ObjectStore for FaultyStore {
                 names.reverse();
             }
             match store.faults.next().await {
-                Some(Fault::Before(failure) | Fault::After(failure)) => {
+                Some(InjectedFault::Before(failure) | InjectedFault::After(failure)) => {
                     names = vec![Err(failure.error())];
                 }
-                Some(Fault::Break(at)) if (at as usize) < names.len() => {
+                Some(InjectedFault::Break(at)) if (at as usize) < names.len() => {
                     names.truncate(at as usize);
                     names.push(Err(Failure::Reset.error()));
                 }

@@ -48,7 +48,7 @@ pub struct Hadoop {
 
 /// Files with their sizes and folders below a folder, by their paths below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
+pub struct HadoopListing {
     /// Files with their sizes.
     pub files: BTreeMap<String, u64>,
     /// Folders.
@@ -104,13 +104,13 @@ impl Hadoop {
     ///
     /// # Errors
     /// As for [`Hadoop::run`].
-    pub fn list(&self, url: &str) -> Result<Listing> {
+    pub fn list(&self, url: &str) -> Result<HadoopListing> {
         let folder = if url.is_empty() { "/" } else { url };
         let arguments = ["fs", "-ls", "-R", folder];
         let ended = self.run_to_end(&arguments)?;
         if !ended.status.success() {
             return match ended.is_missing() {
-                true => Ok(Listing::default()),
+                true => Ok(HadoopListing::default()),
                 false => Err(ended.failure(&arguments)),
             };
         }
@@ -275,8 +275,8 @@ fn telling_line(said: &str) -> &str {
 }
 
 /// What `hadoop fs -ls -R` says of a folder.
-pub(super) fn parse_listing(text: &str, folder: &str) -> Listing {
-    let mut listing = Listing::default();
+pub(super) fn parse_listing(text: &str, folder: &str) -> HadoopListing {
+    let mut listing = HadoopListing::default();
     for line in text.lines() {
         let Some((head, path)) = split_at_time(line) else { continue };
         let below = path_of_url(path).strip_prefix(path_of_url(folder));

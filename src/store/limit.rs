@@ -1,8 +1,8 @@
-//! Bounds the requests in flight and the bytes per second.
+//! Concurrency limit (a semaphore of requests in flight) and rate limit (a token bucket of bytes).
 //!
-//! A request holds a place from its begin to its end; a read and a listing hold it until their
+//! A request holds a permit from its begin to its end; a read and a listing hold it until their
 //! last byte or name was taken, or they are dropped. So what takes them must not wait for another
-//! request before it goes on. It may wait for one that ends by itself, such as a put: some places
+//! request before it goes on. It may wait for one that ends by itself, such as a put: some permits
 //! are never given to what waits for its taker. And a request that was begun must be polled.
 //!
 //! Bytes are paid for when they are sent or were received: reads and writes each have so many per
@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::layer::Layer;
 use crate::base::clock::Clock;
 
-/// One in so many places is kept from requests that wait for their taker.
+/// One in so many permits is kept from requests that wait for their taker.
 const KEPT_SHARE: usize = 8;
 
 /// The fewest requests in flight: one that waits for its taker, and one that does not.
@@ -39,18 +39,18 @@ pub(super) const REQUESTS_MAX_LEAST: usize = 2;
 #[derive(Debug)]
 pub(super) struct Limits {
     /// Places of requests in flight.
-    places: Arc<Semaphore>,
-    /// Of these, places of reads and listings.
-    taker_places: Arc<Semaphore>,
-    reads: Option<Pace>,
-    writes: Option<Pace>,
+    permits: Arc<Semaphore>,
+    /// Of these, permits of reads and listings.
+    stream_permits: Arc<Semaphore>,
+    reads: Option<TokenBucket>,
+    writes: Option<TokenBucket>,
 }
 
-/// The place of a request in flight.
+/// The permit of a request in flight.
 #[derive(Debug)]
-struct Place {
-    _place: OwnedSemaphorePermit,
-    _taker_place: Option<OwnedSemaphorePermit>,
+struct RequestPermit {
+    _permit: OwnedSemaphorePermit,
+    _stream_permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Limits {
@@ -59,37 +59,39 @@ impl Limits {
     pub fn new(requests_max: usize, bandwidth_max: Option<u64>, clock: &Arc<dyn Clock>) -> Self {
         let requests_max = requests_max.clamp(REQUESTS_MAX_LEAST, Semaphore::MAX_PERMITS);
         let kept = requests_max.div_ceil(KEPT_SHARE);
-        let pace = || bandwidth_max.map(|bandwidth| Pace::new(bandwidth, Arc::clone(clock)));
+        let bucket =
+            || bandwidth_max.map(|bandwidth| TokenBucket::new(bandwidth, Arc::clone(clock)));
         Limits {
-            places: Arc::new(Semaphore::new(requests_max)),
-            taker_places: Arc::new(Semaphore::new(requests_max - kept)),
-            reads: pace(),
-            writes: pace(),
+            permits: Arc::new(Semaphore::new(requests_max)),
+            stream_permits: Arc::new(Semaphore::new(requests_max - kept)),
+            reads: bucket(),
+            writes: bucket(),
         }
     }
 
-    /// A place for a request that ends by itself.
-    async fn place(&self) -> Result<Place> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(closed)?;
-        Ok(Place { _place: place, _taker_place: None })
+    /// A permit for a request that ends by itself.
+    async fn permit(&self) -> Result<RequestPermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
+        Ok(RequestPermit { _permit: permit, _stream_permit: None })
     }
 
-    /// A place for a request that waits for who takes what it brings.
-    async fn taker_place(&self) -> Result<Place> {
-        let taker_place = Arc::clone(&self.taker_places).acquire_owned().await.map_err(closed)?;
-        let place = self.place().await?;
-        Ok(Place { _taker_place: Some(taker_place), ..place })
+    /// A permit for a request that waits for who takes what it brings.
+    async fn stream_permit(&self) -> Result<RequestPermit> {
+        let stream_permit =
+            Arc::clone(&self.stream_permits).acquire_owned().await.map_err(closed)?;
+        let permit = self.permit().await?;
+        Ok(RequestPermit { _stream_permit: Some(stream_permit), ..permit })
     }
 
     async fn pay_for_read(&self, bytes: usize) {
-        if let Some(pace) = &self.reads {
-            pace.pay(bytes).await;
+        if let Some(bucket) = &self.reads {
+            bucket.pay(bytes).await;
         }
     }
 
     async fn pay_for_write(&self, payload: &PutPayload) {
-        if let Some(pace) = &self.writes {
-            pace.pay(payload.content_length()).await;
+        if let Some(bucket) = &self.writes {
+            bucket.pay(payload.content_length()).await;
         }
     }
 }
@@ -101,19 +103,19 @@ fn closed(error: tokio::sync::AcquireError) -> Error {
 
 /// Bytes per second: whoever has bytes waits until those before and these are paid for.
 #[derive(Debug)]
-struct Pace {
+struct TokenBucket {
     bytes_per_second: u64,
     /// When all bytes so far are paid for.
     paid_at: Mutex<Duration>,
     clock: Arc<dyn Clock>,
 }
 
-impl Pace {
+impl TokenBucket {
     /// What may be left over from idle times.
     const CREDIT_MAX: Duration = Duration::from_millis(100);
 
     fn new(bytes_per_second: u64, clock: Arc<dyn Clock>) -> Self {
-        Pace { bytes_per_second: bytes_per_second.max(1), paid_at: Mutex::default(), clock }
+        TokenBucket { bytes_per_second: bytes_per_second.max(1), paid_at: Mutex::default(), clock }
     }
 
     async fn pay(&self, bytes: usize) {
@@ -130,7 +132,7 @@ impl Pace {
     }
 }
 
-/// A store whose requests wait for a place. Clones share the inner store.
+/// A store whose requests wait for a permit. Clones share the inner store.
 #[derive(Debug, Clone)]
 pub(super) struct LimitedStore {
     inner: Layer,
@@ -142,15 +144,15 @@ impl LimitedStore {
         LimitedStore { inner, limits }
     }
 
-    /// Opens a stream when there is a place for it, which it holds to its end.
+    /// Opens a stream when there is a permit for it, which it holds to its end.
     fn stream<T: Send + 'static>(
         &self,
         open: impl FnOnce(&Layer) -> BoxStream<'static, Result<T>> + Send + 'static,
     ) -> BoxStream<'static, Result<T>> {
         let LimitedStore { inner, limits } = self.clone();
         let opened = async move {
-            match limits.taker_place().await {
-                Ok(place) => hold(place, open(&inner)),
+            match limits.stream_permit().await {
+                Ok(permit) => hold_permit(permit, open(&inner)),
                 Err(error) => once(async { Err(error) }).boxed(),
             }
         };
@@ -158,13 +160,16 @@ impl LimitedStore {
     }
 }
 
-/// Keeps a place until a stream ends or is dropped.
-fn hold<T: Send + 'static>(place: Place, stream: BoxStream<'static, T>) -> BoxStream<'static, T> {
-    let next = |state: Option<(Place, BoxStream<'static, T>)>| async {
-        let (place, mut stream) = state?;
-        stream.next().await.map(|item| (item, Some((place, stream))))
+/// Keeps a permit until a stream ends or is dropped.
+fn hold_permit<T: Send + 'static>(
+    permit: RequestPermit,
+    stream: BoxStream<'static, T>,
+) -> BoxStream<'static, T> {
+    let next = |state: Option<(RequestPermit, BoxStream<'static, T>)>| async {
+        let (permit, mut stream) = state?;
+        stream.next().await.map(|item| (item, Some((permit, stream))))
     };
-    unfold(Some((place, stream)), next).boxed()
+    unfold(Some((permit, stream)), next).boxed()
 }
 
 impl fmt::Display for LimitedStore {
@@ -181,7 +186,7 @@ impl ObjectStore for LimitedStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.limits.pay_for_write(&payload).await;
         self.inner.store().put_opts(location, payload, options).await
     }
@@ -191,17 +196,17 @@ impl ObjectStore for LimitedStore {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         let upload = self.inner.store().put_multipart_opts(location, options).await?;
         Ok(Box::new(LimitedUpload { upload, limits: Arc::clone(&self.limits) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         if options.head {
-            let _place = self.limits.place().await?;
+            let _permit = self.limits.permit().await?;
             return self.inner.store().get_opts(location, options).await;
         }
-        let place = self.limits.taker_place().await?;
+        let permit = self.limits.stream_permit().await?;
         let mut got = self.inner.store().get_opts(location, options).await?;
         let limits = Arc::clone(&self.limits);
         got.payload = match got.payload {
@@ -213,7 +218,7 @@ impl ObjectStore for LimitedStore {
                         chunk
                     }
                 });
-                GetResultPayload::Stream(hold(place, paid.boxed()))
+                GetResultPayload::Stream(hold_permit(permit, paid.boxed()))
             }
             file @ GetResultPayload::File(..) => file,
         };
@@ -221,7 +226,7 @@ impl ObjectStore for LimitedStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         let chunks = self.inner.store().get_ranges(location, ranges).await?;
         self.limits.pay_for_read(chunks.iter().map(Bytes::len).sum()).await;
         Ok(chunks)
@@ -249,17 +254,17 @@ impl ObjectStore for LimitedStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.inner.store().list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.inner.store().copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.inner.store().rename_opts(from, to, options).await
     }
 }
@@ -267,7 +272,7 @@ impl ObjectStore for LimitedStore {
 #[async_trait]
 impl MultipartStore for LimitedStore {
     async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.inner.try_uploads()?.create_multipart(path).await
     }
 
@@ -278,7 +283,7 @@ impl MultipartStore for LimitedStore {
         part_idx: usize,
         data: PutPayload,
     ) -> Result<PartId> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.limits.pay_for_write(&data).await;
         self.inner.try_uploads()?.put_part(path, id, part_idx, data).await
     }
@@ -289,17 +294,17 @@ impl MultipartStore for LimitedStore {
         id: &MultipartId,
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.inner.try_uploads()?.complete_multipart(path, id, parts).await
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.inner.try_uploads()?.abort_multipart(path, id).await
     }
 }
 
-/// An upload whose parts wait for a place.
+/// An upload whose parts wait for a permit.
 #[derive(Debug)]
 struct LimitedUpload {
     upload: Box<dyn MultipartUpload>,
@@ -313,19 +318,19 @@ impl MultipartUpload for LimitedUpload {
         let paid = data.clone();
         let part = self.upload.put_part(data);
         Box::pin(async move {
-            let _place = limits.place().await?;
+            let _permit = limits.permit().await?;
             limits.pay_for_write(&paid).await;
             part.await
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.upload.complete().await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let _place = self.limits.place().await?;
+        let _permit = self.limits.permit().await?;
         self.upload.abort().await
     }
 }

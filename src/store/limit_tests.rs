@@ -18,7 +18,7 @@ async fn limited(requests_max: usize, bandwidth_max: Option<u64>) -> (LimitedSto
     (LimitedStore::new(inner, Arc::new(limits)), clock)
 }
 
-/// Begins a read if there is a place for it; the store in memory itself never waits.
+/// Begins a read if there is a permit for it; the store in memory itself never waits.
 fn try_get(store: &LimitedStore) -> Option<BoxStream<'static, Result<Bytes>>> {
     store.get(&Path::from("a")).now_or_never().map(|got| got.unwrap().into_stream())
 }
@@ -26,13 +26,13 @@ fn try_get(store: &LimitedStore) -> Option<BoxStream<'static, Result<Bytes>>> {
 #[tokio::test]
 async fn a_read_holds_its_place_until_it_is_read_or_dropped() {
     let (store, _) = limited(8, None).await;
-    let mut reads: Vec<_> = (0..7).map(|_| try_get(&store).expect("a place")).collect();
-    assert!(try_get(&store).is_none(), "one place is kept from reads");
+    let mut reads: Vec<_> = (0..7).map(|_| try_get(&store).expect("a permit")).collect();
+    assert!(try_get(&store).is_none(), "one permit is kept from reads");
     drop(reads.pop());
-    let mut read = try_get(&store).expect("the dropped one's place");
+    let mut read = try_get(&store).expect("the dropped one's permit");
     assert!(try_get(&store).is_none());
     while read.try_next().await.unwrap().is_some() {}
-    assert!(try_get(&store).is_some(), "the place of one that was read to its end");
+    assert!(try_get(&store).is_some(), "the permit of one that was read to its end");
     drop(read);
 }
 
@@ -58,11 +58,11 @@ async fn writes_go_on_while_reads_hold_all_places_they_may() {
     let read = try_get(&store).unwrap();
     assert!(try_get(&store).is_none());
     let path = Path::from("up");
-    store.put(&path, "x".into()).now_or_never().expect("a place").unwrap();
-    store.head(&path).now_or_never().expect("a place").unwrap();
-    let id = store.create_multipart(&path).now_or_never().expect("a place").unwrap();
-    store.put_part(&path, &id, 0, "y".into()).now_or_never().expect("a place").unwrap();
-    store.complete_multipart(&path, &id, vec![]).now_or_never().expect("a place").unwrap();
+    store.put(&path, "x".into()).now_or_never().expect("a permit").unwrap();
+    store.head(&path).now_or_never().expect("a permit").unwrap();
+    let id = store.create_multipart(&path).now_or_never().expect("a permit").unwrap();
+    store.put_part(&path, &id, 0, "y".into()).now_or_never().expect("a permit").unwrap();
+    store.complete_multipart(&path, &id, vec![]).now_or_never().expect("a permit").unwrap();
     drop(read);
 }
 

@@ -1,4 +1,5 @@
-//! Odd names in the answers of clouds' listings, written so that their clients take them.
+//! Escapes non-canonical names in the responses of clouds' listings, so that their clients take
+//! them.
 //!
 //! ```text
 //! <Key>raw//a.json</Key>  ─►  <Key>raw/<mark>-/a.json</Key>
@@ -14,7 +15,7 @@ use object_store::client::HttpRequest;
 use percent_encoding::percent_decode_str;
 use quick_xml::escape::{escape, unescape};
 
-use super::odd_names::{is_odd, write_odd};
+use super::noncanonical_names::{escape_name, is_noncanonical};
 
 /// Whether a request lists objects: with S3's and Google's words, or Azure's.
 pub(super) fn is_listing(request: &HttpRequest) -> bool {
@@ -23,8 +24,8 @@ pub(super) fn is_listing(request: &HttpRequest) -> bool {
         && query.split('&').any(|pair| matches!(pair, "list-type=2" | "comp=list"))
 }
 
-/// The answer, with odd names in their own form.
-pub(super) fn write_odd_names(body: Bytes) -> Bytes {
+/// The response, with non-canonical names escaped.
+pub(super) fn escape_listed_names(body: Bytes) -> Bytes {
     let Ok(text) = std::str::from_utf8(&body) else { return body };
     let mut written = String::new();
     let mut done = 0;
@@ -32,9 +33,9 @@ pub(super) fn write_odd_names(body: Bytes) -> Bytes {
     while let Some(element) = next_name(rest) {
         let at = text.len() - rest.len();
         rest = &rest[element.end..];
-        if let Some(odd) = element.odd_form(rest) {
+        if let Some(escaped) = element.escaped_form(rest) {
             written.push_str(&text[done..at + element.start]);
-            written.push_str(&format!("<{0}>{1}</{0}>", element.tag, escape(odd)));
+            written.push_str(&format!("<{0}>{1}</{0}>", element.tag, escape(escaped)));
             done = at + element.end;
         }
     }
@@ -86,8 +87,8 @@ fn next_name(text: &str) -> Option<Element<'_>> {
 }
 
 impl Element<'_> {
-    /// The form of the name, if it is odd; `behind` is the text behind the element.
-    fn odd_form(&self, behind: &str) -> Option<String> {
+    /// The form of the name, if it is non-canonical; `behind` is the text behind the element.
+    fn escaped_form(&self, behind: &str) -> Option<String> {
         let name = unescape(self.content).unwrap_or(Cow::Borrowed(self.content));
         // Azure does so with names that XML cannot hold.
         let is_encoded = self.attributes.contains("Encoded=\"true\"");
@@ -97,13 +98,15 @@ impl Element<'_> {
         };
         if self.is_folder {
             let folder = name.strip_suffix('/').unwrap_or(&name);
-            return is_odd(&name).then(|| write_odd(folder.as_bytes()) + "/");
+            return is_noncanonical(&name).then(|| escape_name(folder.as_bytes()) + "/");
         }
         // A folder's marker is a name that ends in `/`, and has no byte.
         let is_object = name.ends_with('/') && !is_empty(behind);
-        (is_odd(&name) || is_object || is_encoded).then(|| match is_odd(&name) || is_object {
-            true => write_odd(name.as_bytes()),
-            false => name,
+        (is_noncanonical(&name) || is_object || is_encoded).then(|| {
+            match is_noncanonical(&name) || is_object {
+                true => escape_name(name.as_bytes()),
+                false => name,
+            }
         })
     }
 }
@@ -120,11 +123,12 @@ mod tests {
     use super::*;
 
     fn names(text: &'static str) -> String {
-        String::from_utf8(write_odd_names(Bytes::from_static(text.as_bytes())).to_vec()).unwrap()
+        String::from_utf8(escape_listed_names(Bytes::from_static(text.as_bytes())).to_vec())
+            .unwrap()
     }
 
     #[test]
-    fn answers_without_an_odd_name_stay_as_they_are() {
+    fn responses_without_a_noncanonical_name_stay_as_they_are() {
         for text in [
             "<ListBucketResult><Name>lake</Name><Prefix>raw//</Prefix><Contents><Key>raw/a</Key>\
              <Size>1</Size></Contents><Contents><Key>raw/</Key><Size>0</Size></Contents>\
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_names_are_written_and_the_others_stay() {
+    fn noncanonical_names_are_escaped_and_the_others_stay() {
         let text = "<Contents><Key>raw//a&lt;</Key><Size>3</Size></Contents><Contents>\
                     <Key>raw/b</Key><Size>3</Size></Contents><Contents><Key>raw/</Key>\
                     <Size>9</Size></Contents><Contents><Key>a&#x9;b</Key></Contents>\

@@ -1,8 +1,8 @@
 //! Local files, whatever their names.
 //!
 //! `object_store`'s own store fails a listing for one name that is no UTF-8, and hides those that
-//! end in `#` and digits, which are its unfinished uploads. This one lists all names; odd ones
-//! ([`odd_names`](super::odd_names)) can be read. All else is the other store's work.
+//! end in `#` and digits, which are its unfinished uploads. This one lists all names; non-canonical ones
+//! ([`noncanonical_names`](super::noncanonical_names)) can be read. All else is the other store's work.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -29,7 +29,7 @@ use object_store::{
 };
 use walkdir::{DirEntry, WalkDir};
 
-use super::odd_names::{is_odd_path, name_of_path, path_of_name};
+use super::noncanonical_names::{is_escaped_path, name_of_path, path_of_name};
 
 /// What a listing of a place met.
 #[derive(Debug, Clone)]
@@ -161,8 +161,8 @@ fn require_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a file under an odd name.
-fn get_odd(path: &Path, options: &GetOptions) -> Result<GetResult> {
+/// Reads a file under a non-canonical name.
+fn get_noncanonical(path: &Path, options: &GetOptions) -> Result<GetResult> {
     let file_name = file_of(path);
     let opened = File::open(&file_name).and_then(|file| Ok((file.metadata()?, file)));
     let (metadata, mut file) = opened.map_err(|source| match source.kind() {
@@ -214,14 +214,14 @@ impl ObjectStore for LocalFiles {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let location = location.clone();
-        let is_odd = is_odd_path(&location);
+        let is_noncanonical = is_escaped_path(&location);
         let looked = tokio::task::spawn_blocking(move || (require_file(&location), location)).await;
         let (is_file, location) = looked.map_err(|source| Error::JoinError { source })?;
         is_file?;
-        if !is_odd {
+        if !is_noncanonical {
             return self.0.get_opts(&location, options).await;
         }
-        let read = tokio::task::spawn_blocking(move || get_odd(&location, &options));
+        let read = tokio::task::spawn_blocking(move || get_noncanonical(&location, &options));
         read.await.map_err(|source| Error::JoinError { source })?
     }
 
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_listing_is_object_stores_own_where_no_name_is_odd() {
+    async fn a_listing_is_object_stores_own_where_all_names_are_canonical() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a.json", "b/c.json", "b/d#1", "b/e#x", "足跡/f"] {
             let file = folder.path().join(name);

@@ -8,7 +8,6 @@
 //!
 //! Behaviours are decorators, a file each: [`Stores`] says how they are stacked.
 
-mod answer;
 mod blocking;
 mod endpoint;
 mod failure;
@@ -21,18 +20,19 @@ mod limit;
 mod listed_names;
 mod local_files;
 mod meter;
-pub(crate) mod odd_names;
-mod odd_objects;
+pub(crate) mod noncanonical_names;
+mod noncanonical_objects;
 mod open;
 mod open_uploads;
 mod retry;
 mod stores;
 mod target;
+mod transient;
 mod upload;
 
 pub use blocking::{BlockingStore, Found, PlannedObject};
 pub use failure::store_error;
-pub use hadoop::{Hadoop, Listing};
+pub use hadoop::{Hadoop, HadoopListing};
 pub use hdfs::Hdfs;
 pub use layer::UploadStore;
 pub use local_files::Listed;

@@ -35,15 +35,15 @@ use object_store::{
     ClientOptions, Error as Failure, HeaderMap, HeaderValue, ObjectStore, RetryConfig,
 };
 
-use super::answer::AnswerConnector;
 use super::endpoint::{azure_container, check_endpoint, is_true, unusable_client};
 use super::layer::{Layer, UploadStore};
 use super::local_files::{Listed, LocalFiles};
 use super::meter::{MeteredStore, Operation, StoreMeter};
-use super::odd_names::text_of_path;
-use super::odd_objects::OddObjects;
+use super::noncanonical_names::text_of_path;
+use super::noncanonical_objects::NoncanonicalObjects;
 use super::open_uploads::{Bucket, BucketUploads, ListUploads};
 use super::stores::Stores;
+use super::transient::ClassifyingConnector;
 use crate::base::environment::Environment;
 use crate::base::error::{Error, Result};
 use crate::base::location::{Cloud, LocationKind, StoreLocation};
@@ -173,22 +173,22 @@ fn open_cloud(
     let is_set = |name| environment.get(name).is_some_and(is_true);
     let allows_http = ["AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP"].into_iter().any(is_set);
     let options = ClientOptions::new().with_allow_http(allows_http || cloud == Cloud::Azure);
-    let http = AnswerConnector.connect(&options)?;
+    let http = ClassifyingConnector.connect(&options)?;
     let listing =
         |bucket| -> Arc<dyn ListUploads> { Arc::new(BucketUploads { bucket, http: http.clone() }) };
-    let odd = |client, bucket| -> Arc<dyn UploadStore> {
-        Arc::new(OddObjects::new(client, bucket, http.clone()))
+    let reading = |client, bucket| -> Arc<dyn UploadStore> {
+        Arc::new(NoncanonicalObjects::new(client, bucket, http.clone()))
     };
     let once =
         RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() };
     Ok(match cloud {
         Cloud::S3 => {
             let builder = AmazonS3Builder::new().with_url(bucket).with_retry(once);
-            let builder = builder.with_http_connector(AnswerConnector);
+            let builder = builder.with_http_connector(ClassifyingConnector);
             let set = AmazonS3Builder::with_config;
             let client = Arc::new(configure(builder, "AWS_", environment, set).build()?);
             let own = Bucket::S3(Arc::clone(&client));
-            (odd(client, own.clone()), Some(listing(own)))
+            (reading(client, own.clone()), Some(listing(own)))
         }
         Cloud::Google => {
             // Google would else unpack what is stored with `Content-Encoding: gzip`, and then knows
@@ -200,23 +200,24 @@ fn open_cloud(
             )]);
             let options = ClientOptions::new().with_default_headers(as_stored);
             let builder = GoogleCloudStorageBuilder::new().with_url(bucket).with_retry(once);
-            let builder = builder.with_client_options(options).with_http_connector(AnswerConnector);
+            let builder =
+                builder.with_client_options(options).with_http_connector(ClassifyingConnector);
             let set = GoogleCloudStorageBuilder::with_config;
             let client = Arc::new(configure(builder, "GOOGLE_", environment, set).build()?);
             let base = environment.get("GOOGLE_BASE_URL");
             let base = base.unwrap_or("https://storage.googleapis.com").trim_end_matches('/');
             let (_, name) = bucket.split_once("://").unwrap_or(("", bucket));
             let own = Bucket::Google { client: Arc::clone(&client), url: format!("{base}/{name}") };
-            (odd(client, own.clone()), Some(listing(own)))
+            (reading(client, own.clone()), Some(listing(own)))
         }
         Cloud::Azure => {
             let builder = MicrosoftAzureBuilder::new().with_url(bucket).with_retry(once);
-            let builder = builder.with_http_connector(AnswerConnector);
+            let builder = builder.with_http_connector(ClassifyingConnector);
             let set = MicrosoftAzureBuilder::with_config;
             let client = Arc::new(configure(builder, "AZURE_", environment, set).build()?);
             let (url, account) = azure_container(bucket, environment);
             let own = Bucket::Azure { client: Arc::clone(&client), url, account };
-            (odd(client, own), None)
+            (reading(client, own), None)
         }
     })
 }

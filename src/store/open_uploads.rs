@@ -31,7 +31,7 @@ use percent_encoding::{
 use serde::Deserialize;
 use url::Url;
 
-use super::odd_names::path_of_name;
+use super::noncanonical_names::path_of_name;
 
 /// An upload that was begun and neither completed nor aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,9 +127,9 @@ impl BucketUploads {
             }
             Bucket::Azure { .. } => return Err(failed("Azure has no uploads")),
         };
-        let answer = self.http.execute(request).await.map_err(failed)?;
-        let status = answer.status();
-        let body = answer.into_body().bytes().await.map_err(failed)?;
+        let response = self.http.execute(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = response.into_body().bytes().await.map_err(failed)?;
         let text = String::from_utf8_lossy(&body);
         if !status.is_success() {
             return Err(failed(format!("the answer was {status}: {text}")));

@@ -1,15 +1,15 @@
 //! What all stores of a run share, and the order in which their behaviours are stacked.
 //!
 //! ```text
-//! caller ─► retry ─► limit ─► meter ─► cloud client ─► answer ─► HTTP
+//! caller ─► retry ─► limit ─► meter ─► cloud client ─► transient ─► HTTP
 //! caller ────────────────────► meter ─► local files
 //! ```
 //!
-//! - `retry` stands outermost: between two tries it holds no place among the requests in flight.
-//! - `limit` gives each try a place, and each byte its time.
+//! - `retry` stands outermost: between two tries it holds no permit among the requests in flight.
+//! - `limit` gives each try a permit, and each byte its time.
 //! - `meter` stands innermost and counts what really goes over the line: every try, and bytes
 //!   twice that were sent twice.
-//! - `answer`, below the client, lets `retry` see statuses and headers. The client's own retries
+//! - `transient`, below the client, lets `retry` see statuses and headers. The client's own retries
 //!   are switched off.
 //!
 //! Local files are only metered: they are read and written once, without bounds.

@@ -30,7 +30,7 @@ fn stacked(seed: u64, rates: FaultRates) -> (Layer, FaultyStore, Stores) {
 
 /// What may be done to a store.
 #[derive(Debug, Clone)]
-enum Step {
+enum StoreCall {
     Put(Path, Vec<u8>),
     Create(Path, Vec<u8>),
     Update(Path, Vec<u8>),
@@ -46,7 +46,7 @@ enum Step {
     Rename(Path, Path),
 }
 
-fn steps(seed: u64, count: usize) -> Vec<Step> {
+fn steps(seed: u64, count: usize) -> Vec<StoreCall> {
     let mut random = Pcg64::new(u128::from(seed), 2);
     let mut draw = move |end: u32| random.next_u32() % end;
     let mut steps = Vec::new();
@@ -61,19 +61,19 @@ fn steps(seed: u64, count: usize) -> Vec<Step> {
         };
         let (bytes, parts) = (part(0), vec![part(1), part(2), part(3)]);
         steps.push(match draw(13) {
-            0 => Step::Put(one, bytes),
-            1 => Step::Create(one, bytes),
-            2 => Step::Update(one, bytes),
-            3 => Step::Get(one),
-            4 => Step::GetRange(one, u64::from(draw(20))),
-            5 => Step::List(one.prefix()),
-            6 => Step::ListBehind(one),
-            7 => Step::Delete(vec![one, two]),
-            8 => Step::Upload(one, parts),
-            9 => Step::UploadById(one, parts),
-            10 => Step::Abort(one),
-            11 => Step::Copy(one, two),
-            _ => Step::Rename(one, two),
+            0 => StoreCall::Put(one, bytes),
+            1 => StoreCall::Create(one, bytes),
+            2 => StoreCall::Update(one, bytes),
+            3 => StoreCall::Get(one),
+            4 => StoreCall::GetRange(one, u64::from(draw(20))),
+            5 => StoreCall::List(one.prefix()),
+            6 => StoreCall::ListBehind(one),
+            7 => StoreCall::Delete(vec![one, two]),
+            8 => StoreCall::Upload(one, parts),
+            9 => StoreCall::UploadById(one, parts),
+            10 => StoreCall::Abort(one),
+            11 => StoreCall::Copy(one, two),
+            _ => StoreCall::Rename(one, two),
         });
     }
     steps
@@ -92,28 +92,30 @@ impl Prefix for Path {
 type Told = Result<String, Error>;
 
 /// Does a step and says what came of it.
-async fn take(store: &dyn UploadStore, step: Step) -> Told {
+async fn take(store: &dyn UploadStore, step: StoreCall) -> Told {
     match step {
-        Step::Put(path, bytes) => store.put(&path, bytes.into()).await.map(|_| "put".into()),
-        Step::Create(path, bytes) => put_with(store, &path, bytes, PutMode::Create).await,
-        Step::Update(path, bytes) => {
+        StoreCall::Put(path, bytes) => store.put(&path, bytes.into()).await.map(|_| "put".into()),
+        StoreCall::Create(path, bytes) => put_with(store, &path, bytes, PutMode::Create).await,
+        StoreCall::Update(path, bytes) => {
             let e_tag = store.head(&path).await?.e_tag;
             let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
             put_with(store, &path, bytes, mode).await
         }
-        Step::Get(path) => Ok(text(store.get(&path).await?.bytes().await?)),
-        Step::GetRange(path, at) => {
+        StoreCall::Get(path) => Ok(text(store.get(&path).await?.bytes().await?)),
+        StoreCall::GetRange(path, at) => {
             let range = Some(GetRange::Offset(at.min(store.head(&path).await?.size - 1)));
             let got = store.get_opts(&path, GetOptions { range, ..GetOptions::default() });
             Ok(text(got.await?.bytes().await?))
         }
-        Step::List(prefix) => {
+        StoreCall::List(prefix) => {
             let flat = names(store.list(Some(&prefix))).await?;
             let level = store.list_with_delimiter(None).await?;
             Ok(format!("{flat} {:?}", level.common_prefixes))
         }
-        Step::ListBehind(path) => names(store.list_with_offset(Some(&path.prefix()), &path)).await,
-        Step::Delete(paths) => {
+        StoreCall::ListBehind(path) => {
+            names(store.list_with_offset(Some(&path.prefix()), &path)).await
+        }
+        StoreCall::Delete(paths) => {
             // That an object was missing cannot be told from a deletion whose answer was lost.
             let paths = futures::stream::iter(paths).map(Ok).boxed();
             let told: Vec<_> = store.delete_stream(paths).collect().await;
@@ -124,22 +126,22 @@ async fn take(store: &dyn UploadStore, step: Step) -> Told {
                 })
                 .map(|()| "deleted".into())
         }
-        Step::Upload(path, parts) => {
+        StoreCall::Upload(path, parts) => {
             let mut upload = store.put_multipart(&path).await?;
             for part in parts {
                 upload.put_part(part.into()).await?;
             }
             upload.complete().await.map(|_| "uploaded".into())
         }
-        Step::UploadById(path, parts) => upload_by_id(store, &path, parts).await,
-        Step::Abort(path) => {
+        StoreCall::UploadById(path, parts) => upload_by_id(store, &path, parts).await,
+        StoreCall::Abort(path) => {
             let id = store.create_multipart(&path).await?;
             store.put_part(&path, &id, 0, "x".into()).await?;
             store.abort_multipart(&path, &id).await.map(|()| "aborted".into())
         }
-        Step::Copy(from, to) => store.copy(&from, &to).await.map(|()| "copied".into()),
-        Step::Rename(from, to) if from == to => Ok("the same".into()),
-        Step::Rename(from, to) => store.rename(&from, &to).await.map(|()| "renamed".into()),
+        StoreCall::Copy(from, to) => store.copy(&from, &to).await.map(|()| "copied".into()),
+        StoreCall::Rename(from, to) if from == to => Ok("the same".into()),
+        StoreCall::Rename(from, to) => store.rename(&from, &to).await.map(|()| "renamed".into()),
     }
 }
 

@@ -25,11 +25,11 @@ const GLOB_CHARACTERS: [char; 7] = ['[', ']', '{', '}', '*', '?', '\\'];
 pub struct CopyTarget {
     /// As Hadoop names it, without `/` at the end.
     url: String,
-    place: Place,
+    kind: TargetKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum TargetKind {
     /// Only Hadoop can open it.
     Hadoop,
     /// A path without a scheme, which lies where Hadoop's configuration says.
@@ -46,15 +46,15 @@ impl CopyTarget {
     /// something else.
     pub fn parse(text: &str, environment: &Environment) -> Result<Self> {
         let trimmed = text.trim_end_matches('/');
-        let (url, place) = match split_scheme(text) {
+        let (url, kind) = match split_scheme(text) {
             None if !text.starts_with('/') => {
                 let expected = "expected a URL such as hdfs://namenode/lake, or an absolute path \
                                 in Hadoop's default file system";
                 return Err(refused(text, expected));
             }
-            None => (trimmed.to_owned(), Place::HadoopDefault),
+            None => (trimmed.to_owned(), TargetKind::HadoopDefault),
             Some((scheme, rest)) if HADOOP_SCHEMES.contains(&scheme.as_str()) => {
-                (url_of(&scheme, rest), Place::Hadoop)
+                (url_of(&scheme, rest), TargetKind::Hadoop)
             }
             Some((scheme, rest)) if scheme == "file" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -62,7 +62,7 @@ impl CopyTarget {
                     return Err(refused(text, "expected `file:///` and an absolute path"));
                 }
                 let place = StoreLocation::parse(path)?;
-                (format!("file://{}", path.trim_end_matches('/')), Place::Store(place))
+                (format!("file://{}", path.trim_end_matches('/')), TargetKind::Store(place))
             }
             Some((scheme, _)) if !is_known_scheme(&scheme) => {
                 let known = HADOOP_SCHEMES.join(", ");
@@ -79,12 +79,12 @@ impl CopyTarget {
             Some((scheme, rest)) => {
                 let place = StoreLocation::parse(&format!("{scheme}:{rest}"));
                 let place = place.map_err(|error| refused(text, &error.to_string()))?;
-                (place.hadoop_url(environment), Place::Store(place))
+                (place.hadoop_url(environment), TargetKind::Store(place))
             }
         };
         match problem_of(&url) {
             Some(problem) => Err(refused(text, &problem)),
-            None => Ok(CopyTarget { url, place }),
+            None => Ok(CopyTarget { url, kind }),
         }
     }
 
@@ -98,24 +98,24 @@ impl CopyTarget {
     /// # Errors
     /// `Error::Config` if the place cannot hold it.
     pub fn below(&self, name: &str) -> Result<Self> {
-        let place = match &self.place {
-            Place::Store(place) => {
+        let kind = match &self.kind {
+            TargetKind::Store(place) => {
                 let base = place.to_string();
-                Place::Store(StoreLocation::parse(&format!(
+                TargetKind::Store(StoreLocation::parse(&format!(
                     "{}/{name}",
                     base.trim_end_matches('/')
                 ))?)
             }
             other => other.clone(),
         };
-        Ok(CopyTarget { url: format!("{}/{name}", self.url), place })
+        Ok(CopyTarget { url: format!("{}/{name}", self.url), kind })
     }
 
     /// The place that this program opens itself; none if only Hadoop can.
     pub fn store(&self) -> Option<&StoreLocation> {
-        match &self.place {
-            Place::Store(place) => Some(place),
-            Place::Hadoop | Place::HadoopDefault => None,
+        match &self.kind {
+            TargetKind::Store(place) => Some(place),
+            TargetKind::Hadoop | TargetKind::HadoopDefault => None,
         }
     }
 
@@ -128,10 +128,10 @@ impl CopyTarget {
     ///
     /// Where Hadoop's default file system is, only Hadoop knows: it may be this disk.
     pub fn may_overlap(&self, other: &StoreLocation) -> bool {
-        match &self.place {
-            Place::Store(place) => place.overlaps(other),
-            Place::Hadoop => false,
-            Place::HadoopDefault => {
+        match &self.kind {
+            TargetKind::Store(place) => place.overlaps(other),
+            TargetKind::Hadoop => false,
+            TargetKind::HadoopDefault => {
                 StoreLocation::parse(&self.url).is_ok_and(|place| place.overlaps(other))
             }
         }

@@ -8,7 +8,7 @@ use datafusion::arrow::array::Array;
 
 use crate::base::config::ConfigFile;
 use crate::contract::{Contract, parse_contract};
-use crate::decode::{Decoder, Lines, ObviousDecoder};
+use crate::decode::{Decoder, Lines, ReferenceDecoder};
 use crate::json::scan::Cpu;
 
 /// Contracts that differ in what they do with unknown fields, duplicates and depth.
@@ -79,10 +79,10 @@ pub fn agree_on(choice: Choice, text: &[u8]) {
     let contract = &CONTRACTS[choice.contract];
     let all = 0..contract.arrow_schema().fields().len();
     let columns: Vec<usize> = all.filter(|_| choice.columns).collect();
-    let mut obvious = ObviousDecoder::new(Arc::clone(contract));
+    let mut reference = ReferenceDecoder::new(Arc::clone(contract));
     let mut fast = Decoder::on_cpu(Arc::clone(contract), &columns, choice.cpu);
     for lines in cut(text, choice.lines) {
-        let expected = obvious.decode(&lines);
+        let expected = reference.decode(&lines);
         let decoded = fast.decode(&lines);
         for column in decoded.batch.columns() {
             column.to_data().validate_full().expect("a sound array");

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
 
-use super::columns::{FixedColumn, Group, ListColumn, Place, TextColumn};
+use super::columns::{ColumnSlot, FixedColumn, Group, ListColumn, TextColumn};
 use crate::contract::ColumnType;
 
 impl Group {
@@ -48,16 +48,16 @@ impl Group {
     fn take_array(&mut self, column: usize, nulls: Option<NullBuffer>) -> Option<ArrayRef> {
         let len = self.len;
         let column_type = &self.columns[column].reader.column().column_type;
-        Some(match self.columns[column].place {
-            Place::Text(at) => Arc::new(text_array(&mut self.texts[at], len, nulls)?),
-            Place::Int32(at) => {
+        Some(match self.columns[column].slot {
+            ColumnSlot::Text(at) => Arc::new(text_array(&mut self.texts[at], len, nulls)?),
+            ColumnSlot::Int32(at) => {
                 let values = self.int32s[at].take(len)?;
                 match column_type {
                     ColumnType::Date { .. } => Arc::new(Date32Array::new(values, nulls)),
                     _ => Arc::new(Int32Array::new(values, nulls)),
                 }
             }
-            Place::Int64(at) => {
+            ColumnSlot::Int64(at) => {
                 let values = self.int64s[at].take(len)?;
                 match column_type {
                     ColumnType::Timestamp { .. } => {
@@ -67,17 +67,19 @@ impl Group {
                     _ => Arc::new(Int64Array::new(values, nulls)),
                 }
             }
-            Place::Float64(at) => Arc::new(Float64Array::new(self.float64s[at].take(len)?, nulls)),
-            Place::Decimal(at) => {
+            ColumnSlot::Float64(at) => {
+                Arc::new(Float64Array::new(self.float64s[at].take(len)?, nulls))
+            }
+            ColumnSlot::Decimal(at) => {
                 let array = Decimal128Array::new(self.decimals[at].take(len)?, nulls);
                 Arc::new(array.with_data_type(column_type.arrow_type()))
             }
-            Place::Bool(at) => {
+            ColumnSlot::Bool(at) => {
                 let values = self.bools[at].take(len)?;
                 let values = BooleanBuffer::collect_bool(len, |index| values[index] != 0);
                 Arc::new(BooleanArray::new(values, nulls))
             }
-            Place::List(at) => {
+            ColumnSlot::List(at) => {
                 let data_type = column_type.arrow_type();
                 Arc::new(list_array(&mut self.lists[at], len, nulls, &data_type)?)
             }

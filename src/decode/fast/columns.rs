@@ -33,7 +33,7 @@ pub(super) struct Group {
     pub present: Vec<u64>,
     /// `present` of the accepted records, one after the other.
     pub presents: Vec<u64>,
-    /// The columns without which a record is odd, as bits.
+    /// The columns without which a record is unhandled, as bits.
     required: Vec<u64>,
     /// The columns that have a default.
     defaulted: Vec<u64>,
@@ -54,7 +54,7 @@ pub(super) struct GroupColumn {
     pub reader: ColumnReader,
     pub default: Option<Value<'static>>,
     pub paths_count: usize,
-    pub place: Place,
+    pub slot: ColumnSlot,
     pub forms: Forms,
     /// The name that mended values count under: `items.price`.
     pub name: Arc<str>,
@@ -64,7 +64,7 @@ pub(super) struct GroupColumn {
 
 /// Where a column's values go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ColumnSlot {
     Text(usize),
     Int32(usize),
     Int64(usize),
@@ -307,18 +307,24 @@ impl Group {
     /// it absent.
     pub(super) fn set(&mut self, column: usize, value: &Value<'_>) {
         let index = self.len;
-        match (self.columns[column].place, value) {
-            (Place::Text(at), Value::Text(text)) => self.texts[at].set(index, text.as_bytes()),
-            (Place::Int32(at), Value::Int32(value) | Value::Date(value)) => {
+        match (self.columns[column].slot, value) {
+            (ColumnSlot::Text(at), Value::Text(text)) => self.texts[at].set(index, text.as_bytes()),
+            (ColumnSlot::Int32(at), Value::Int32(value) | Value::Date(value)) => {
                 self.int32s[at].set(index, *value);
             }
-            (Place::Int64(at), Value::Int64(value) | Value::Timestamp(value)) => {
+            (ColumnSlot::Int64(at), Value::Int64(value) | Value::Timestamp(value)) => {
                 self.int64s[at].set(index, *value);
             }
-            (Place::Float64(at), Value::Float64(value)) => self.float64s[at].set(index, *value),
-            (Place::Decimal(at), Value::Decimal(value)) => self.decimals[at].set(index, *value),
-            (Place::Bool(at), Value::Bool(value)) => self.bools[at].set(index, u8::from(*value)),
-            (Place::List(at), Value::List(elements)) => {
+            (ColumnSlot::Float64(at), Value::Float64(value)) => {
+                self.float64s[at].set(index, *value)
+            }
+            (ColumnSlot::Decimal(at), Value::Decimal(value)) => {
+                self.decimals[at].set(index, *value)
+            }
+            (ColumnSlot::Bool(at), Value::Bool(value)) => {
+                self.bools[at].set(index, u8::from(*value))
+            }
+            (ColumnSlot::List(at), Value::List(elements)) => {
                 self.lists[at].append(elements, index);
             }
             _ => return,
@@ -351,22 +357,22 @@ impl Group {
         for column in 0..self.columns.len() {
             let (word, bit) = bit(column);
             if self.present[word] & bit != 0 {
-                self.clear(self.columns[column].place);
+                self.clear(self.columns[column].slot);
             }
         }
         self.present.fill(0);
     }
 
-    fn clear(&mut self, place: Place) {
+    fn clear(&mut self, slot: ColumnSlot) {
         let index = self.len;
-        match place {
-            Place::Text(at) => self.texts[at].drop_text(index),
-            Place::Int32(at) => self.int32s[at].set(index, 0),
-            Place::Int64(at) => self.int64s[at].set(index, 0),
-            Place::Float64(at) => self.float64s[at].set(index, 0.0),
-            Place::Decimal(at) => self.decimals[at].set(index, 0),
-            Place::Bool(at) => self.bools[at].set(index, 0),
-            Place::List(at) => {
+        match slot {
+            ColumnSlot::Text(at) => self.texts[at].drop_text(index),
+            ColumnSlot::Int32(at) => self.int32s[at].set(index, 0),
+            ColumnSlot::Int64(at) => self.int64s[at].set(index, 0),
+            ColumnSlot::Float64(at) => self.float64s[at].set(index, 0.0),
+            ColumnSlot::Decimal(at) => self.decimals[at].set(index, 0),
+            ColumnSlot::Bool(at) => self.bools[at].set(index, 0),
+            ColumnSlot::List(at) => {
                 let list = &mut self.lists[at];
                 list.elements.return_to(list.mark);
                 if let Some(end) = list.ends.get_mut(index + 1) {

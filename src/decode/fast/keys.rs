@@ -11,13 +11,13 @@
 //!
 //! Where that fails, the key is looked up by a hash of its bytes in its object's table, and a key
 //! that is not there either is learnt: as an unknown field, or as another spelling (`"t\u0069me"`)
-//! of a key that is. What is learnt is bounded; a line with more is odd.
+//! of a key that is. What is learnt is bounded; a line with more is unhandled.
 
 use std::collections::HashMap;
 
-use super::unknown::{Step, UnknownPaths};
+use super::unknown::{PathStep, UnknownPaths};
 use crate::json::scan::cpu::Kernel;
-use crate::json::scan::input::{Odd, behind_space, block, byte, eight, sixteen};
+use crate::json::scan::input::{Unhandled, behind_space, block, byte, eight, sixteen};
 use crate::json::scan::text::check_text;
 use crate::json::{JsonKind, read_json};
 
@@ -48,7 +48,7 @@ pub(super) enum Kind {
     /// For several of these, [`Keys::several`].
     Several,
     /// For what the fast path does not do.
-    Odd,
+    Unhandled,
 }
 
 /// What is done with a value.
@@ -101,7 +101,7 @@ pub(super) struct Node {
     /// Whether unknown fields are not counted.
     quiet: bool,
     /// The way from the record.
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
     /// Keys by their bytes' hash, plus one; a power of two of them.
     table: Vec<u32>,
     names: HashMap<String, u32>,
@@ -188,7 +188,7 @@ impl Keys {
         parent: u32,
         depth: usize,
         quiet: bool,
-        steps: Vec<Step>,
+        steps: Vec<PathStep>,
     ) -> u32 {
         let node = self.nodes.len() as u32;
         let start = self.keys.len() as u32;
@@ -204,7 +204,7 @@ impl Keys {
             keys_count: 0,
         });
         let nothing = Action {
-            kind: Kind::Odd,
+            kind: Kind::Unhandled,
             rank: 0,
             ranked: false,
             column: 0,
@@ -310,7 +310,7 @@ impl Keys {
         before: u32,
         node: u32,
         unknown: &mut UnknownPaths,
-    ) -> Result<Found, Odd> {
+    ) -> Result<Found, Unhandled> {
         let guess = self.keys[before as usize].next;
         let key = &self.keys[guess as usize];
         if (sixteen(bytes, at) ^ key.pattern) & key.mask == 0 {
@@ -348,9 +348,9 @@ impl Keys {
         bytes: &[u8],
         at: usize,
         node: u32,
-    ) -> Result<(Option<u32>, usize), Odd> {
+    ) -> Result<(Option<u32>, usize), Unhandled> {
         if byte(bytes, at) != b'"' {
-            return Err(Odd);
+            return Err(Unhandled);
         }
         let start = at + 1;
         let end = match kernel.specials(block(bytes, start)?).trailing_zeros() as usize {
@@ -359,7 +359,7 @@ impl Keys {
         };
         let colon = behind_space(bytes, end + 1);
         if byte(bytes, colon) != b':' {
-            return Err(Odd);
+            return Err(Unhandled);
         }
         let table = &self.nodes[node as usize].table;
         let mut place = hash(bytes, start, end - start, table.len());
@@ -397,16 +397,16 @@ impl Keys {
         at: usize,
         node: u32,
         unknown: &mut UnknownPaths,
-    ) -> Result<u32, Odd> {
+    ) -> Result<u32, Unhandled> {
         if self.learnt == LEARNT_MAX {
-            return Err(Odd);
+            return Err(Unhandled);
         }
         self.learnt += 1;
         let behind = check_text(crate::json::scan::cpu::Portable, bytes, at + 1, false)?;
-        let quoted = bytes.get(at..behind).ok_or(Odd)?;
-        let quoted = std::str::from_utf8(quoted).map_err(|_| Odd)?;
-        let json = read_json(quoted, 1).map_err(|_| Odd)?;
-        let JsonKind::String(name) = json.kind else { return Err(Odd) };
+        let quoted = bytes.get(at..behind).ok_or(Unhandled)?;
+        let quoted = std::str::from_utf8(quoted).map_err(|_| Unhandled)?;
+        let json = read_json(quoted, 1).map_err(|_| Unhandled)?;
+        let JsonKind::String(name) = json.kind else { return Err(Unhandled) };
         let spelling = &quoted.as_bytes()[1..quoted.len() - 1];
         let known = self.nodes[node as usize].names.get(name.as_ref());
         if let Some(known) = known {
@@ -415,7 +415,7 @@ impl Keys {
         }
         let owner = &self.nodes[node as usize];
         let mut steps = owner.steps.clone();
-        steps.push(Step::Key(name.clone().into_owned()));
+        steps.push(PathStep::Key(name.clone().into_owned()));
         let action = match owner.quiet {
             true => Action { kind: Kind::Skip, ..self.keys[owner.start as usize].action },
             false => Action {

@@ -1,7 +1,7 @@
-//! The fast path: lines that it understands fully become rows; all others are odd.
+//! The fast path: lines that it understands fully become rows; all others are unhandled.
 //!
 //! ```text
-//! table    blocks, lines, windows of UTF-8; rows and odd lines        begin here
+//! table    blocks, lines, windows of UTF-8; rows and unhandled lines  begin here
 //! record   one record: key, value, key, value …
 //!   short    the commonest of them, in a row
 //!   keys     which key comes next, and what its value is for (`plan` made that of the contract)

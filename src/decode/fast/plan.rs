@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::columns::{FixedColumn, Group, GroupColumn, ListColumn, Place, TextColumn};
+use super::columns::{ColumnSlot, FixedColumn, Group, GroupColumn, ListColumn, TextColumn};
 use super::forms::Forms;
 use super::keys::{Action, Keys, Kind};
-use super::unknown::{Step, UnknownPaths};
+use super::unknown::{PathStep, UnknownPaths};
 use crate::contract::{
     Column, ColumnReader, ColumnType, Contract, Mending, OnMismatch, TimestampForm, UnknownFields,
 };
@@ -44,7 +44,7 @@ fn new_group(columns: &[Column], list: &str, is_built: impl Fn(usize) -> bool) -
         readers.push(GroupColumn {
             default,
             paths_count: column.paths.len(),
-            place: Place::Text(0),
+            slot: ColumnSlot::Text(0),
             forms: Forms::new(column),
             name: format!("{list}{}", column.name).into(),
             may_mend: column.on_mismatch == OnMismatch::Null
@@ -56,42 +56,42 @@ fn new_group(columns: &[Column], list: &str, is_built: impl Fn(usize) -> bool) -
     for (index, column) in columns.iter().enumerate() {
         let name = Arc::clone(&group.columns[index].name);
         let built = is_built(index);
-        group.columns[index].place = add_place(&mut group, &column.column_type, &name, built);
+        group.columns[index].slot = add_slot(&mut group, &column.column_type, &name, built);
     }
     group
 }
 
 /// Adds a column of a type.
-fn add_place(group: &mut Group, column_type: &ColumnType, name: &str, built: bool) -> Place {
+fn add_slot(group: &mut Group, column_type: &ColumnType, name: &str, built: bool) -> ColumnSlot {
     match column_type {
         ColumnType::String | ColumnType::Json => {
             group.texts.push(TextColumn::new(built));
-            Place::Text(group.texts.len() - 1)
+            ColumnSlot::Text(group.texts.len() - 1)
         }
         ColumnType::Bool => {
             group.bools.push(FixedColumn::new(built));
-            Place::Bool(group.bools.len() - 1)
+            ColumnSlot::Bool(group.bools.len() - 1)
         }
         ColumnType::Int32 | ColumnType::Date { .. } => {
             group.int32s.push(FixedColumn::new(built));
-            Place::Int32(group.int32s.len() - 1)
+            ColumnSlot::Int32(group.int32s.len() - 1)
         }
         ColumnType::Int64 | ColumnType::Timestamp { .. } => {
             group.int64s.push(FixedColumn::new(built));
-            Place::Int64(group.int64s.len() - 1)
+            ColumnSlot::Int64(group.int64s.len() - 1)
         }
         ColumnType::Float64 => {
             group.float64s.push(FixedColumn::new(built));
-            Place::Float64(group.float64s.len() - 1)
+            ColumnSlot::Float64(group.float64s.len() - 1)
         }
         ColumnType::Decimal { .. } => {
             group.decimals.push(FixedColumn::new(built));
-            Place::Decimal(group.decimals.len() - 1)
+            ColumnSlot::Decimal(group.decimals.len() - 1)
         }
         ColumnType::List(columns) => {
             let elements = new_group(columns, &format!("{name}."), |_| built);
             group.lists.push(ListColumn::new(elements, built));
-            Place::List(group.lists.len() - 1)
+            ColumnSlot::List(group.lists.len() - 1)
         }
     }
 }
@@ -141,7 +141,7 @@ impl NodeMaker<'_> {
         group: &Group,
         depth: usize,
         quiet: bool,
-        steps: Vec<Step>,
+        steps: Vec<PathStep>,
     ) -> u32 {
         let node = self.keys.add_node(self.keys.nodes.len() as u32, depth, quiet, steps.clone());
         self.add_members(node, &Ways::of(columns), columns, group, quiet, &steps);
@@ -155,11 +155,11 @@ impl NodeMaker<'_> {
         columns: &[Column],
         group: &Group,
         quiet: bool,
-        steps: &[Step],
+        steps: &[PathStep],
     ) {
         for (key, ways) in &ways.members {
             let mut steps = steps.to_vec();
-            steps.push(Step::Key((*key).to_owned()));
+            steps.push(PathStep::Key((*key).to_owned()));
             let action = self.action(node, ways, columns, group, quiet, &steps);
             let number = self.keys.add_key(node, key, action);
             let last = match action.kind {
@@ -180,7 +180,7 @@ impl NodeMaker<'_> {
         columns: &[Column],
         group: &Group,
         quiet: bool,
-        steps: &[Step],
+        steps: &[PathStep],
     ) -> Action {
         let is_list = |(column, _): &&(usize, usize)| {
             matches!(columns[*column].column_type, ColumnType::List(_))
@@ -195,14 +195,15 @@ impl NodeMaker<'_> {
         if !ways.members.is_empty() {
             let below = self.keys.add_node(node, depth + 1, quiet_below, steps.to_vec());
             self.add_members(below, ways, columns, group, quiet_below, steps);
-            let kind = if depth < self.contract.depth_max { Kind::Object } else { Kind::Odd };
+            let kind = if depth < self.contract.depth_max { Kind::Object } else { Kind::Unhandled };
             let unknown = if quiet_below { NOT_COUNTED } else { self.unknown.add(steps) };
             actions.push(Action { kind, node: below, unknown, ..NO_ACTION });
         }
         // Two lists of one array know each other's fields.
-        let odd = lists > 1 && !quiet_below || actions.iter().any(|one| one.kind == Kind::Odd);
+        let unhandled =
+            lists > 1 && !quiet_below || actions.iter().any(|one| one.kind == Kind::Unhandled);
         match actions.as_slice() {
-            _ if odd => Action { kind: Kind::Odd, ..NO_ACTION },
+            _ if unhandled => Action { kind: Kind::Unhandled, ..NO_ACTION },
             [one] => *one,
             _ => {
                 self.keys.several.push(actions);
@@ -222,23 +223,23 @@ impl NodeMaker<'_> {
         group: &Group,
         depth: usize,
         quiet: bool,
-        steps: &[Step],
+        steps: &[PathStep],
     ) -> Action {
         let column = &columns[index];
-        let (kind, place) = match (&column.column_type, group.columns[index].place) {
-            (ColumnType::Json, Place::Text(place)) => (Kind::Json, place),
-            (_, Place::Text(place)) => (Kind::Text, place),
-            (ColumnType::Date { forms }, Place::Int32(place)) => match forms.first() {
+        let (kind, place) = match (&column.column_type, group.columns[index].slot) {
+            (ColumnType::Json, ColumnSlot::Text(place)) => (Kind::Json, place),
+            (_, ColumnSlot::Text(place)) => (Kind::Text, place),
+            (ColumnType::Date { forms }, ColumnSlot::Int32(place)) => match forms.first() {
                 Some(TimestampForm::Rfc3339) => (Kind::Date, place),
                 _ => (Kind::Reader, place),
             },
-            (_, Place::Int32(place)) => (Kind::Int32, place),
-            (ColumnType::Timestamp { .. }, Place::Int64(place)) => (Kind::Timestamp, place),
-            (_, Place::Int64(place)) => (Kind::Int64, place),
-            (_, Place::Float64(place)) => (Kind::Float64, place),
-            (_, Place::Decimal(place)) => (Kind::Decimal, place),
-            (_, Place::Bool(place)) => (Kind::Bool, place),
-            (_, Place::List(place)) => (Kind::List, place),
+            (_, ColumnSlot::Int32(place)) => (Kind::Int32, place),
+            (ColumnType::Timestamp { .. }, ColumnSlot::Int64(place)) => (Kind::Timestamp, place),
+            (_, ColumnSlot::Int64(place)) => (Kind::Int64, place),
+            (_, ColumnSlot::Float64(place)) => (Kind::Float64, place),
+            (_, ColumnSlot::Decimal(place)) => (Kind::Decimal, place),
+            (_, ColumnSlot::Bool(place)) => (Kind::Bool, place),
+            (_, ColumnSlot::List(place)) => (Kind::List, place),
         };
         let mut action = Action {
             kind,
@@ -250,14 +251,14 @@ impl NodeMaker<'_> {
         };
         if let ColumnType::List(columns) = &column.column_type {
             let mut steps = steps.to_vec();
-            steps.push(Step::Element);
+            steps.push(PathStep::Element);
             let elements = &group.lists[place].elements;
             action.node = self.add_root(columns, elements, depth + 2, quiet, steps);
         }
         // The array is a level, and its elements are one more.
         let too_deep = kind == Kind::List && depth + 2 > self.contract.depth_max;
         if too_deep || rank > usize::from(u8::MAX) {
-            action.kind = Kind::Odd;
+            action.kind = Kind::Unhandled;
         }
         action
     }
@@ -267,7 +268,7 @@ impl NodeMaker<'_> {
 pub(super) const NOT_COUNTED: u32 = u32::MAX;
 
 const NO_ACTION: Action = Action {
-    kind: Kind::Odd,
+    kind: Kind::Unhandled,
     rank: 0,
     ranked: false,
     column: 0,

@@ -6,7 +6,7 @@ mod lists;
 
 use lists::ReadList;
 
-use super::columns::{Group, Place, bit};
+use super::columns::{ColumnSlot, Group, bit};
 use super::keys::{Action, Found, Keys, Kind};
 use super::plan::NOT_COUNTED;
 use super::scalars::{boolean, decimal, double, integer, is_null, timestamp};
@@ -15,7 +15,7 @@ use super::time::{LastDate, quoted_date};
 use super::unknown::UnknownPaths;
 use crate::contract::{Mends, Value};
 use crate::json::scan::cpu::{Kernel, Task};
-use crate::json::scan::input::{Odd, behind_space, byte};
+use crate::json::scan::input::{Unhandled, behind_space, byte};
 use crate::json::scan::skip::{SkipRules, skip_value};
 use crate::json::scan::text::{check_text, copy_text};
 use crate::json::{DEPTH_LIMIT, read_json};
@@ -34,8 +34,8 @@ pub(super) struct Reader<'r, K> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub depth_max: usize,
-    pub duplicates_are_odd: bool,
-    pub unknown_is_odd: bool,
+    pub duplicates_unhandled: bool,
+    pub unknown_unhandled: bool,
     pub collects: bool,
 }
 
@@ -48,7 +48,7 @@ impl<K: Kernel> Reader<'_, K> {
         group: &mut Group,
         root: u32,
         mut at: usize,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, Unhandled> {
         let record = self.keys.begin_record();
         let unknown_fields = self.unknown.fields_count();
         let mut node = root;
@@ -115,7 +115,7 @@ impl<K: Kernel> Reader<'_, K> {
         root: u32,
         node: &mut u32,
         before: &mut u32,
-    ) -> Result<(usize, bool), Odd> {
+    ) -> Result<(usize, bool), Unhandled> {
         loop {
             // Comparisons instead of a match, which would become a jump by a table.
             let behind = byte(self.bytes, at);
@@ -135,7 +135,7 @@ impl<K: Kernel> Reader<'_, K> {
             } else if matches!(behind, b' ' | b'\t' | b'\r') {
                 at = behind_space(self.bytes, at);
             } else {
-                return Err(Odd);
+                return Err(Unhandled);
             }
         }
     }
@@ -149,7 +149,7 @@ impl<K: Kernel> Reader<'_, K> {
         key: u32,
         node: u32,
         at: usize,
-    ) -> Result<(usize, Option<u32>), Odd> {
+    ) -> Result<(usize, Option<u32>), Unhandled> {
         let action = self.keys.action(key);
         if action.kind == Kind::Several {
             let end = self.take_several(group, action, node, at)?;
@@ -174,7 +174,7 @@ impl<K: Kernel> Reader<'_, K> {
         action: Action,
         node: u32,
         at: usize,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, Unhandled> {
         let place = action.place as usize;
         let bytes = self.bytes;
         let index = group.len;
@@ -187,16 +187,17 @@ impl<K: Kernel> Reader<'_, K> {
                         }
                         Ok(end)
                     }
-                    Err(Odd) => self.take_odd(group, action, node, at),
+                    Err(Unhandled) => self.take_fallback(group, action, node, at),
                 }
             };
         }
         match action.kind {
             Kind::Text if byte(bytes, at) == b'"' => self.take_text(group, action, at),
-            Kind::Text => self.take_odd(group, action, node, at),
+            Kind::Text => self.take_fallback(group, action, node, at),
             Kind::Int32 => fixed!(int32s, {
-                integer(bytes, at, &group.columns[action.column as usize].forms)
-                    .and_then(|(value, end)| Ok((i32::try_from(value).map_err(|_| Odd)?, end)))
+                integer(bytes, at, &group.columns[action.column as usize].forms).and_then(
+                    |(value, end)| Ok((i32::try_from(value).map_err(|_| Unhandled)?, end)),
+                )
             }),
             Kind::Int64 => {
                 fixed!(int64s, integer(bytes, at, &group.columns[action.column as usize].forms))
@@ -212,7 +213,7 @@ impl<K: Kernel> Reader<'_, K> {
                 int32s,
                 match byte(bytes, at) {
                     b'"' => quoted_date(bytes, at + 1, self.last_date),
-                    _ => Err(Odd),
+                    _ => Err(Unhandled),
                 }
             ),
             Kind::Timestamp => fixed!(
@@ -222,14 +223,14 @@ impl<K: Kernel> Reader<'_, K> {
             Kind::Unknown | Kind::Skip | Kind::Object => self.take_unknown(action, node, at),
             Kind::Json => self.take_json(group, action, node, at),
             Kind::List => self.take_list(group, action, at),
-            Kind::Reader => self.take_odd(group, action, node, at),
-            Kind::Several | Kind::Odd => Err(Odd),
+            Kind::Reader => self.take_fallback(group, action, node, at),
+            Kind::Several | Kind::Unhandled => Err(Unhandled),
         }
     }
 
     /// Takes a string from its opening quote on.
     #[inline(always)]
-    fn take_text(&self, group: &mut Group, action: Action, at: usize) -> Result<usize, Odd> {
+    fn take_text(&self, group: &mut Group, action: Action, at: usize) -> Result<usize, Unhandled> {
         if !claim(group, action)? {
             return check_text(self.kernel, self.bytes, at + 1, false);
         }
@@ -245,34 +246,34 @@ impl<K: Kernel> Reader<'_, K> {
     }
 
     #[inline(always)]
-    fn skip(&self, node: u32, at: usize) -> Result<usize, Odd> {
+    fn skip(&self, node: u32, at: usize) -> Result<usize, Unhandled> {
         let depth = self.keys.nodes[node as usize].depth;
         let rules = SkipRules {
             depth_left: self.rules.depth_max.saturating_sub(depth),
-            duplicates_are_odd: self.rules.duplicates_are_odd,
+            duplicates_unhandled: self.rules.duplicates_unhandled,
         };
         skip_value(self.kernel, self.bytes, at, rules)
     }
 
     /// A key stands in the record for the second time: the last one counts. Where it matters for
-    /// more than a count, the line is odd.
+    /// more than a count, the line is unhandled.
     #[cold]
-    fn supersede(&mut self, key: u32, unknown_fields: usize) -> Result<(), Odd> {
+    fn supersede(&mut self, key: u32, unknown_fields: usize) -> Result<(), Unhandled> {
         let action = self.keys.action(key);
         match action.kind {
-            _ if self.rules.duplicates_are_odd => Err(Odd),
+            _ if self.rules.duplicates_unhandled => Err(Unhandled),
             Kind::Skip => Ok(()),
             Kind::Unknown => {
                 self.unknown.forget(action.unknown, unknown_fields);
                 Ok(())
             }
-            _ => Err(Odd),
+            _ => Err(Unhandled),
         }
     }
 
     /// A value that no column takes: an unknown field, or none where an object might have been.
     #[inline(always)]
-    fn take_unknown(&mut self, action: Action, node: u32, at: usize) -> Result<usize, Odd> {
+    fn take_unknown(&mut self, action: Action, node: u32, at: usize) -> Result<usize, Unhandled> {
         let end = self.skip(node, at)?;
         let counts = match action.kind {
             Kind::Skip => false,
@@ -280,8 +281,8 @@ impl<K: Kernel> Reader<'_, K> {
             _ => action.unknown != NOT_COUNTED && !is_null(self.bytes, at),
         };
         if counts {
-            if self.rules.unknown_is_odd {
-                return Err(Odd);
+            if self.rules.unknown_unhandled {
+                return Err(Unhandled);
             }
             self.unknown.meet(action.unknown, at, end);
         }
@@ -295,14 +296,14 @@ impl<K: Kernel> Reader<'_, K> {
         action: Action,
         node: u32,
         at: usize,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, Unhandled> {
         let end = self.skip(node, at)?;
         if !is_null(self.bytes, at) && claim(group, action)? {
             let index = group.len;
             let column = &mut group.texts[action.place as usize];
             if column.built {
                 column.start = column.bytes.len();
-                column.bytes.extend_from_slice(self.bytes.get(at..end).ok_or(Odd)?);
+                column.bytes.extend_from_slice(self.bytes.get(at..end).ok_or(Unhandled)?);
                 column.end(index);
             }
         }
@@ -310,18 +311,23 @@ impl<K: Kernel> Reader<'_, K> {
     }
 
     #[inline(always)]
-    fn take_list(&mut self, group: &mut Group, action: Action, at: usize) -> Result<usize, Odd> {
+    fn take_list(
+        &mut self,
+        group: &mut Group,
+        action: Action,
+        at: usize,
+    ) -> Result<usize, Unhandled> {
         match byte(self.bytes, at) {
             b'[' => {
-                // A list that stands after another one of its column, or before it, is odd.
+                // A list that stands after another one of its column, or before it, is unhandled.
                 if !claim(group, action)? {
-                    return Err(Odd);
+                    return Err(Unhandled);
                 }
                 let kernel = self.kernel;
                 kernel.run(ReadList { reader: self, group, action, at: at + 1 })
             }
             b'n' if is_null(self.bytes, at) => Ok(at + 4),
-            _ => Err(Odd),
+            _ => Err(Unhandled),
         }
     }
 
@@ -333,7 +339,7 @@ impl<K: Kernel> Reader<'_, K> {
         action: Action,
         node: u32,
         at: usize,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, Unhandled> {
         let kernel = self.kernel;
         kernel.run(TakeSeveral { reader: self, group, action, node, at })
     }
@@ -341,13 +347,13 @@ impl<K: Kernel> Reader<'_, K> {
     /// A value that is null or no plain one: the contract's own reader has to say.
     #[cold]
     #[inline(never)]
-    fn take_odd(
+    fn take_fallback(
         &mut self,
         group: &mut Group,
         action: Action,
         node: u32,
         at: usize,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, Unhandled> {
         if is_null(self.bytes, at) {
             return Ok(at + 4);
         }
@@ -355,20 +361,20 @@ impl<K: Kernel> Reader<'_, K> {
         if !claim(group, action)? {
             return Ok(end);
         }
-        if let Place::Text(place) = group.columns[action.column as usize].place {
+        if let ColumnSlot::Text(place) = group.columns[action.column as usize].slot {
             group.texts[place].start = group.texts[place].bytes.len();
         }
         let text = self.bytes.get(at..end).and_then(|text| std::str::from_utf8(text).ok());
-        let json = read_json(text.ok_or(Odd)?, DEPTH_LIMIT).map_err(|_fault| Odd)?;
+        let json = read_json(text.ok_or(Unhandled)?, DEPTH_LIMIT).map_err(|_fault| Unhandled)?;
         let column = action.column as usize;
         let mut mends = Mends::default();
         let reader = &group.columns[column].reader;
         let value = reader.take_at(usize::from(action.rank), &json, &mut mends);
         // A text of its own, for the reader that it may be borrowed from lies in the group, too.
-        let value = value.map_err(|_misfit| Odd)?.to_static();
+        let value = value.map_err(|_misfit| Unhandled)?.to_static();
         if value == Value::Null {
             if !group.may_be_null(column) {
-                return Err(Odd);
+                return Err(Unhandled);
             }
             let (word, bit) = bit(column);
             group.present[word] &= !bit;
@@ -384,9 +390,9 @@ impl<K: Kernel> Reader<'_, K> {
 
 /// Takes the column for a value of this rank; false if a better path has given it one already.
 #[inline(always)]
-fn claim(group: &mut Group, action: Action) -> Result<bool, Odd> {
+fn claim(group: &mut Group, action: Action) -> Result<bool, Unhandled> {
     let (word, bit) = bit(action.column as usize);
-    let present = group.present.get_mut(word).ok_or(Odd)?;
+    let present = group.present.get_mut(word).ok_or(Unhandled)?;
     if *present & bit != 0 {
         return contest(group, action.kind, action.column, action.place, action.rank);
     }
@@ -400,10 +406,16 @@ fn claim(group: &mut Group, action: Action) -> Result<bool, Odd> {
 /// Out of line and by single values, so that no action need be laid down in memory.
 #[cold]
 #[inline(never)]
-fn contest(group: &mut Group, kind: Kind, column: u32, place: u32, rank: u8) -> Result<bool, Odd> {
+fn contest(
+    group: &mut Group,
+    kind: Kind,
+    column: u32,
+    place: u32,
+    rank: u8,
+) -> Result<bool, Unhandled> {
     // What was mended in a value that does not count must not count either.
     if kind == Kind::List || group.columns[column as usize].may_mend {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let best = &mut group.ranks[column as usize];
     if *best < rank {
@@ -412,7 +424,7 @@ fn contest(group: &mut Group, kind: Kind, column: u32, place: u32, rank: u8) -> 
     *best = rank;
     let is_text = match kind {
         Kind::Text | Kind::Json => true,
-        Kind::Reader => matches!(group.columns[column as usize].place, Place::Text(_)),
+        Kind::Reader => matches!(group.columns[column as usize].slot, ColumnSlot::Text(_)),
         _ => false,
     };
     if is_text {
@@ -430,7 +442,7 @@ struct TakeSeveral<'l, 'r, K> {
 }
 
 impl<A: Kernel> Task for TakeSeveral<'_, '_, A> {
-    type Output = Result<usize, Odd>;
+    type Output = Result<usize, Unhandled>;
 
     #[inline(always)]
     fn with<K: Kernel>(self, _kernel: K) -> Self::Output {

@@ -1,4 +1,4 @@
-//! Blocks of lines → rows, and those lines that are none or odd.
+//! Blocks of lines → rows, and those lines that are none or unhandled.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::contract::{Contract, DuplicateKeys, MendKind, UnknownFields};
 use crate::decode::reference::{Findings, LinePlace, ReferenceDecoder, Row};
 use crate::decode::{Lines, Mended, Reject, count_mended};
 use crate::json::scan::cpu::{Cpu, Kernel, Task};
-use crate::json::scan::input::{Odd, behind_space, byte};
+use crate::json::scan::input::{Unhandled, behind_space, byte};
 
 /// Bytes whose UTF-8 is validated in one go: few enough to be in the cache when they are decoded.
 const WINDOW: usize = 256 << 10;
@@ -62,8 +62,8 @@ impl Table {
             plan: Plan::new(contract, is_built),
             rules: Rules {
                 depth_max: contract.depth_max,
-                duplicates_are_odd: contract.duplicate_keys == DuplicateKeys::Reject,
-                unknown_is_odd: contract.unknown_fields == UnknownFields::Reject,
+                duplicates_unhandled: contract.duplicate_keys == DuplicateKeys::Reject,
+                unknown_unhandled: contract.unknown_fields == UnknownFields::Reject,
                 collects: builds_collected,
             },
             collected: Collected { column: TextColumn::new(builds_collected), present: Vec::new() },
@@ -74,12 +74,12 @@ impl Table {
         }
     }
 
-    /// Decodes a block with a cpu's instructions; `obvious` decodes what is odd.
+    /// Decodes a block with a cpu's instructions; `reference` decodes what is unhandled.
     pub(in crate::decode) fn decode(
         &mut self,
         cpu: Cpu,
         lines: &Lines,
-        obvious: &ReferenceDecoder,
+        reference: &ReferenceDecoder,
     ) -> Outcome {
         // A line has at least its end, so no count makes more room than the bytes are worth.
         let rows_max = usize::try_from(lines.count).unwrap_or(usize::MAX).min(lines.bytes.len());
@@ -89,7 +89,7 @@ impl Table {
         self.offsets = Vec::with_capacity(rows_max);
         self.collected.column.ends.push(0);
         let outcome = Outcome::default();
-        cpu.run(Pass { table: self, obvious, lines, outcome, index: 0 })
+        cpu.run(Pass { table: self, reference, lines, outcome, index: 0 })
     }
 
     /// How many rows there are.
@@ -143,7 +143,7 @@ fn saturating_i64(number: u64) -> i64 {
 /// One way through a block.
 struct Pass<'p> {
     table: &'p mut Table,
-    obvious: &'p ReferenceDecoder,
+    reference: &'p ReferenceDecoder,
     lines: &'p Lines,
     outcome: Outcome,
     /// Lines before the one at hand.
@@ -205,12 +205,13 @@ impl Pass<'_> {
         while at < window.end {
             let line = at;
             let is_text = valid || is_utf8(&bytes[at..line_end(bytes, at, window.end)]);
-            let read = if is_text { self.read_line(kernel, bytes, line, offset) } else { Err(Odd) };
+            let read =
+                if is_text { self.read_line(kernel, bytes, line, offset) } else { Err(Unhandled) };
             at = match read {
                 Ok(behind) => behind,
-                Err(Odd) => {
+                Err(Unhandled) => {
                     let end = line_end(bytes, line, window.end);
-                    self.read_odd(line..end, bytes, offset);
+                    self.read_fallback(line..end, bytes, offset);
                     end + 1
                 }
             };
@@ -226,7 +227,7 @@ impl Pass<'_> {
         bytes: &[u8],
         line: usize,
         offset: usize,
-    ) -> Result<usize, Odd> {
+    ) -> Result<usize, Unhandled> {
         let start = behind_space(bytes, line);
         match byte(bytes, start) {
             b'{' => {}
@@ -234,7 +235,7 @@ impl Pass<'_> {
                 self.outcome.blank += 1;
                 return Ok(start + 1);
             }
-            _ => return Err(Odd),
+            _ => return Err(Unhandled),
         }
         let table = &mut *self.table;
         let Plan { group, keys, unknown, root } = &mut table.plan;
@@ -244,7 +245,7 @@ impl Pass<'_> {
         let mut reader = Reader { kernel, bytes, keys, unknown, last_date, rules };
         let end = behind_space(bytes, reader.read_record(group, *root, start + 1)?);
         if byte(bytes, end) != b'\n' || !group.accept() {
-            return Err(Odd);
+            return Err(Unhandled);
         }
         unknown.count_line();
         if !unknown.mends.is_empty() {
@@ -257,10 +258,10 @@ impl Pass<'_> {
         Ok(end + 1)
     }
 
-    /// Has an odd line decoded by the reference decoder.
+    /// Has an unhandled line decoded by the reference decoder.
     #[cold]
     #[inline(never)]
-    fn read_odd(&mut self, line: Range<usize>, bytes: &[u8], offset: usize) {
+    fn read_fallback(&mut self, line: Range<usize>, bytes: &[u8], offset: usize) {
         self.table.plan.group.roll_back();
         // Counts have an order: the first thousand paths have one each.
         self.table.plan.unknown.move_counts_to(&mut self.outcome.findings.unknown_fields);
@@ -272,7 +273,7 @@ impl Pass<'_> {
         let table = &mut *self.table;
         let append = &mut |row: Row<'_>| table.append(&row, number, place);
         let place = LinePlace { line: number, offset: place };
-        let decoded = self.obvious.decode_line(raw, place, &mut self.outcome.findings, append);
+        let decoded = self.reference.decode_line(raw, place, &mut self.outcome.findings, append);
         if let Err(fault) = decoded {
             let raw = self.lines.bytes.slice(start..start + raw.len());
             self.outcome.rejects.push(fault.of_line(place, raw));

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::contract::EpochUnit;
-use crate::json::scan::input::{Odd, byte, eight};
+use crate::json::scan::input::{Unhandled, byte, eight};
 use crate::json::scan::number::{leading_digits, some_digits};
 
 /// 0001-01-01T00:00:00Z, the earliest timestamp, in microseconds.
@@ -57,7 +57,7 @@ fn two(word: u64, place: u32) -> u32 {
 
 /// Days since 1970-01-01 of the date at a place, ten bytes; years 0000 to 9999.
 #[inline(always)]
-pub(super) fn date(bytes: &[u8], at: usize, last: &mut LastDate) -> Result<i32, Odd> {
+pub(super) fn date(bytes: &[u8], at: usize, last: &mut LastDate) -> Result<i32, Unhandled> {
     let year_month = eight(bytes, at);
     let day = u16::from_le_bytes([byte(bytes, at + 8), byte(bytes, at + 9)]);
     if year_month == last.year_month && day == last.day && day != 0 {
@@ -69,12 +69,12 @@ pub(super) fn date(bytes: &[u8], at: usize, last: &mut LastDate) -> Result<i32, 
 }
 
 #[cold]
-fn new_date(year_month: u64, day: u16) -> Result<i32, Odd> {
+fn new_date(year_month: u64, day: u16) -> Result<i32, Unhandled> {
     let day_digits = [day as u8, (day >> 8) as u8];
     if !is_shaped(year_month, u64::from_le_bytes(*b"\0\0\0\0-\0\0-"))
         || !day_digits.iter().all(u8::is_ascii_digit)
     {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let year = two(year_month, 0) * 100 + two(year_month, 2);
     let month = two(year_month, 5);
@@ -84,10 +84,10 @@ fn new_date(year_month: u64, day: u16) -> Result<i32, Odd> {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
         2 => 28 + u32::from(leap),
-        _ => return Err(Odd),
+        _ => return Err(Unhandled),
     };
     if day == 0 || day > days_of_month {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok(days_from_civil(year as i32, month as i32, day as i32))
 }
@@ -111,33 +111,33 @@ pub(super) fn quoted_date(
     bytes: &[u8],
     at: usize,
     last: &mut LastDate,
-) -> Result<(i32, usize), Odd> {
+) -> Result<(i32, usize), Unhandled> {
     const YEAR_1: i32 = -719_162;
     let days = date(bytes, at, last)?;
     if days < YEAR_1 || byte(bytes, at + 10) != b'"' {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok((days, at + 11))
 }
 
 /// Microseconds since the epoch of an RFC 3339 timestamp with its offset, from after its opening
 /// quote, and the place after its closing one. Second 60 and eight fraction digits or more are
-/// odd.
+/// unhandled.
 #[inline(always)]
 pub(super) fn quoted_rfc3339(
     bytes: &[u8],
     at: usize,
     last: &mut LastDate,
-) -> Result<(i64, usize), Odd> {
+) -> Result<(i64, usize), Unhandled> {
     let days = date(bytes, at, last)?;
     let clock = eight(bytes, at + 11);
     let separated = matches!(byte(bytes, at + 10), b'T' | b't' | b' ');
     if !separated || !is_shaped(clock, u64::from_le_bytes(*b"\0\0:\0\0:\0\0")) {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let (hour, minute, second) = (two(clock, 0), two(clock, 3), two(clock, 6));
     if hour > 23 || minute > 59 || second > 59 {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let mut micros = i64::from(hour * 3600 + minute * 60 + second) * SECOND;
     let mut end = at + 19;
@@ -145,7 +145,7 @@ pub(super) fn quoted_rfc3339(
         let word = eight(bytes, end + 1);
         let count = leading_digits(word);
         if count == 0 || count == 8 {
-            return Err(Odd);
+            return Err(Unhandled);
         }
         const TO_MICROS: [u64; 8] = [0, 100_000, 10_000, 1_000, 100, 10, 1, 0];
         micros += match count {
@@ -157,20 +157,20 @@ pub(super) fn quoted_rfc3339(
     let (offset, end) = offset(bytes, end)?;
     let micros = i64::from(days) * DAY + micros - offset;
     if byte(bytes, end) != b'"' || !(TIMESTAMP_MIN..=TIMESTAMP_MAX).contains(&micros) {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok((micros, end + 1))
 }
 
 /// The microseconds of `+09:00`, `+0900`, `+09` or `Z` at a place, and the place after it.
 #[inline(always)]
-fn offset(bytes: &[u8], at: usize) -> Result<(i64, usize), Odd> {
+fn offset(bytes: &[u8], at: usize) -> Result<(i64, usize), Unhandled> {
     let word = eight(bytes, at);
     let sign = match word as u8 {
         b'Z' | b'z' => return Ok((0, at + 1)),
         b'+' => 1,
         b'-' => -1,
-        _ => return Err(Odd),
+        _ => return Err(Unhandled),
     };
     let clock = word >> 8 & 0xff_ffff_ffff | 0x30_3030 << 40;
     let (hours, minutes) = (two(clock, 0), two(clock, 3));
@@ -179,22 +179,22 @@ fn offset(bytes: &[u8], at: usize) -> Result<(i64, usize), Odd> {
         return Ok((sign * clock, at + length));
     }
     if hours > 23 || minutes > 59 {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok((sign * i64::from(hours * 3600 + minutes * 60) * SECOND, at + 6))
 }
 
 /// The microseconds of `0900` or `09`, as databases write offsets, and its length with the sign.
 #[inline(never)]
-fn short_offset(word: u64) -> Result<(i64, usize), Odd> {
+fn short_offset(word: u64) -> Result<(i64, usize), Unhandled> {
     let (minutes, length) = match leading_digits(word) {
         4 => (two(word, 2), 5),
         2 => (0, 3),
-        _ => return Err(Odd),
+        _ => return Err(Unhandled),
     };
     let hours = two(word, 0);
     if hours > 23 || minutes > 59 {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok((i64::from(hours * 3600 + minutes * 60) * SECOND, length))
 }

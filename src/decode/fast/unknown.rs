@@ -10,7 +10,7 @@ use crate::json::excerpt;
 
 /// A step on the way to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     Key(String),
     Element,
 }
@@ -58,20 +58,20 @@ impl UnknownPaths {
     }
 
     /// Adds a path; gives its number.
-    pub(super) fn add(&mut self, steps: &[Step]) -> u32 {
+    pub(super) fn add(&mut self, steps: &[PathStep]) -> u32 {
         let mut name = String::new();
         let mut pieces = vec![String::new()];
         for (place, step) in steps.iter().enumerate() {
             let mut text = String::new();
             match step {
-                Step::Key(key) => {
+                PathStep::Key(key) => {
                     let separator = if place == 0 { "" } else { "." };
                     // Writing to a string cannot fail.
                     write!(text, "{separator}{}", PathKey(key)).unwrap_or_default();
                     name.push_str(&text);
                     pieces.last_mut().into_iter().for_each(|piece| piece.push_str(&text));
                 }
-                Step::Element => {
+                PathStep::Element => {
                     name.push_str("[]");
                     pieces.last_mut().into_iter().for_each(|piece| piece.push('['));
                     pieces.push("]".to_owned());

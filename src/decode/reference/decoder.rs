@@ -32,7 +32,7 @@ pub struct ReferenceDecoder {
 }
 
 /// Why a line is no row, before it is known which line.
-pub(in crate::decode) struct Fault {
+pub(in crate::decode) struct DecodeFault {
     reason: RejectReason,
     path: Option<String>,
     expected: String,
@@ -62,7 +62,8 @@ impl Findings {
         for Mend { column, kind, dropped } in mends.into_vec() {
             count_mended(&mut self.mended, &column, kind, 1);
             if let Some(dropped) = dropped {
-                let reject = Fault::of_misfit(dropped.misfit).of_line(place, dropped.raw.into());
+                let reject =
+                    DecodeFault::of_misfit(dropped.misfit).of_line(place, dropped.raw.into());
                 self.dropped_items.push(DroppedItem { item: dropped.item, reject });
             }
         }
@@ -137,14 +138,15 @@ impl ReferenceDecoder {
         place: LinePlace,
         findings: &mut Findings,
         append: &mut dyn FnMut(Row<'_>),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeFault> {
         let decoded = match std::str::from_utf8(raw) {
             Ok(text) => self.decode_text(text, &[], place, findings, append),
             Err(error) => Err(invalid_utf8(raw, &error)),
         };
         match decoded {
-            Err(Fault {
-                reason: RejectReason::InvalidUtf8 | RejectReason::LoneSurrogate, ..
+            Err(DecodeFault {
+                reason: RejectReason::InvalidUtf8 | RejectReason::LoneSurrogate,
+                ..
             }) if self.contract.on_invalid_text == OnInvalidText::Replace => {
                 let SoundText { text, replaced } = sound_text(raw);
                 self.decode_text(&text, &replaced, place, findings, append)
@@ -161,11 +163,12 @@ impl ReferenceDecoder {
         place: LinePlace,
         findings: &mut Findings,
         append: &mut dyn FnMut(Row<'_>),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeFault> {
         let depth_max = self.contract.depth_max;
-        let json = read_json(text, depth_max).map_err(|fault| Fault::of_json(fault, depth_max))?;
+        let json =
+            read_json(text, depth_max).map_err(|fault| DecodeFault::of_json(fault, depth_max))?;
         let JsonKind::Object(mut members) = json.kind else {
-            return Err(Fault {
+            return Err(DecodeFault {
                 reason: RejectReason::NotAnObject,
                 path: None,
                 expected: "an object".to_owned(),
@@ -173,7 +176,7 @@ impl ReferenceDecoder {
             });
         };
         settle_duplicates(&mut members, self.contract.duplicate_keys).map_err(|duplicate| {
-            Fault {
+            DecodeFault {
                 reason: RejectReason::DuplicateKey,
                 path: Some(excerpt(&duplicate.path).into_owned()),
                 expected: "each key once in an object".to_owned(),
@@ -183,7 +186,7 @@ impl ReferenceDecoder {
         let mut mends = Mends::default();
         let values: Result<Vec<Value<'_>>, Misfit> =
             self.columns.iter().map(|column| column.take(&members, &mut mends)).collect();
-        let values = values.map_err(Fault::of_misfit)?;
+        let values = values.map_err(DecodeFault::of_misfit)?;
         let collected = self.settle_unknown(&members, &mut findings.unknown_fields)?;
         if !replaced.is_empty() {
             self.count_replaced(text, replaced, &members, findings);
@@ -223,15 +226,15 @@ impl ReferenceDecoder {
         &self,
         members: &[Member<'_>],
         counts: &mut BTreeMap<String, u64>,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<String>, DecodeFault> {
         let mut path = String::new();
         let mut collected: Option<String> = None;
-        let mut first: Option<Fault> = None;
+        let mut first: Option<DecodeFault> = None;
         self.known.visit_unknown(members, &mut |field| match &self.contract.unknown_fields {
             UnknownFields::Reject => {
                 first.get_or_insert_with(|| {
                     field.write_exact_path(&mut path);
-                    Fault {
+                    DecodeFault {
                         reason: RejectReason::UnknownField,
                         path: Some(excerpt(&path).into_owned()),
                         expected: "no field but the contract's".to_owned(),
@@ -269,9 +272,9 @@ fn add_member(object: &mut Option<String>, key: &str, value: &str) {
     object.push_str(value);
 }
 
-fn invalid_utf8(raw: &[u8], error: &std::str::Utf8Error) -> Fault {
+fn invalid_utf8(raw: &[u8], error: &std::str::Utf8Error) -> DecodeFault {
     let at = error.valid_up_to();
-    Fault {
+    DecodeFault {
         reason: RejectReason::InvalidUtf8,
         path: None,
         expected: "UTF-8".to_owned(),
@@ -282,7 +285,7 @@ fn invalid_utf8(raw: &[u8], error: &std::str::Utf8Error) -> Fault {
     }
 }
 
-impl Fault {
+impl DecodeFault {
     fn of_json(fault: JsonFault, depth_max: usize) -> Self {
         let (reason, expected) = match fault.kind {
             JsonFaultKind::Invalid => (RejectReason::InvalidJson, fault.expected.to_owned()),
@@ -294,7 +297,7 @@ impl Fault {
                 (RejectReason::TooDeep, expected)
             }
         };
-        Fault { reason, path: None, expected, found: fault.found }
+        DecodeFault { reason, path: None, expected, found: fault.found }
     }
 
     fn of_misfit(misfit: Misfit) -> Self {
@@ -306,12 +309,12 @@ impl Fault {
             MisfitReason::NulCharacter => RejectReason::NulCharacter,
         };
         let Misfit { path, expected, found, .. } = misfit;
-        Fault { reason, path: Some(path), expected, found }
+        DecodeFault { reason, path: Some(path), expected, found }
     }
 
     /// The reject of a line, or of a part of it, with this text.
     pub(in crate::decode) fn of_line(self, place: LinePlace, raw: Bytes) -> Reject {
-        let Fault { reason, path, expected, found } = self;
+        let DecodeFault { reason, path, expected, found } = self;
         let LinePlace { line, offset } = place;
         Reject { reason, path, expected, found, line, offset, raw, bytes_omitted: 0 }
     }

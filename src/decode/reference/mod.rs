@@ -1,4 +1,5 @@
-//! The slow, obvious, right decoder: it builds a tree of each line and takes the columns out of it.
+//! The reference implementation of the decoder, slow and plain: it builds a tree of
+//! each line and takes the columns out of it.
 
 mod builder;
 mod decoder;

@@ -72,11 +72,11 @@ impl KnownFields {
     fn visit_members<'t>(
         &self,
         members: &'t [Member<'t>],
-        steps: &mut Vec<Step<'t>>,
+        steps: &mut Vec<IndexedStep<'t>>,
         visit: &mut dyn FnMut(UnknownField<'_, 't>),
     ) {
         for member in members {
-            steps.push(Step::Key(&member.key));
+            steps.push(IndexedStep::Key(&member.key));
             match self.members.get(member.key.as_ref()) {
                 None => visit(UnknownField { steps, value: &member.value }),
                 Some(known) => known.visit_value(&member.value, steps, visit),
@@ -88,7 +88,7 @@ impl KnownFields {
     fn visit_value<'t>(
         &self,
         value: &'t Json<'t>,
-        steps: &mut Vec<Step<'t>>,
+        steps: &mut Vec<IndexedStep<'t>>,
         visit: &mut dyn FnMut(UnknownField<'_, 't>),
     ) {
         match (&value.kind, &self.elements) {
@@ -97,7 +97,7 @@ impl KnownFields {
             (JsonKind::Array(elements), Some(known)) => {
                 for (index, element) in elements.iter().enumerate() {
                     if let JsonKind::Object(members) = &element.kind {
-                        steps.push(Step::Element(index));
+                        steps.push(IndexedStep::Element(index));
                         known.visit_members(members, steps, visit);
                         steps.pop();
                     }
@@ -118,7 +118,7 @@ fn member_of<'k>(known: &'k mut KnownFields, key: &str) -> &'k mut KnownFields {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step<'t> {
+enum IndexedStep<'t> {
     Key(&'t str),
     Element(usize),
 }
@@ -126,7 +126,7 @@ enum Step<'t> {
 /// A field that no column names.
 #[derive(Debug)]
 pub(super) struct UnknownField<'s, 't> {
-    steps: &'s [Step<'t>],
+    steps: &'s [IndexedStep<'t>],
     /// Its value.
     pub value: &'t Json<'t>,
 }
@@ -150,12 +150,12 @@ impl UnknownField<'_, '_> {
         text.clear();
         for (place, step) in self.steps.iter().enumerate() {
             match step {
-                Step::Key(key) => {
+                IndexedStep::Key(key) => {
                     let separator = if place == 0 { "" } else { "." };
                     // Writing to a string cannot fail.
                     write!(text, "{separator}{}", PathKey(key)).unwrap_or_default();
                 }
-                Step::Element(index) => write_element(text, *index),
+                IndexedStep::Element(index) => write_element(text, *index),
             }
         }
     }

@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    fn obvious(block: &[u8; BLOCK]) -> u64 {
+    fn reference(block: &[u8; BLOCK]) -> u64 {
         let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
         (0..BLOCK).filter(|i| special(&block[*i])).fold(0, |mask, i| mask | 1 << i)
     }
@@ -232,7 +232,7 @@ mod tests {
                     for others in [b'a', b' ', b'!', b'#', b'[', 0x7f, 0x80, 0xff, b'"'] {
                         let mut block = [others; BLOCK];
                         block[place] = byte;
-                        let expected = obvious(&block);
+                        let expected = reference(&block);
                         assert_eq!(cpu.run(Specials(&block)), expected, "{cpu:?} {block:?}");
                     }
                 }
@@ -247,7 +247,7 @@ mod tests {
         ) {
             let block: [u8; BLOCK] = bytes.try_into().unwrap();
             for cpu in Cpu::available() {
-                prop_assert_eq!(cpu.run(Specials(&block)), obvious(&block), "{:?}", cpu);
+                prop_assert_eq!(cpu.run(Specials(&block)), reference(&block), "{:?}", cpu);
             }
         }
     }

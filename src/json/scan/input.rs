@@ -5,7 +5,7 @@ use super::cpu::BLOCK;
 
 /// A line that the fast path does not prove to be good; the reference decoder has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Odd;
+pub(crate) struct Unhandled;
 
 /// The byte at a place.
 #[inline(always)]
@@ -36,8 +36,8 @@ pub(crate) fn sixteen(bytes: &[u8], at: usize) -> u128 {
 
 /// A block of bytes from a place on; none near the end.
 #[inline(always)]
-pub(crate) fn block(bytes: &[u8], at: usize) -> Result<&[u8; BLOCK], Odd> {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or(Odd)
+pub(crate) fn block(bytes: &[u8], at: usize) -> Result<&[u8; BLOCK], Unhandled> {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or(Unhandled)
 }
 
 /// The first place from `at` on that is no white space within a line.

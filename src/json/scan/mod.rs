@@ -17,4 +17,4 @@ pub(crate) mod skip;
 pub(crate) mod text;
 
 pub use cpu::Cpu;
-pub use members::{SKIM_PADDING, Span, skim};
+pub use members::{SCAN_PADDING, Span, scan_members};

@@ -1,11 +1,11 @@
 //! Values that no column takes: checked to be JSON, but not kept.
 
 use super::cpu::{Kernel, Task};
-use super::input::{Odd, behind_space, byte, eight};
+use super::input::{Unhandled, behind_space, byte, eight};
 use super::number::leading_digits;
 use super::text::check_text;
 
-/// Levels of nesting that are skipped at most; deeper ones are odd.
+/// Levels of nesting that are skipped at most; deeper ones are unhandled.
 const LEVELS_MAX: usize = 64;
 /// Members up to which the keys of a skipped object are compared with each other.
 const MEMBERS_MAX: usize = 16;
@@ -15,8 +15,8 @@ const MEMBERS_MAX: usize = 16;
 pub(crate) struct SkipRules {
     /// Objects and arrays that may yet nest.
     pub depth_left: usize,
-    /// Whether a key that stands twice in an object is odd.
-    pub duplicates_are_odd: bool,
+    /// Whether a key that stands twice in an object is unhandled.
+    pub duplicates_unhandled: bool,
 }
 
 /// Skips the value at a place; gives the place after it.
@@ -26,7 +26,7 @@ pub(crate) fn skip_value<K: Kernel>(
     bytes: &[u8],
     at: usize,
     rules: SkipRules,
-) -> Result<usize, Odd> {
+) -> Result<usize, Unhandled> {
     match byte(bytes, at) {
         b'"' => check_text(kernel, bytes, at + 1, false),
         b'{' | b'[' => kernel.run(SkipNested { bytes, at, rules }),
@@ -36,19 +36,19 @@ pub(crate) fn skip_value<K: Kernel>(
 
 /// Skips a number, `true`, `false` or `null`.
 #[inline(always)]
-fn skip_bare(bytes: &[u8], at: usize) -> Result<usize, Odd> {
+fn skip_bare(bytes: &[u8], at: usize) -> Result<usize, Unhandled> {
     let word = eight(bytes, at);
     match word as u8 {
         b'-' | b'0'..=b'9' => skip_number(bytes, at),
         b't' if word as u32 == u32::from_le_bytes(*b"true") => Ok(at + 4),
         b'n' if word as u32 == u32::from_le_bytes(*b"null") => Ok(at + 4),
         b'f' if (word >> 8) as u32 == u32::from_le_bytes(*b"alse") => Ok(at + 5),
-        _ => Err(Odd),
+        _ => Err(Unhandled),
     }
 }
 
 #[inline(always)]
-fn skip_number(bytes: &[u8], mut at: usize) -> Result<usize, Odd> {
+fn skip_number(bytes: &[u8], mut at: usize) -> Result<usize, Unhandled> {
     at += usize::from(byte(bytes, at) == b'-');
     at = match byte(bytes, at) {
         b'0' => at + 1,
@@ -66,13 +66,13 @@ fn skip_number(bytes: &[u8], mut at: usize) -> Result<usize, Odd> {
 
 /// Skips one digit or more.
 #[inline(always)]
-fn skip_digits(bytes: &[u8], mut at: usize) -> Result<usize, Odd> {
+fn skip_digits(bytes: &[u8], mut at: usize) -> Result<usize, Unhandled> {
     let start = at;
     loop {
         let count = leading_digits(eight(bytes, at));
         at += count;
         if count < 8 {
-            return if at == start { Err(Odd) } else { Ok(at) };
+            return if at == start { Err(Unhandled) } else { Ok(at) };
         }
     }
 }
@@ -85,11 +85,11 @@ struct SkipNested<'b> {
 }
 
 impl Task for SkipNested<'_> {
-    type Output = Result<usize, Odd>;
+    type Output = Result<usize, Unhandled>;
 
     #[inline(always)]
     fn with<K: Kernel>(self, kernel: K) -> Self::Output {
-        if self.rules.duplicates_are_odd {
+        if self.rules.duplicates_unhandled {
             return skip_nested_minding_keys(kernel, self.bytes, self.at, self.rules);
         }
         skip_nested(kernel, self.bytes, self.at, self.rules)
@@ -103,7 +103,7 @@ fn skip_nested<K: Kernel>(
     bytes: &[u8],
     mut at: usize,
     rules: SkipRules,
-) -> Result<usize, Odd> {
+) -> Result<usize, Unhandled> {
     let (mut objects, mut levels) = (0_u64, 0);
     let levels_max = rules.depth_left.min(LEVELS_MAX);
     loop {
@@ -112,7 +112,7 @@ fn skip_nested<K: Kernel>(
             b'"' => at = check_text(kernel, bytes, at + 1, false)?,
             opening @ (b'{' | b'[') => {
                 if levels == levels_max {
-                    return Err(Odd);
+                    return Err(Unhandled);
                 }
                 levels += 1;
                 objects = objects << 1 | u64::from(opening == b'{');
@@ -151,7 +151,7 @@ fn skip_nested<K: Kernel>(
                     levels -= 1;
                     objects >>= 1;
                 }
-                _ => return Err(Odd),
+                _ => return Err(Unhandled),
             }
         }
     }
@@ -159,26 +159,26 @@ fn skip_nested<K: Kernel>(
 
 /// Skips a key and its colon, up to its value.
 #[inline(always)]
-fn skip_key<K: Kernel>(kernel: K, bytes: &[u8], at: usize) -> Result<usize, Odd> {
+fn skip_key<K: Kernel>(kernel: K, bytes: &[u8], at: usize) -> Result<usize, Unhandled> {
     if byte(bytes, at) != b'"' {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let at = behind_space(bytes, check_text(kernel, bytes, at + 1, false)?);
     if byte(bytes, at) != b':' {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok(behind_space(bytes, at + 1))
 }
 
 /// As [`skip_nested`], but recursive, and with the keys of each object compared: equal ones, more
-/// than a few and those with escapes are odd.
+/// than a few and those with escapes are unhandled.
 fn skip_nested_minding_keys<K: Kernel>(
     kernel: K,
     bytes: &[u8],
     at: usize,
     rules: SkipRules,
-) -> Result<usize, Odd> {
-    let depth_left = rules.depth_left.min(LEVELS_MAX).checked_sub(1).ok_or(Odd)?;
+) -> Result<usize, Unhandled> {
+    let depth_left = rules.depth_left.min(LEVELS_MAX).checked_sub(1).ok_or(Unhandled)?;
     let rules = SkipRules { depth_left, ..rules };
     let is_object = byte(bytes, at) == b'{';
     let closing = byte(bytes, at) + 2;
@@ -192,9 +192,9 @@ fn skip_nested_minding_keys<K: Kernel>(
         if is_object {
             let value = skip_key(kernel, bytes, at)?;
             let key = bytes.get(at..value).and_then(|text| text.split(|b| *b == b'"').nth(1));
-            let key = key.filter(|key| !key.contains(&b'\\')).ok_or(Odd)?;
+            let key = key.filter(|key| !key.contains(&b'\\')).ok_or(Unhandled)?;
             if keys[..count].contains(&key) || count == MEMBERS_MAX {
-                return Err(Odd);
+                return Err(Unhandled);
             }
             keys[count] = key;
             count += 1;
@@ -204,7 +204,7 @@ fn skip_nested_minding_keys<K: Kernel>(
         match byte(bytes, at) {
             b',' => at = behind_space(bytes, at + 1),
             end if end == closing => return Ok(at + 1),
-            _ => return Err(Odd),
+            _ => return Err(Unhandled),
         }
     }
 }

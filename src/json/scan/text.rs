@@ -1,17 +1,17 @@
 //! Strings: copied without their escapes, or only checked.
 
 use super::cpu::{BLOCK, Kernel};
-use super::input::{Odd, block, byte, eight};
+use super::input::{Unhandled, block, byte, eight};
 
 /// Copies a string's text to `out`, from after its opening quote; gives the place after the
-/// closing one. U+0000 and half a surrogate pair are odd.
+/// closing one. U+0000 and half a surrogate pair are unhandled.
 #[inline(always)]
 pub(crate) fn copy_text<K: Kernel>(
     kernel: K,
     bytes: &[u8],
     mut at: usize,
     out: &mut Vec<u8>,
-) -> Result<usize, Odd> {
+) -> Result<usize, Unhandled> {
     loop {
         let next = block(bytes, at)?;
         if out.capacity() - out.len() < BLOCK {
@@ -32,7 +32,7 @@ pub(crate) fn copy_text<K: Kernel>(
             return Ok(at + 1);
         }
         if special != b'\\' {
-            return Err(Odd);
+            return Err(Unhandled);
         }
         at = unescape(bytes, at, out)?;
     }
@@ -46,14 +46,14 @@ fn make_room(out: &mut Vec<u8>) {
 }
 
 /// Checks a string from after its opening quote; gives the place after the closing one. With
-/// `nul_is_odd` as [`copy_text`], else U+0000 passes, as it does in what is skipped.
+/// `nul_unhandled` as [`copy_text`], else U+0000 passes, as it does in what is skipped.
 #[inline(always)]
 pub(crate) fn check_text<K: Kernel>(
     kernel: K,
     bytes: &[u8],
     mut at: usize,
-    nul_is_odd: bool,
-) -> Result<usize, Odd> {
+    nul_unhandled: bool,
+) -> Result<usize, Unhandled> {
     loop {
         let next = block(bytes, at)?;
         let specials = kernel.specials(next);
@@ -65,8 +65,8 @@ pub(crate) fn check_text<K: Kernel>(
         at += plain;
         match next[plain] {
             b'"' => return Ok(at + 1),
-            b'\\' => at = behind_escape(bytes, at, nul_is_odd)?,
-            _ => return Err(Odd),
+            b'\\' => at = behind_escape(bytes, at, nul_unhandled)?,
+            _ => return Err(Unhandled),
         }
     }
 }
@@ -103,7 +103,7 @@ static HEXADECIMAL_DIGITS: [u8; 256] = hexadecimal_digits();
 
 /// Writes what the escapes from `at` on stand for; gives the first place that is no backslash.
 #[inline(always)]
-fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Odd> {
+fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Unhandled> {
     loop {
         let simple = SIMPLE_ESCAPES[byte(bytes, at + 1) as usize];
         if simple != 0 {
@@ -112,7 +112,7 @@ fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Odd
         } else {
             let (character, behind) = code_point(bytes, at)?;
             if character == '\0' {
-                return Err(Odd);
+                return Err(Unhandled);
             }
             push_character(out, character);
             at = behind;
@@ -140,42 +140,42 @@ fn push_character(out: &mut Vec<u8>, character: char) {
 
 /// Checks one escape; gives the place after it.
 #[inline(always)]
-fn behind_escape(bytes: &[u8], at: usize, nul_is_odd: bool) -> Result<usize, Odd> {
+fn behind_escape(bytes: &[u8], at: usize, nul_unhandled: bool) -> Result<usize, Unhandled> {
     if SIMPLE_ESCAPES[byte(bytes, at + 1) as usize] != 0 {
         return Ok(at + 2);
     }
     match code_point(bytes, at)? {
-        ('\0', _) if nul_is_odd => Err(Odd),
+        ('\0', _) if nul_unhandled => Err(Unhandled),
         (_, behind) => Ok(behind),
     }
 }
 
 /// The character of an escape `\u…` at `at`, or of two that are a surrogate pair.
 #[inline(always)]
-fn code_point(bytes: &[u8], at: usize) -> Result<(char, usize), Odd> {
+fn code_point(bytes: &[u8], at: usize) -> Result<(char, usize), Unhandled> {
     let unit = code_unit(bytes, at)?;
     if unit & 0xf800 != 0xd800 {
-        return char::from_u32(unit).map(|character| (character, at + 6)).ok_or(Odd);
+        return char::from_u32(unit).map(|character| (character, at + 6)).ok_or(Unhandled);
     }
     let low = code_unit(bytes, at + 6)?;
     if unit >= 0xdc00 || low & 0xfc00 != 0xdc00 {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-    char::from_u32(code).map(|character| (character, at + 12)).ok_or(Odd)
+    char::from_u32(code).map(|character| (character, at + 12)).ok_or(Unhandled)
 }
 
 /// The number of the escape `\u…` at `at`.
 #[inline(always)]
-fn code_unit(bytes: &[u8], at: usize) -> Result<u32, Odd> {
+fn code_unit(bytes: &[u8], at: usize) -> Result<u32, Unhandled> {
     let escape = eight(bytes, at).to_le_bytes();
     if escape[..2] != *b"\\u" {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     let digit = |place: usize| HEXADECIMAL_DIGITS[escape[place] as usize];
     let digits = [digit(2), digit(3), digit(4), digit(5)];
     if digits[0] | digits[1] | digits[2] | digits[3] > 15 {
-        return Err(Odd);
+        return Err(Unhandled);
     }
     Ok(digits.iter().fold(0, |unit, digit| unit << 4 | u32::from(*digit)))
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
 
 use super::{ReadFailure, Unpack, Unreadable, classify};
-use crate::scan::look_ahead::{ObjectRoom, TakenRoom};
+use crate::scan::memory_budget::{BudgetPermit, ObjectBudget};
 
 /// Memory of one decoder. `xz -9` asks for 65 MiB to unpack what it made.
 const MEMORY_MAX: u64 = 96 << 20;
@@ -18,9 +18,9 @@ pub(crate) struct XzStreams<R> {
     input: R,
     decoder: Stream,
     ended: bool,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
     /// What the decoder takes of it, once it has asked for much.
-    taken: Option<TakenRoom>,
+    taken: Option<BudgetPermit>,
     /// What broke the stream off whose last bytes were handed out.
     failure: Option<ReadFailure>,
 }
@@ -28,10 +28,10 @@ pub(crate) struct XzStreams<R> {
 impl<R: BufRead> XzStreams<R> {
     /// # Errors
     /// If there is no memory for a decoder.
-    pub fn new(input: R, room: Option<ObjectRoom>) -> io::Result<Self> {
-        let memory = if room.is_some() { MEMORY_FREE } else { MEMORY_MAX };
+    pub fn new(input: R, budget: Option<ObjectBudget>) -> io::Result<Self> {
+        let memory = if budget.is_some() { MEMORY_FREE } else { MEMORY_MAX };
         let decoder = Stream::new_stream_decoder(memory, CONCATENATED)?;
-        Ok(XzStreams { input, decoder, ended: false, room, taken: None, failure: None })
+        Ok(XzStreams { input, decoder, ended: false, budget, taken: None, failure: None })
     }
 
     fn step(&mut self, into: &mut [u8]) -> Result<usize, ReadFailure> {
@@ -54,8 +54,8 @@ impl<R: BufRead> XzStreams<R> {
             }
             Ok(_) => {}
             // The decoder goes on where it was once it has more.
-            Err(Error::MemLimit) if self.room.is_some() && self.taken.is_none() => {
-                self.taken = self.room.as_ref().map(|room| room.take_buffer(MEMORY_MAX));
+            Err(Error::MemLimit) if self.budget.is_some() && self.taken.is_none() => {
+                self.taken = self.budget.as_ref().map(|budget| budget.take_buffer(MEMORY_MAX));
                 if let Err(error) = self.decoder.set_memlimit(MEMORY_MAX) {
                     self.failure = Some(damage(&error.to_string()));
                 }

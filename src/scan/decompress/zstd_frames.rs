@@ -10,7 +10,7 @@ use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use super::formats::ZSTD_MAGIC;
 use super::{ReadFailure, Unpack, Unreadable, classify};
-use crate::scan::look_ahead::{ObjectRoom, TakenRoom};
+use crate::scan::memory_budget::{BudgetPermit, ObjectBudget};
 
 /// Zstd windows may have 2 to the power of this many bytes (128 MiB), which bounds the memory of
 /// one decoder. It is zstd(1)'s own limit.
@@ -25,28 +25,29 @@ pub(crate) struct ZstdFrames<R> {
     decoder: Decoder<'static>,
     /// A frame has ended, none has begun.
     between_frames: bool,
-    room: Option<ObjectRoom>,
+    budget: Option<ObjectBudget>,
     /// What the decoder takes of it for its largest window so far.
-    window: Option<(u64, TakenRoom)>,
+    window: Option<(u64, BudgetPermit)>,
 }
 
 impl<R: BufRead> ZstdFrames<R> {
     /// # Errors
     /// If there is no memory for a decoder.
-    pub fn new(input: R, room: Option<ObjectRoom>) -> io::Result<Self> {
+    pub fn new(input: R, budget: Option<ObjectBudget>) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
-        Ok(ZstdFrames { input, decoder, between_frames: true, room, window: None })
+        Ok(ZstdFrames { input, decoder, between_frames: true, budget, window: None })
     }
 
-    /// Waits for room for the window of the frame that begins with these bytes, if it is large.
+    /// Waits until the budget allows the window of the frame that begins with these bytes, if it is
+    /// large.
     fn take_window(&mut self, bytes: u64) {
         let held = self.window.as_ref().map_or(WINDOW_BYTES_FREE, |(held, _)| *held);
-        if let Some(room) = &self.room
+        if let Some(budget) = &self.budget
             && (held + 1..=1 << WINDOW_LOG_MAX).contains(&bytes)
         {
             drop(self.window.take());
-            self.window = Some((bytes, room.take_buffer(bytes)));
+            self.window = Some((bytes, budget.take_buffer(bytes)));
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Deletions, of which some may fail and some not.
+//! Retried deletions: of a batch, only what failed is deleted again.
 
 use futures::stream::{BoxStream, StreamExt, TryStreamExt, iter};
 use object_store::path::Path;
 use object_store::{Error, Result};
 
 use super::{Operation, RetryStore};
-use crate::store::answer::passing;
+use crate::store::transient::transient;
 
 /// Objects that are deleted by one call: what S3 takes in one request.
 const NAMES_PER_CALL: usize = 1000;
@@ -48,10 +48,10 @@ impl RetryStore {
             };
             let Some(error) = error else { break };
             // Deleting again does no harm; so whatever the store has no clear word for is tried.
-            let passing = passing(&error);
+            let transient = transient(&error);
             let is_generic = matches!(error, Error::Generic { .. });
-            let again = match passing.or(is_generic.then(Default::default)) {
-                Some(passing) => tries.after_passing(error, passing).await,
+            let again = match transient.or(is_generic.then(Default::default)) {
+                Some(transient) => tries.after_transient(error, transient).await,
                 None => Err(error),
             };
             if let Err(error) = again {

@@ -1,17 +1,17 @@
-//! Listings that go on after the last name.
+//! Retried listings: resumed after the last name.
 
 use futures::stream::{BoxStream, StreamExt, try_unfold};
 use object_store::path::Path;
 use object_store::{ObjectMeta, Result};
 
-use super::super::odd_names::{is_odd_path, name_of_path};
+use super::super::noncanonical_names::{is_escaped_path, name_of_path};
 use super::{Operation, RetryStore, Tries};
 
 /// Names that came by some tries after which the next break is met with fresh ones.
 const RENEWING_NAMES: u32 = 1000;
 
 /// A listing that is under way.
-struct Listing {
+struct ResumedListing {
     store: RetryStore,
     prefix: Option<Path>,
     /// What the next names come after, at first the caller's offset.
@@ -30,7 +30,7 @@ impl RetryStore {
         prefix: Option<&Path>,
         behind: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let mut listing = Listing {
+        let mut listing = ResumedListing {
             store: self.clone(),
             prefix: prefix.cloned(),
             behind: behind.cloned(),
@@ -39,11 +39,11 @@ impl RetryStore {
             tries: None,
         };
         listing.open();
-        try_unfold(listing, Listing::next).boxed()
+        try_unfold(listing, ResumedListing::next).boxed()
     }
 }
 
-impl Listing {
+impl ResumedListing {
     fn open(&mut self) {
         // The broken one first gives back its place among the requests in flight.
         self.stream = futures::stream::empty().boxed();
@@ -77,7 +77,7 @@ impl Listing {
     }
 
     fn note(&mut self, name: &Path) {
-        let is_behind = |behind: &Path| match is_odd_path(name) || is_odd_path(behind) {
+        let is_behind = |behind: &Path| match is_escaped_path(name) || is_escaped_path(behind) {
             true => name_of_path(name) > name_of_path(behind),
             false => name > behind,
         };

@@ -1,14 +1,14 @@
-//! Tries again what may succeed the next time.
+//! Retries with exponential backoff and full jitter.
 //!
 //! # Why here and not in the clients
 //! The cloud clients of `object_store` can retry by themselves. That is switched off, since they
 //! keep to themselves how often they do it, ignore `Retry-After`, count a long read's time from
-//! its begin, so that it may not break off after a minute, hold their place among the requests in
+//! its begin, so that it may not break off after a minute, hold their permit among the requests in
 //! flight while they wait, and answer `AlreadyExists` for an object that their own first try put.
 //! A service right above HTTP could count and heed the store's wishes, but would know neither that
-//! a put was conditional nor where a read broke off. So an [`Answer`](super::answer::Answer) comes
-//! up from HTTP, and what to do about it is decided here, where the operation is known and any
-//! store will do for a test.
+//! a put was conditional nor where a read broke off. So a
+//! [`TransientResponse`](super::transient::TransientResponse) comes up from HTTP, and what to do
+//! about it is decided here, where the operation is known and any store will do for a test.
 //!
 //! # What is tried again
 //! Answers of 408, 429 and 5xx (but 501), lost and refused connections, time-outs; for a minute
@@ -54,9 +54,9 @@ use object_store::{
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
-use super::answer::{Passing, passing};
 use super::layer::Layer;
 use super::meter::{Operation, StoreMeter};
+use super::transient::{Transient, transient};
 use crate::base::clock::Clock;
 
 /// How long and how often something is tried.
@@ -202,22 +202,22 @@ impl Tries {
 
     /// Waits until the operation may be tried again after `error`, or gives the error back.
     async fn after(&mut self, error: Error) -> Result<()> {
-        match passing(&error) {
-            Some(passing) => self.after_passing(error, passing).await,
+        match transient(&error) {
+            Some(transient) => self.after_transient(error, transient).await,
             None => Err(error),
         }
     }
 
     /// The same where it is known that the error passes.
-    async fn after_passing(&mut self, error: Error, passing: Passing) -> Result<()> {
+    async fn after_transient(&mut self, error: Error, transient: Transient) -> Result<()> {
         let Retries { policy, clock, meter, .. } = self.shared.as_ref();
         self.failures += 1;
         self.failures_in_row += 1;
         let time = clock.now().saturating_sub(self.begun);
         let left = policy.time_max.saturating_sub(time);
-        let asked = passing.retry_after.unwrap_or_default();
+        let asked = transient.retry_after.unwrap_or_default();
         if left.is_zero() || asked > left || self.failures >= policy.tries_max {
-            let retry_after = passing.retry_after.filter(|asked| *asked > left);
+            let retry_after = transient.retry_after.filter(|asked| *asked > left);
             return Err(self.give_up(error, time, retry_after));
         }
         let drawn = self.shared.draw_pause(policy.pause_max_after(self.failures_in_row));

@@ -1,4 +1,4 @@
-//! Reads that go on where they broke off.
+//! Retried reads: resumed where they broke off, with a range request.
 
 use std::io;
 use std::ops::Range;

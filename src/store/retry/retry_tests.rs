@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{GetOptions, ObjectStoreExt, PutMode, UpdateVersion};
 
-use super::super::faults::{Failure, Fault, FaultRates, FaultyStore};
+use super::super::faults::{Failure, FaultRates, FaultyStore, InjectedFault};
 use super::*;
 use crate::base::clock::TestClock;
 use crate::store::meter::MeteredStore;
@@ -28,7 +28,7 @@ fn tried_with(policy: RetryPolicy, make: impl FnOnce(Arc<dyn Clock>) -> FaultySt
 }
 
 /// A store that meets these faults, and the object `a`.
-async fn tried(faults: impl IntoIterator<Item = Fault>) -> Tried {
+async fn tried(faults: impl IntoIterator<Item = InjectedFault>) -> Tried {
     let policy = RetryPolicy::for_time(MINUTE);
     let tried = tried_with(policy, |clock| FaultyStore::scripted(faults, clock));
     tried.faulty.contents().put(&name("a"), "0123456789".into()).await.unwrap();
@@ -45,8 +45,8 @@ async fn content(tried: &Tried, object: &str) -> Bytes {
 
 use bytes::Bytes;
 
-const BUSY: Fault = Fault::Before(Failure::Status(503));
-const LOST_ANSWER: Fault = Fault::After(Failure::Reset);
+const BUSY: InjectedFault = InjectedFault::Before(Failure::Status(503));
+const LOST_ANSWER: InjectedFault = InjectedFault::After(Failure::Reset);
 
 #[test]
 fn pauses_are_drawn_below_a_bound_that_doubles_to_15_seconds() {
@@ -70,8 +70,8 @@ fn pauses_are_drawn_below_a_bound_that_doubles_to_15_seconds() {
 
 #[tokio::test]
 async fn what_passes_is_tried_again_and_counted() {
-    let faults = [408, 429, 500, 502, 503, 504].map(|s| Fault::Before(Failure::Status(s)));
-    let lost = [Failure::Reset, Failure::Timeout].map(Fault::Before);
+    let faults = [408, 429, 500, 502, 503, 504].map(|s| InjectedFault::Before(Failure::Status(s)));
+    let lost = [Failure::Reset, Failure::Timeout].map(InjectedFault::Before);
     let tried = tried(faults.into_iter().chain(lost)).await;
     assert_eq!(tried.store.head(&name("a")).await.unwrap().size, 10);
     let counts = tried.meter.of(Operation::Head);
@@ -89,7 +89,7 @@ async fn what_stays_is_tried_once() {
 
 #[tokio::test]
 async fn the_pause_that_the_store_asks_for_is_kept() {
-    let tried = tried([Fault::Before(Failure::Busy(7))]).await;
+    let tried = tried([InjectedFault::Before(Failure::Busy(7))]).await;
     tried.store.head(&name("a")).await.unwrap();
     let waited = tried.clock.now().as_secs_f64();
     assert!((7.0..=7.1).contains(&waited), "{waited}");
@@ -97,7 +97,7 @@ async fn the_pause_that_the_store_asks_for_is_kept() {
 
 #[tokio::test]
 async fn a_pause_beyond_the_time_that_is_left_is_not_waited_for() {
-    let tried = tried([Fault::Before(Failure::Busy(61))]).await;
+    let tried = tried([InjectedFault::Before(Failure::Busy(61))]).await;
     let error = tried.store.head(&name("a")).await.unwrap_err().to_string();
     assert!(error.contains("tried once in 0 s"), "{error}");
     assert!(error.contains("asks to be left alone for 61 s"), "{error}");
@@ -115,7 +115,7 @@ async fn tries_end_with_their_time_and_the_error_says_how_it_was_tried() {
     assert!((8..40).contains(&tries), "{tries}");
     let said = error.to_string();
     assert!(said.ends_with(&format!("; tried {tries} times in 60 s")), "{said}");
-    assert!(passing(&error).is_some(), "what failed last is still found in it");
+    assert!(transient(&error).is_some(), "what failed last is still found in it");
 }
 
 #[tokio::test]
@@ -139,18 +139,20 @@ const BUSY_SAID: &str = "Generic faulty error: HTTP error: the answer was 503: t
 
 #[tokio::test]
 async fn a_read_goes_on_where_it_broke_off_or_ended_too_early() {
-    let tried = tried([Fault::Break(4), Fault::Truncate(3), BUSY, Fault::Break(0)]).await;
+    let tried =
+        tried([InjectedFault::Break(4), InjectedFault::Truncate(3), BUSY, InjectedFault::Break(0)])
+            .await;
     let got = tried.store.get(&name("a")).await.unwrap();
     assert_eq!(got.bytes().await.unwrap(), "0123456789");
     let counts = tried.meter.of(Operation::Get);
     assert_eq!((counts.requests, counts.retries, counts.bytes), (5, 4, 10));
-    tried.faulty.script([Some(Fault::Break(1)), Some(Fault::Truncate(2))]);
+    tried.faulty.script([Some(InjectedFault::Break(1)), Some(InjectedFault::Truncate(2))]);
     assert_eq!(tried.store.get_range(&name("a"), 2..8).await.unwrap(), "234567");
 }
 
 #[tokio::test]
 async fn a_read_does_not_go_on_with_another_object() {
-    let tried = tried([Fault::Break(4)]).await;
+    let tried = tried([InjectedFault::Break(4)]).await;
     let mut body = tried.store.get(&name("a")).await.unwrap().into_stream();
     assert_eq!(body.next().await.unwrap().unwrap(), "0123");
     tried.faulty.contents().put(&name("a"), "abcdefghij".into()).await.unwrap();
@@ -164,12 +166,17 @@ async fn a_read_that_hardly_moves_is_given_up_and_one_that_moves_is_not() {
     let long = vec![7; 5 << 20];
     let tried = tried([]).await;
     tried.faulty.contents().put(&name("long"), long.clone().into()).await.unwrap();
-    tried.faulty.script([Some(Fault::Break(10)); 100]);
+    tried.faulty.script([Some(InjectedFault::Break(10)); 100]);
     let got = tried.store.get(&name("long")).await.unwrap();
     let error = got.bytes().await.unwrap_err().to_string();
     assert!(error.contains("tried"), "{error}");
 
-    let far = [Some(Fault::Break(2 << 20)), Some(BUSY), Some(BUSY), Some(Fault::Break(2 << 20))];
+    let far = [
+        Some(InjectedFault::Break(2 << 20)),
+        Some(BUSY),
+        Some(BUSY),
+        Some(InjectedFault::Break(2 << 20)),
+    ];
     let tried = self::tried([]).await;
     tried.faulty.contents().put(&name("long"), long.clone().into()).await.unwrap();
     tried.faulty.script(far);
@@ -179,7 +186,7 @@ async fn a_read_that_hardly_moves_is_given_up_and_one_that_moves_is_not() {
 
 #[tokio::test]
 async fn a_listing_goes_on_behind_the_last_name() {
-    let tried = tried([Fault::Break(2), BUSY, Fault::Break(4)]).await;
+    let tried = tried([InjectedFault::Break(2), BUSY, InjectedFault::Break(4)]).await;
     for object in ["b", "c", "d", "e/f"] {
         tried.faulty.contents().put(&name(object), "".into()).await.unwrap();
     }
@@ -189,7 +196,7 @@ async fn a_listing_goes_on_behind_the_last_name() {
     let listed = tried.store.list(None).try_collect().await.unwrap();
     assert_eq!(names(listed), ["a", "b", "c", "d", "e/f"]);
     assert_eq!(tried.meter.of(Operation::List).retries, 3);
-    tried.faulty.script([Some(Fault::Break(3))]);
+    tried.faulty.script([Some(InjectedFault::Break(3))]);
     let listed = tried.store.list_with_offset(None, &name("b")).try_collect().await.unwrap();
     assert_eq!(names(listed), ["c", "d", "e/f"]);
     tried.faulty.script([Some(BUSY)]);
@@ -199,7 +206,7 @@ async fn a_listing_goes_on_behind_the_last_name() {
 
 #[tokio::test]
 async fn a_listing_without_order_does_not_go_on_since_names_would_be_lost() {
-    let tried = tried([BUSY, Fault::Break(2)]).await;
+    let tried = tried([BUSY, InjectedFault::Break(2)]).await;
     tried.faulty.lists_backwards.store(true, Relaxed);
     for object in ["b", "c"] {
         tried.faulty.contents().put(&name(object), "".into()).await.unwrap();
@@ -231,7 +238,7 @@ async fn a_conditional_put_whose_first_try_was_done_is_our_own_success() {
 
 #[tokio::test]
 async fn a_conditional_put_that_another_one_preceded_is_refused_also_after_a_retry() {
-    for faults in [vec![], vec![Fault::Before(Failure::Status(409))], vec![BUSY, BUSY]] {
+    for faults in [vec![], vec![InjectedFault::Before(Failure::Status(409))], vec![BUSY, BUSY]] {
         let tried = tried(faults.clone()).await;
         tried.faulty.contents().put(&name("new"), "by run 2".into()).await.unwrap();
         let error = put(&tried, PutMode::Create, "by run 1").await.unwrap_err();
@@ -282,7 +289,7 @@ async fn a_deletion_that_fails_for_good_says_so_for_its_object_alone() {
 #[tokio::test]
 async fn an_upload_gets_over_lost_parts_and_lost_answers() {
     let tried = tried([]).await;
-    let (busy, lost_part) = ([Some(BUSY), None], [Some(Fault::Break(2)), None]);
+    let (busy, lost_part) = ([Some(BUSY), None], [Some(InjectedFault::Break(2)), None]);
     let lost_answer = [Some(LOST_ANSWER), None];
     tried.faulty.script([busy, lost_part, lost_answer, busy].concat());
     tried.faulty.script(lost_answer);

@@ -1,4 +1,4 @@
-//! Uploads in parts.
+//! Retried multipart uploads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

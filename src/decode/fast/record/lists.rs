@@ -5,7 +5,7 @@ use crate::decode::fast::columns::Group;
 use crate::decode::fast::keys::Action;
 use crate::decode::fast::scalars::is_null;
 use crate::json::scan::cpu::{Kernel, Task};
-use crate::json::scan::input::{Odd, behind_space, byte};
+use crate::json::scan::input::{Unhandled, behind_space, byte};
 
 /// Reads a list's elements, from after its `[`.
 pub(super) struct ReadList<'l, 'r, K> {
@@ -16,7 +16,7 @@ pub(super) struct ReadList<'l, 'r, K> {
 }
 
 impl<A: Kernel> Task for ReadList<'_, '_, A> {
-    type Output = Result<usize, Odd>;
+    type Output = Result<usize, Unhandled>;
 
     #[inline(always)]
     fn with<K: Kernel>(self, _kernel: K) -> Self::Output {
@@ -33,7 +33,12 @@ impl<A: Kernel> Task for ReadList<'_, '_, A> {
 
 impl<K: Kernel> Reader<'_, K> {
     #[inline(always)]
-    fn read_elements(&mut self, group: &mut Group, node: u32, at: usize) -> Result<usize, Odd> {
+    fn read_elements(
+        &mut self,
+        group: &mut Group,
+        node: u32,
+        at: usize,
+    ) -> Result<usize, Unhandled> {
         let bytes = self.bytes;
         let mut at = behind_space(bytes, at);
         if byte(bytes, at) == b']' {
@@ -48,21 +53,21 @@ impl<K: Kernel> Reader<'_, K> {
                 group.make_room();
                 at = self.read_record(group, node, at + 1)?;
                 if !group.accept() {
-                    return Err(Odd);
+                    return Err(Unhandled);
                 }
                 self.unknown.elements.pop();
             } else if is_null(bytes, at) {
                 group.append_null();
                 at += 4;
             } else {
-                return Err(Odd);
+                return Err(Unhandled);
             }
             index += 1;
             at = behind_space(bytes, at);
             match byte(bytes, at) {
                 b',' => at = behind_space(bytes, at + 1),
                 b']' => return Ok(at + 1),
-                _ => return Err(Odd),
+                _ => return Err(Unhandled),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What subcommands share: intervals, threads, and what committing needs.
+//! The context of a subcommand: interval, threads, and what committing needs.
 
 use std::path::Path;
 

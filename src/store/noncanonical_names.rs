@@ -1,4 +1,4 @@
-//! Names of objects that a [`Path`] cannot hold, written so that it can.
+//! Non-canonical object names, which a [`Path`] cannot hold, in an injective escaped form.
 //!
 //! Stores and disks have names with empty parts (`raw//a.json`), with `.` and `..` for parts, with
 //! tabs, and disks have names that are no UTF-8. One such name must not hide the others of its
@@ -20,14 +20,14 @@ const MARK: char = '\u{10fffe}';
 
 /// The path of a name, in whatever form it needs.
 pub(crate) fn path_of_name(name: &[u8]) -> Path {
-    let plain = std::str::from_utf8(name).ok().filter(|name| !is_odd(name));
+    let plain = std::str::from_utf8(name).ok().filter(|name| !is_noncanonical(name));
     let path = plain.and_then(|name| Path::parse(name).ok());
     // What is written is made of parts that a path can hold.
-    path.unwrap_or_else(|| Path::parse(write_odd(name)).unwrap_or_default())
+    path.unwrap_or_else(|| Path::parse(escape_name(name)).unwrap_or_default())
 }
 
 /// Whether a listed name would not come back as it is from a [`Path`].
-pub(super) fn is_odd(name: &str) -> bool {
+pub(super) fn is_noncanonical(name: &str) -> bool {
     name.starts_with('/')
         || name.contains(MARK)
         || name.bytes().any(|byte| byte.is_ascii_control())
@@ -36,8 +36,8 @@ pub(super) fn is_odd(name: &str) -> bool {
         || name.ends_with("//")
 }
 
-/// The form of an odd name.
-pub(super) fn write_odd(name: &[u8]) -> String {
+/// The escaped form of a non-canonical name.
+pub(super) fn escape_name(name: &[u8]) -> String {
     let parts = name.split(|byte| *byte == b'/').map(|part| {
         if part.is_empty() {
             return format!("{MARK}-");
@@ -67,8 +67,8 @@ fn write_bytes(bytes: &[u8], into: &mut String) {
     }
 }
 
-/// Whether a path stands for an odd name.
-pub(crate) fn is_odd_path(path: &Path) -> bool {
+/// Whether a path stands for a non-canonical name.
+pub(crate) fn is_escaped_path(path: &Path) -> bool {
     path.as_ref().contains(MARK)
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn name_of_path(path: &Path) -> Vec<u8> {
 /// The name that a path stands for, for people and columns: `\x09` stands for a tab and for a byte
 /// that is no UTF-8.
 pub(crate) fn text_of_path(path: &Path) -> String {
-    if !is_odd_path(path) {
+    if !is_escaped_path(path) {
         return path.as_ref().to_owned();
     }
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! Reads objects under odd names ([`odd_names`](super::odd_names)), for which the clouds' clients
-//! have no words: their requests are made and signed here.
+//! Reads objects under non-canonical names ([`noncanonical_names`](super::noncanonical_names)),
+//! which the clouds' clients cannot ask for: their requests are made and signed here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use object_store::{
 };
 
 use super::layer::UploadStore;
-use super::odd_names::{is_odd_path, name_of_path};
+use super::noncanonical_names::{is_escaped_path, name_of_path};
 use super::open_uploads::{Bucket, object_request};
 
-/// A cloud's client that also reads objects under odd names.
+/// A cloud's client that also reads objects under non-canonical names.
 #[derive(Debug)]
-pub(super) struct OddObjects {
+pub(super) struct NoncanonicalObjects {
     client: Arc<dyn UploadStore>,
     bucket: Bucket,
     http: HttpClient,
 }
 
-impl OddObjects {
+impl NoncanonicalObjects {
     pub fn new(client: Arc<dyn UploadStore>, bucket: Bucket, http: HttpClient) -> Self {
-        OddObjects { client, bucket, http }
+        NoncanonicalObjects { client, bucket, http }
     }
 
-    async fn get_odd(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+    async fn get_noncanonical(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         let name = name_of_path(path);
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         if options.head {
@@ -49,11 +49,11 @@ impl OddObjects {
         }
         headers.insert("accept-encoding", "gzip".parse().map_err(failed)?);
         let request = object_request(&self.bucket, &name, request).await?;
-        let answer = self.http.execute(request).await.map_err(failed)?;
-        let status = answer.status().as_u16();
+        let response = self.http.execute(request).await.map_err(failed)?;
+        let status = response.status().as_u16();
         let said = |what: &str| (path.to_string(), format!("the answer was {status} {what}"));
         match status {
-            200 | 206 => get_result(path, answer).await,
+            200 | 206 => get_result(path, response).await,
             401 | 403 => {
                 let (path, said) = said("access denied");
                 Err(Error::PermissionDenied { path, source: said.into() })
@@ -71,8 +71,8 @@ impl OddObjects {
     }
 }
 
-async fn get_result(path: &Path, answer: HttpResponse) -> Result<GetResult> {
-    let (head, body) = answer.into_parts();
+async fn get_result(path: &Path, response: HttpResponse) -> Result<GetResult> {
+    let (head, body) = response.into_parts();
     let text = |name: &str| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
     let modified = text("last-modified").and_then(|at| DateTime::parse_from_rfc2822(&at).ok());
     let bytes = body.bytes().await.map_err(failed)?;
@@ -106,14 +106,14 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Generic { store: "odd names", source: error.into() }
 }
 
-impl fmt::Display for OddObjects {
+impl fmt::Display for NoncanonicalObjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.client.fmt(f)
     }
 }
 
 #[async_trait]
-impl ObjectStore for OddObjects {
+impl ObjectStore for NoncanonicalObjects {
     async fn put_opts(
         &self,
         location: &Path,
@@ -132,8 +132,8 @@ impl ObjectStore for OddObjects {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        match is_odd_path(location) {
-            true => self.get_odd(location, options).await,
+        match is_escaped_path(location) {
+            true => self.get_noncanonical(location, options).await,
             false => self.client.get_opts(location, options).await,
         }
     }
@@ -155,7 +155,7 @@ impl ObjectStore for OddObjects {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        if !is_odd_path(offset) {
+        if !is_escaped_path(offset) {
             return self.client.list_with_offset(prefix, offset);
         }
         let offset = name_of_path(offset);
@@ -174,7 +174,7 @@ impl ObjectStore for OddObjects {
 }
 
 #[async_trait]
-impl MultipartStore for OddObjects {
+impl MultipartStore for NoncanonicalObjects {
     async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
         self.client.create_multipart(path).await
     }

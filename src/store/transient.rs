@@ -1,12 +1,12 @@
-//! Tells failures that pass from those that stay.
+//! Classifies failures as transient or permanent.
 //!
-//! The cloud clients' own errors keep an answer's status and headers to themselves. So a service
-//! below the clients turns every answer that may be another the next time into an [`Answer`], an
-//! error that comes out above them as the cause of theirs:
+//! The cloud clients' own errors keep a response's status and headers to themselves. So a service
+//! below the clients turns every response that may be another the next time into a
+//! [`TransientResponse`], an error that comes out above them as the cause of theirs:
 //!
 //! ```text
-//! 503, Retry-After: 2 ─► Answer { status: 503, retry_after: 2 s } ─► the client's Error::Generic
-//!                     ─► passing() = Some(Passing { retry_after: 2 s })
+//! 503, Retry-After: 2 ─► TransientResponse { status: 503, retry_after: 2 s } ─► the client's Error::Generic
+//!                     ─► transient() = Some(Transient { retry_after: 2 s })
 //! ```
 
 use std::error::Error as StdError;
@@ -21,13 +21,13 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, Error, HeaderMap, Result};
 
-use super::listed_names::{is_listing, write_odd_names};
+use super::listed_names::{escape_listed_names, is_listing};
 
-/// An answer that may be another the next time, as 503.
+/// A response that may be another the next time, as 503.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer was {status}: {body}")]
-pub(super) struct Answer {
-    /// The HTTP status. Some stores answer 200 and put an error into the body.
+pub(super) struct TransientResponse {
+    /// The HTTP status. Some stores respond 200 and put an error into the body.
     pub status: u16,
     /// How long the store asks to be left alone.
     pub retry_after: Option<Duration>,
@@ -37,20 +37,20 @@ pub(super) struct Answer {
 
 /// A failure that a retry may get over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Passing {
+pub(super) struct Transient {
     /// How long the store asks to be left alone.
     pub retry_after: Option<Duration>,
 }
 
-/// Whether a retry may get over an error: an [`Answer`], or a connection that was refused, was lost
+/// Whether a retry may get over an error: a [`TransientResponse`], or a connection that was refused, was lost
 /// or took too long.
-pub(super) fn passing(error: &Error) -> Option<Passing> {
+pub(super) fn transient(error: &Error) -> Option<Transient> {
     let Error::Generic { source, .. } = error else { return None };
     let mut cause: Option<&(dyn StdError + 'static)> = Some(source.as_ref());
     let mut found = None;
     while let Some(inner) = cause {
-        if let Some(answer) = inner.downcast_ref::<Answer>() {
-            return Some(Passing { retry_after: answer.retry_after });
+        if let Some(response) = inner.downcast_ref::<TransientResponse>() {
+            return Some(Transient { retry_after: response.retry_after });
         }
         if is_unsendable(inner) {
             return None;
@@ -58,7 +58,7 @@ pub(super) fn passing(error: &Error) -> Option<Passing> {
         let is_lost = inner.is::<HttpError>()
             || inner.downcast_ref::<std::io::Error>().is_some_and(is_lost_connection);
         if is_lost {
-            found = Some(Passing::default());
+            found = Some(Transient::default());
         }
         cause = inner.source();
     }
@@ -85,22 +85,22 @@ fn is_lost_connection(error: &std::io::Error) -> bool {
     )
 }
 
-/// Makes clients whose answers that pass come out as [`Answer`]s.
+/// Makes clients whose transient responses come out as [`TransientResponse`]s.
 #[derive(Debug, Default)]
-pub(super) struct AnswerConnector;
+pub(super) struct ClassifyingConnector;
 
-impl HttpConnector for AnswerConnector {
+impl HttpConnector for ClassifyingConnector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(AnswerService(client)))
+        Ok(HttpClient::new(ClassifyingService(client)))
     }
 }
 
 #[derive(Debug)]
-struct AnswerService(HttpClient);
+struct ClassifyingService(HttpClient);
 
 #[async_trait]
-impl HttpService for AnswerService {
+impl HttpService for ClassifyingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let may_err_with_200 = may_err_with_200(&request);
         let is_listing = is_listing(&request);
@@ -108,7 +108,7 @@ impl HttpService for AnswerService {
         let status = response.status().as_u16();
         if status == 200 && is_listing {
             let (head, body) = response.into_parts();
-            let body = write_odd_names(body.bytes().await?);
+            let body = escape_listed_names(body.bytes().await?);
             return Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)));
         }
         if status < 400 && !(status == 200 && may_err_with_200) {
@@ -116,11 +116,11 @@ impl HttpService for AnswerService {
         }
         let (head, body) = response.into_parts();
         let body = body.bytes().await?;
-        if is_passing(status, &String::from_utf8_lossy(&body)) {
+        if is_transient(status, &String::from_utf8_lossy(&body)) {
             let retry_after = retry_after(&head.headers);
-            let answer = Answer { status, retry_after, body: readable(&body) };
+            let response = TransientResponse { status, retry_after, body: readable(&body) };
             // Of a kind that the client does not retry by itself.
-            return Err(HttpError::new(HttpErrorKind::Unknown, answer));
+            return Err(HttpError::new(HttpErrorKind::Unknown, response));
         }
         Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
     }
@@ -136,7 +136,7 @@ fn may_err_with_200(request: &HttpRequest) -> bool {
 
 /// 409 is a conflict with another write under way on S3, but an object that is there on Azure.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
-fn is_passing(status: u16, body: &str) -> bool {
+fn is_transient(status: u16, body: &str) -> bool {
     let says = |codes: &[&str]| codes.iter().any(|code| body.contains(&format!("<Code>{code}<")));
     match status {
         // Also of Cloudflare, which stands before R2: 520 to 530.
@@ -148,7 +148,7 @@ fn is_passing(status: u16, body: &str) -> bool {
     }
 }
 
-/// Seconds, or a date, which is held against the answer's own.
+/// Seconds, or a date, which is held against the response's own.
 /// <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives the same answer to whatever is asked.
+    /// Gives the same response to whatever is asked.
     #[derive(Debug, Clone, Copy)]
     struct Fixed {
         status: u16,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     async fn ask(fixed: Fixed, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        AnswerService(HttpClient::new(fixed)).call(request).await
+        ClassifyingService(HttpClient::new(fixed)).call(request).await
     }
 
     async fn passes(status: u16, body: &'static str) -> bool {
@@ -245,7 +245,7 @@ mod tests {
 
     impl HttpConnector for FixedConnector {
         fn connect(&self, _: &ClientOptions) -> Result<HttpClient> {
-            Ok(HttpClient::new(AnswerService(HttpClient::new(self.0))))
+            Ok(HttpClient::new(ClassifyingService(HttpClient::new(self.0))))
         }
     }
 
@@ -259,23 +259,23 @@ mod tests {
             .unwrap()
     }
 
-    async fn passing_of(fixed: Fixed) -> Option<Passing> {
-        passing(&s3_that_answers(fixed).head(&Path::from("key")).await.unwrap_err())
+    async fn passing_of(fixed: Fixed) -> Option<Transient> {
+        transient(&s3_that_answers(fixed).head(&Path::from("key")).await.unwrap_err())
     }
 
     #[tokio::test]
     async fn what_the_store_asks_for_comes_out_above_the_client() {
         let seconds = Fixed { headers: &[("retry-after", "7")], ..fixed(429, "") };
         let retry_after = Some(Duration::from_secs(7));
-        assert_eq!(passing_of(seconds).await, Some(Passing { retry_after }));
+        assert_eq!(passing_of(seconds).await, Some(Transient { retry_after }));
         let headers = &[
             ("date", "Sat, 21 Nov 2026 08:00:00 GMT"),
             ("retry-after", "Sat, 21 Nov 2026 08:00:07 GMT"),
         ];
         let date = Fixed { headers, ..fixed(503, "") };
-        assert_eq!(passing_of(date).await, Some(Passing { retry_after }));
+        assert_eq!(passing_of(date).await, Some(Transient { retry_after }));
         let past = Fixed { headers: &[("retry-after", "soon")], ..fixed(503, "") };
-        assert_eq!(passing_of(past).await, Some(Passing::default()));
+        assert_eq!(passing_of(past).await, Some(Transient::default()));
         assert_eq!(passing_of(fixed(404, "")).await, None);
         assert_eq!(passing_of(fixed(403, "")).await, None);
     }
@@ -286,10 +286,10 @@ mod tests {
             store: "S3",
             source: std::io::Error::from(kind).into(),
         };
-        assert_eq!(passing(&lost(ErrorKind::ConnectionReset)), Some(Passing::default()));
-        assert_eq!(passing(&lost(ErrorKind::TimedOut)), Some(Passing::default()));
-        assert_eq!(passing(&lost(ErrorKind::PermissionDenied)), None);
+        assert_eq!(transient(&lost(ErrorKind::ConnectionReset)), Some(Transient::default()));
+        assert_eq!(transient(&lost(ErrorKind::TimedOut)), Some(Transient::default()));
+        assert_eq!(transient(&lost(ErrorKind::PermissionDenied)), None);
         let source = "gone".into();
-        assert_eq!(passing(&Error::NotFound { path: String::new(), source }), None);
+        assert_eq!(transient(&Error::NotFound { path: String::new(), source }), None);
     }
 }

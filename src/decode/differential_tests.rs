@@ -1,4 +1,5 @@
-//! The fast decoder against its obvious twin: any contract, any lines, any block, any CPU.
+//! Differential test of the fast decoder against the reference decoder: any contract, any
+//! lines, any block, any CPU.
 
 use std::collections::BTreeSet;
 
@@ -341,8 +342,8 @@ fn agree(contract_text: &str, blocks: &[Lines], projection: &[Index]) -> Result<
     let all: Vec<usize> = (0..width).collect();
     let some: Vec<usize> = projection.iter().map(|index| index.index(width)).collect();
     let some: Vec<usize> = some.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-    let mut obvious = ReferenceDecoder::new(Arc::clone(&contract));
-    let expected: Vec<Decoded> = blocks.iter().map(|lines| obvious.decode(lines)).collect();
+    let mut reference = ReferenceDecoder::new(Arc::clone(&contract));
+    let expected: Vec<Decoded> = blocks.iter().map(|lines| reference.decode(lines)).collect();
     for cpu in Cpu::available() {
         let mut whole = Decoder::on_cpu(Arc::clone(&contract), &all, cpu);
         let mut projected = Decoder::on_cpu(Arc::clone(&contract), &some, cpu);
