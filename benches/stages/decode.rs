@@ -43,7 +43,7 @@ fn bench_decoder(criterion: &mut Criterion, name: &str, log: &Bytes, mut decoder
     group.finish();
 }
 
-/// The slow twin, on a part of the log.
+/// The reference decoder, on a part of the log.
 fn bench_obvious(criterion: &mut Criterion, log: &Bytes) {
     let mut decoder = ReferenceDecoder::new(action_log_contract());
     let lines = &blocks(log)[0];

@@ -76,7 +76,7 @@ pub(super) fn new_runtime(threads: usize) -> Result<Runtime> {
 /// recursively, and conditions are as deep as there are many of them.
 const STACK_BYTES: usize = 32 << 20;
 
-/// The threads of a server, on which answers from other threads come before new requests.
+/// The threads of a server, on which responses from other threads come before new requests.
 pub(super) fn new_answering_runtime(threads: usize) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     build(builder.worker_threads(threads).global_queue_interval(ANSWERS_INTERVAL))

@@ -224,8 +224,8 @@ fn value() -> impl Strategy<Value = String> {
 fn object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     let member = (select(&KEYS[..]), value, space(), space());
     (vec(member, 0..6), space()).prop_map(|(members, end)| {
-        let member = |(key, value, before, behind): &(&str, String, &str, &str)| {
-            format!("{before}\"{key}\"{behind}:{before}{value}{behind}")
+        let member = |(key, value, before, after): &(&str, String, &str, &str)| {
+            format!("{before}\"{key}\"{after}:{before}{value}{after}")
         };
         format!("{{{}{end}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
     })

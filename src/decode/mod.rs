@@ -11,7 +11,7 @@
 //! ```
 //!
 //! So every reject, and every rule that is seldom needed, has its home in `reference`; what `fast`
-//! does must be the same, line by line, which differential tests and a fuzzer (`tests/fuzz`) compare.
+//! does must be the same, line by line, which differential tests and a fuzzer (`tests/fuzz`) check.
 //! All `unsafe` is in `json/scan/cpu.rs` and `text_array` in `fast/arrays.rs`.
 //!
 //! One line on its way through the reference decoder, by a contract of `at` (timestamp, paths

@@ -49,10 +49,10 @@ pub(crate) struct JsonScan {
     pub has_lines: bool,
     /// How far the value is indented, in its line.
     pub indent: u64,
-    /// How far this line is indented so far; none behind its first character.
+    /// How far this line is indented so far; none after its first character.
     column: Option<u64>,
     /// Whether the last byte was a comma at the begin of a line.
-    behind_comma: bool,
+    after_comma: bool,
     /// Where the first line within begins that has an object at the value's own indentation: if the
     /// value turns out to be broken, that object is the next value.
     pub restart: Option<u64>,
@@ -72,7 +72,7 @@ impl JsonScan {
             has_lines: false,
             indent,
             column: None,
-            behind_comma: false,
+            after_comma: false,
             restart: None,
         }
     }
@@ -156,11 +156,11 @@ impl JsonScan {
         let column = self.column.take();
         let is_at_own_place = column == Some(self.indent);
         if byte == b'{' && is_at_own_place && self.restart.is_none() {
-            self.restart = Some(if self.behind_comma { place } else { place - self.indent });
+            self.restart = Some(if self.after_comma { place } else { place - self.indent });
         }
         // Some writers begin lines with the comma before the next value.
-        self.behind_comma = byte == b',' && is_at_own_place;
-        if self.behind_comma {
+        self.after_comma = byte == b',' && is_at_own_place;
+        if self.after_comma {
             self.column = column;
         }
         if matches!(byte, b',' | b':' | b'}' | b']' | b'"' | b'{' | b'[') {
@@ -252,8 +252,8 @@ mod tests {
             "{\"a\\\\\":{\"b\":[1,{},[],\"]}\"]}}",
             "{ \"a\" : [ -1.5e3 , true ] ,\n\t\"b\" : null }",
         ] {
-            let behind = format!("{value}{{\"x\":1}}");
-            assert_eq!(scan(&behind).0, Scanned::EndsAt(value.len()), "{value}");
+            let after = format!("{value}{{\"x\":1}}");
+            assert_eq!(scan(&after).0, Scanned::EndsAt(value.len()), "{value}");
             assert_eq!(scan(&value[..value.len() - 1]).0, Scanned::GoesOn, "{value}");
         }
     }

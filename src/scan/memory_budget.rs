@@ -7,8 +7,8 @@
 //!
 //! Blocks of lines that wait, are decoded or wait for the queries count against the budget, and so
 //! do buffers that grow for long lines and decompressors with large windows. So there are as many
-//! blocks ahead as the memory is for: many of short lines, one of a long line. The object whose turn
-//! it is gets on whatever the others hold, one block at a time, so that nobody waits for ever.
+//! blocks ahead as the memory is for: many of short lines, one of a long line. The object whose
+//! turn it is gets on whatever the others hold, one block at a time, so that nobody waits for ever.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

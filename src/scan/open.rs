@@ -14,8 +14,8 @@ use super::memory_budget::ObjectBudget;
 use super::read::ObjectReader;
 use crate::base::error::Result;
 
-/// Starts to read `object` on `runtime`; the framer is for a blocking thread, and waits for `budget`
-/// where it needs more than a few MiB.
+/// Starts to read `object` on `runtime`; the framer is for a blocking thread, and waits for
+/// `budget` where it needs more than a few MiB.
 ///
 /// No data are read here: an object that cannot be read shows at the first
 /// [`ObjectFramer::next_framed`].

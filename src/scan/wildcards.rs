@@ -117,14 +117,14 @@ fn match_part<'t>(part: &'t str, name: &'t str) -> Option<Vec<(&'t str, &'t str)
         return (part == name).then(Vec::new);
     };
     let rest = name.strip_prefix(&part[..open])?;
-    let (key, behind) = match part[open..].strip_prefix('{') {
-        Some(braced) => braced.split_once('}').map(|(key, behind)| (Some(key), behind))?,
+    let (key, after) = match part[open..].strip_prefix('{') {
+        Some(braced) => braced.split_once('}').map(|(key, after)| (Some(key), after))?,
         None => (None, &part[open + 1..]),
     };
     let ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
     ends.rev().filter(|end| key.is_none() || *end > 0).find_map(|end| {
         let captured = key.map(|key| (key, &rest[..end]));
-        let others = match_part(behind, &rest[end..])?;
+        let others = match_part(after, &rest[end..])?;
         Some(captured.into_iter().chain(others).collect())
     })
 }

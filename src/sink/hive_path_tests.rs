@@ -7,14 +7,14 @@ use super::*;
 fn unescape_path_name(name: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = name.as_bytes();
-    while let Some((&first, behind)) = rest.split_first() {
+    while let Some((&first, after)) = rest.split_first() {
         if first == b'%' {
-            let code = std::str::from_utf8(&behind[..2]).unwrap();
+            let code = std::str::from_utf8(&after[..2]).unwrap();
             bytes.push(u8::from_str_radix(code, 16).unwrap());
-            rest = &behind[2..];
+            rest = &after[2..];
         } else {
             bytes.push(first);
-            rest = behind;
+            rest = after;
         }
     }
     String::from_utf8(bytes).unwrap()
@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn escaping_is_undone_by_its_twin_and_its_length_is_known(
+    fn escaping_is_undone_by_the_reference_and_its_length_is_known(
         value in "\\PC{0,60}|[\\x00-\\x7f]{0,60}"
     ) {
         let escaped = escape_path_name(&value);

@@ -102,7 +102,7 @@ fn is_missing_bucket(said: &str) -> bool {
     said.contains("NoSuchBucket") || said.contains("ContainerNotFound")
 }
 
-/// S3's words for a wrong region, and the client's for an answer that says no place to go to.
+/// S3's words for a wrong region, and the client's for a response that says no place to go to.
 fn is_elsewhere(said: &str) -> bool {
     let words = ["PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION"];
     words.iter().any(|word| said.contains(word))

@@ -30,32 +30,34 @@ use rand_pcg::rand_core::Rng;
 use super::transient::TransientResponse;
 use crate::base::clock::Clock;
 
-/// What a store or the line says instead of the answer.
+/// What a store or the line says instead of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// An answer of this status that passes.
+    /// A transient response of this status.
     Status(u16),
     /// 503, and the pause that the store asks for, in seconds.
     Busy(u64),
     /// The connection is lost.
     Reset,
-    /// The answer does not come.
+    /// The response does not come.
     Timeout,
 }
 
 impl Failure {
     /// The error as it comes out of a cloud client.
     pub fn error(self) -> Error {
-        let answer = |status, retry_after| TransientResponse {
+        let response = |status, retry_after| TransientResponse {
             status,
             retry_after,
             body: "try again".into(),
         };
         let http = match self {
-            Failure::Status(status) => HttpError::new(HttpErrorKind::Unknown, answer(status, None)),
+            Failure::Status(status) => {
+                HttpError::new(HttpErrorKind::Unknown, response(status, None))
+            }
             Failure::Busy(seconds) => {
                 let pause = Some(Duration::from_secs(seconds));
-                HttpError::new(HttpErrorKind::Unknown, answer(503, pause))
+                HttpError::new(HttpErrorKind::Unknown, response(503, pause))
             }
             Failure::Reset => lost(HttpErrorKind::Interrupted, std::io::ErrorKind::ConnectionReset),
             Failure::Timeout => lost(HttpErrorKind::Timeout, std::io::ErrorKind::TimedOut),
@@ -170,7 +172,7 @@ pub(crate) struct FaultyStore {
     uploads_begun: Arc<AtomicU64>,
     uploads_begun_at: Arc<Mutex<BTreeMap<MultipartId, BegunAt>>>,
     completing: Arc<tokio::sync::Mutex<()>>,
-    /// Whether it is like S3 in what stores differ in: a deletion of many objects has one answer
+    /// Whether it is like S3 in what stores differ in: a deletion of many objects has one response
     /// if it fails, and one of a missing object succeeds; the e-tags of uploads tell of the parts.
     pub is_like_s3: Arc<AtomicBool>,
     /// Whether it lists from the last name to the first; S3's directory buckets know no order.

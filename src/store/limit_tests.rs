@@ -45,10 +45,10 @@ async fn a_listing_holds_its_place_until_it_is_read_or_dropped() {
     let rest: Vec<_> = listing.by_ref().try_collect().await.unwrap();
     assert_eq!(rest.len(), 2);
     assert!(try_get(&store).is_some());
-    let mut behind = store.list_with_offset(None, &Path::from("a"));
-    assert_eq!(behind.try_next().await.unwrap().unwrap().location, Path::from("b"));
+    let mut after = store.list_with_offset(None, &Path::from("a"));
+    assert_eq!(after.try_next().await.unwrap().unwrap().location, Path::from("b"));
     assert!(try_get(&store).is_none());
-    drop(behind);
+    drop(after);
     assert!(try_get(&store).is_some());
 }
 

@@ -68,12 +68,12 @@ fn next_name(text: &str) -> Option<Element<'_>> {
         let inner = &text[start + 1..];
         from = start + 1;
         let Some(tag) = TAGS.iter().find(|tag| inner.starts_with(**tag)) else { continue };
-        let Some((attributes, behind)) = inner[tag.len()..].split_once('>') else { continue };
+        let Some((attributes, after)) = inner[tag.len()..].split_once('>') else { continue };
         let is_other = !attributes.is_empty() && !attributes.starts_with(' ');
         if is_other || attributes.ends_with('/') {
             continue;
         }
-        let Some(content) = behind.find("</").map(|end| &behind[..end]) else { continue };
+        let Some(content) = after.find("</").map(|end| &after[..end]) else { continue };
         let around = text[..start].trim_end();
         let is_folder = around.ends_with("<CommonPrefixes>") || around.ends_with("<BlobPrefix>");
         if *tag == "Prefix" && !is_folder {
@@ -87,8 +87,8 @@ fn next_name(text: &str) -> Option<Element<'_>> {
 }
 
 impl Element<'_> {
-    /// The form of the name, if it is non-canonical; `behind` is the text behind the element.
-    fn escaped_form(&self, behind: &str) -> Option<String> {
+    /// The form of the name, if it is non-canonical; `after` is the text after the element.
+    fn escaped_form(&self, after: &str) -> Option<String> {
         let name = unescape(self.content).unwrap_or(Cow::Borrowed(self.content));
         // Azure does so with names that XML cannot hold.
         let is_encoded = self.attributes.contains("Encoded=\"true\"");
@@ -101,7 +101,7 @@ impl Element<'_> {
             return is_noncanonical(&name).then(|| escape_name(folder.as_bytes()) + "/");
         }
         // A folder's marker is a name that ends in `/`, and has no byte.
-        let is_object = name.ends_with('/') && !is_empty(behind);
+        let is_object = name.ends_with('/') && !is_empty(after);
         (is_noncanonical(&name) || is_object || is_encoded).then(|| {
             match is_noncanonical(&name) || is_object {
                 true => escape_name(name.as_bytes()),
@@ -112,10 +112,10 @@ impl Element<'_> {
 }
 
 /// Whether the object's size, which stands after its name, is nothing.
-fn is_empty(behind: &str) -> bool {
+fn is_empty(after: &str) -> bool {
     let sizes = ["<Size>", "<Content-Length>"];
-    let size = sizes.iter().filter_map(|tag| Some((behind.find(tag)?, tag.len()))).min();
-    size.is_none_or(|(at, length)| behind[at + length..].starts_with("0<"))
+    let size = sizes.iter().filter_map(|tag| Some((after.find(tag)?, tag.len()))).min();
+    size.is_none_or(|(at, length)| after[at + length..].starts_with("0<"))
 }
 
 #[cfg(test)]

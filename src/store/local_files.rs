@@ -1,8 +1,9 @@
 //! Local files, whatever their names.
 //!
 //! `object_store`'s own store fails a listing for one name that is no UTF-8, and hides those that
-//! end in `#` and digits, which are its unfinished uploads. This one lists all names; non-canonical ones
-//! ([`noncanonical_names`](super::noncanonical_names)) can be read. All else is the other store's work.
+//! end in `#` and digits, which are its unfinished uploads. This one lists all names;
+//! non-canonical ones ([`noncanonical_names`](super::noncanonical_names)) can be read. All else is
+//! the other store's work.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -11,7 +11,7 @@
 //! `GOOGLE_ALLOW_HTTP` or `AZURE_ALLOW_HTTP` must be `true`.
 //!
 //! What fails and may pass is tried again with growing random pauses, for a minute or as many
-//! seconds as `ASHIATO_RETRY_SECONDS` says: answers of 408, 429 and 5xx, lost or refused
+//! seconds as `ASHIATO_RETRY_SECONDS` says: responses of 408, 429 and 5xx, lost or refused
 //! connections, time-outs. `Retry-After` is heeded, and a read that breaks off goes on where it
 //! broke. What still fails then is [`Error::Unavailable`], for the orchestrator to retry.
 //! `ASHIATO_REQUESTS_MAX` (64) bounds the requests in flight, `ASHIATO_BANDWIDTH_MAX` (as

@@ -37,7 +37,7 @@ enum StoreCall {
     Get(Path),
     GetRange(Path, u64),
     List(Path),
-    ListBehind(Path),
+    ListAfter(Path),
     Delete(Vec<Path>),
     Upload(Path, Vec<Vec<u8>>),
     UploadById(Path, Vec<Vec<u8>>),
@@ -67,7 +67,7 @@ fn steps(seed: u64, count: usize) -> Vec<StoreCall> {
             3 => StoreCall::Get(one),
             4 => StoreCall::GetRange(one, u64::from(draw(20))),
             5 => StoreCall::List(one.prefix()),
-            6 => StoreCall::ListBehind(one),
+            6 => StoreCall::ListAfter(one),
             7 => StoreCall::Delete(vec![one, two]),
             8 => StoreCall::Upload(one, parts),
             9 => StoreCall::UploadById(one, parts),
@@ -112,11 +112,11 @@ async fn take(store: &dyn UploadStore, step: StoreCall) -> Told {
             let level = store.list_with_delimiter(None).await?;
             Ok(format!("{flat} {:?}", level.common_prefixes))
         }
-        StoreCall::ListBehind(path) => {
+        StoreCall::ListAfter(path) => {
             names(store.list_with_offset(Some(&path.prefix()), &path)).await
         }
         StoreCall::Delete(paths) => {
-            // That an object was missing cannot be told from a deletion whose answer was lost.
+            // That an object was missing cannot be told from a deletion whose response was lost.
             let paths = futures::stream::iter(paths).map(Ok).boxed();
             let told: Vec<_> = store.delete_stream(paths).collect().await;
             told.into_iter()

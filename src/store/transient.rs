@@ -5,7 +5,8 @@
 //! [`TransientResponse`], an error that comes out above them as the cause of theirs:
 //!
 //! ```text
-//! 503, Retry-After: 2 ─► TransientResponse { status: 503, retry_after: 2 s } ─► the client's Error::Generic
+//! 503, Retry-After: 2 ─► TransientResponse { status: 503, retry_after: 2 s }
+//!                     ─► the client's Error::Generic
 //!                     ─► transient() = Some(Transient { retry_after: 2 s })
 //! ```
 
@@ -42,8 +43,8 @@ pub(super) struct Transient {
     pub retry_after: Option<Duration>,
 }
 
-/// Whether a retry may get over an error: a [`TransientResponse`], or a connection that was refused, was lost
-/// or took too long.
+/// Whether a retry may get over an error: a [`TransientResponse`], or a connection that was
+/// refused, was lost or took too long.
 pub(super) fn transient(error: &Error) -> Option<Transient> {
     let Error::Generic { source, .. } = error else { return None };
     let mut cause: Option<&(dyn StdError + 'static)> = Some(source.as_ref());

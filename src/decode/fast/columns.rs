@@ -26,7 +26,7 @@ pub(super) struct Group {
     pub is_table: bool,
     /// Accepted records.
     pub len: usize,
-    /// Records that the columns have room for.
+    /// Records that the columns have space for.
     capacity: usize,
     /// Which columns the record in the making has values for; the bit after the columns' says that
     /// the record is no NULL.
@@ -77,7 +77,7 @@ pub(super) enum ColumnSlot {
 /// Values of a fixed size.
 #[derive(Debug)]
 pub(super) struct FixedColumn<T> {
-    /// One a record there is room for; none if the column is not built.
+    /// One a record there is space for; none if the column is not built.
     pub values: Vec<T>,
     pub built: bool,
 }
@@ -93,7 +93,7 @@ pub(super) struct TextColumn {
     /// Length of `bytes` before the row in the making.
     mark: usize,
     pub built: bool,
-    /// Most bytes that a batch had; the next one's room.
+    /// Most bytes that a batch had; the next one's capacity.
     expected: usize,
 }
 
@@ -222,15 +222,15 @@ impl Group {
         }
     }
 
-    /// Makes room for one more record.
+    /// Reserves space for one more record.
     #[inline(always)]
-    pub(super) fn make_room(&mut self) {
+    pub(super) fn reserve_row(&mut self) {
         if self.len == self.capacity {
             self.reserve((self.capacity * 2).max(64));
         }
     }
 
-    /// Makes room for so many records in all.
+    /// Reserves space for so many records in all.
     #[cold]
     pub(super) fn reserve(&mut self, capacity: usize) {
         self.capacity = capacity;
@@ -285,7 +285,7 @@ impl Group {
 
     /// Appends a NULL.
     pub(super) fn append_null(&mut self) {
-        self.make_room();
+        self.reserve_row();
         self.present.fill(0);
         self.append_present();
     }
@@ -335,7 +335,7 @@ impl Group {
 
     /// Appends a record of these values.
     pub(super) fn append(&mut self, values: &[Value<'_>]) {
-        self.make_room();
+        self.reserve_row();
         self.present.fill(0);
         for (column, value) in values.iter().enumerate() {
             self.set(column, value);

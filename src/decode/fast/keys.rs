@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use super::unknown::{PathStep, UnknownPaths};
 use crate::json::scan::cpu::Kernel;
-use crate::json::scan::input::{Unhandled, behind_space, block, byte, eight, sixteen};
+use crate::json::scan::input::{Unhandled, after_space, block, byte, eight, sixteen};
 use crate::json::scan::text::check_text;
 use crate::json::{JsonKind, read_json};
 
@@ -127,7 +127,7 @@ pub(super) struct Keys {
 pub(super) struct Found {
     pub key: u32,
     /// The place after its colon.
-    pub behind: usize,
+    pub after: usize,
 }
 
 /// The keys of no more than 16 bytes, which need no table.
@@ -314,14 +314,14 @@ impl Keys {
         let guess = self.keys[before as usize].next;
         let key = &self.keys[guess as usize];
         if (sixteen(bytes, at) ^ key.pattern) & key.mask == 0 {
-            let behind = at + key.length as usize;
+            let after = at + key.length as usize;
             if key.length <= 16 || self.rest_matches(bytes, at, guess) {
-                return Ok(Found { key: guess, behind });
+                return Ok(Found { key: guess, after });
             }
         }
         let found = match self.look_up(kernel, bytes, at, node)? {
-            (Some(key), behind) => Found { key, behind },
-            (None, behind) => Found { key: self.learn(bytes, at, node, unknown)?, behind },
+            (Some(key), after) => Found { key, after },
+            (None, after) => Found { key: self.learn(bytes, at, node, unknown)?, after },
         };
         self.keys[before as usize].next = found.key;
         Ok(found)
@@ -357,7 +357,7 @@ impl Keys {
             near if byte(bytes, start + near) == b'"' => start + near,
             _ => check_text(kernel, bytes, start, false)? - 1,
         };
-        let colon = behind_space(bytes, end + 1);
+        let colon = after_space(bytes, end + 1);
         if byte(bytes, colon) != b':' {
             return Err(Unhandled);
         }
@@ -402,8 +402,8 @@ impl Keys {
             return Err(Unhandled);
         }
         self.learnt += 1;
-        let behind = check_text(crate::json::scan::cpu::Portable, bytes, at + 1, false)?;
-        let quoted = bytes.get(at..behind).ok_or(Unhandled)?;
+        let after = check_text(crate::json::scan::cpu::Portable, bytes, at + 1, false)?;
+        let quoted = bytes.get(at..after).ok_or(Unhandled)?;
         let quoted = std::str::from_utf8(quoted).map_err(|_| Unhandled)?;
         let json = read_json(quoted, 1).map_err(|_| Unhandled)?;
         let JsonKind::String(name) = json.kind else { return Err(Unhandled) };

@@ -15,7 +15,7 @@ use super::time::{LastDate, quoted_date};
 use super::unknown::UnknownPaths;
 use crate::contract::{Mends, Value};
 use crate::json::scan::cpu::{Kernel, Task};
-use crate::json::scan::input::{Unhandled, behind_space, byte};
+use crate::json::scan::input::{Unhandled, after_space, byte};
 use crate::json::scan::skip::{SkipRules, skip_value};
 use crate::json::scan::text::{check_text, copy_text};
 use crate::json::{DEPTH_LIMIT, read_json};
@@ -53,7 +53,7 @@ impl<K: Kernel> Reader<'_, K> {
         let unknown_fields = self.unknown.fields_count();
         let mut node = root;
         let mut before = self.keys.nodes[root as usize].start;
-        at = behind_space(self.bytes, at);
+        at = after_space(self.bytes, at);
         if byte(self.bytes, at) == b'}' {
             return Ok(at + 1);
         }
@@ -61,25 +61,25 @@ impl<K: Kernel> Reader<'_, K> {
             let (bytes, keys) = (self.bytes, self.keys.short(record));
             let texts = ShortTexts { bytes, keys, group, before, at };
             let found = match texts.with(self.kernel) {
-                Ahead::End(key, behind) => {
-                    (before, at) = (key, behind);
+                Ahead::End(key, after) => {
+                    (before, at) = (key, after);
                     None
                 }
-                Ahead::Value(key, behind) => Some(Found { key, behind }),
+                Ahead::Value(key, after) => Some(Found { key, after }),
                 Ahead::Any(before, at) => {
                     Some(self.keys.next(self.kernel, bytes, at, before, node, self.unknown)?)
                 }
             };
-            if let Some(Found { key, behind }) = found {
+            if let Some(Found { key, after }) = found {
                 let (kind, again) = self.keys.meet(key, record);
                 if again {
                     self.supersede(key, unknown_fields)?;
                 }
                 before = key;
-                at = behind;
+                at = after;
                 let mut first = byte(self.bytes, at);
                 if first <= b' ' {
-                    at = behind_space(self.bytes, at);
+                    at = after_space(self.bytes, at);
                     first = byte(self.bytes, at);
                 }
                 if kind == Kind::Text && first == b'"' {
@@ -91,7 +91,7 @@ impl<K: Kernel> Reader<'_, K> {
                     if let Some(opened) = opened {
                         node = opened;
                         before = self.keys.nodes[node as usize].start;
-                        at = behind_space(self.bytes, at + 1);
+                        at = after_space(self.bytes, at + 1);
                         if byte(self.bytes, at) != b'}' {
                             continue;
                         }
@@ -118,22 +118,22 @@ impl<K: Kernel> Reader<'_, K> {
     ) -> Result<(usize, bool), Unhandled> {
         loop {
             // Comparisons instead of a match, which would become a jump by a table.
-            let behind = byte(self.bytes, at);
+            let after = byte(self.bytes, at);
             at += 1;
-            if behind == b',' {
+            if after == b',' {
                 if byte(self.bytes, at) <= b' ' {
-                    at = behind_space(self.bytes, at);
+                    at = after_space(self.bytes, at);
                 }
                 return Ok((at, false));
             }
-            if behind == b'}' {
+            if after == b'}' {
                 if *node == root {
                     return Ok((at, true));
                 }
                 let closed = &self.keys.nodes[*node as usize];
                 (*before, *node) = (closed.key, closed.parent);
-            } else if matches!(behind, b' ' | b'\t' | b'\r') {
-                at = behind_space(self.bytes, at);
+            } else if matches!(after, b' ' | b'\t' | b'\r') {
+                at = after_space(self.bytes, at);
             } else {
                 return Err(Unhandled);
             }

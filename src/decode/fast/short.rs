@@ -84,11 +84,11 @@ impl Task for ShortTexts<'_> {
                     *end = (column.start + length) as i32;
                 }
             }
-            let behind = start + length + 2;
-            if bytes[behind] != b',' {
-                return Ahead::End(key.number, at + behind);
+            let after = start + length + 2;
+            if bytes[after] != b',' {
+                return Ahead::End(key.number, at + after);
             }
-            (before, at) = (key.number, at + behind + 1);
+            (before, at) = (key.number, at + after + 1);
         }
         Ahead::Any(before, at)
     }

@@ -17,7 +17,7 @@ use crate::contract::{Contract, DuplicateKeys, MendKind, UnknownFields};
 use crate::decode::reference::{Findings, LinePlace, ReferenceDecoder, Row};
 use crate::decode::{Lines, Mended, Reject, count_mended};
 use crate::json::scan::cpu::{Cpu, Kernel, Task};
-use crate::json::scan::input::{Unhandled, behind_space, byte};
+use crate::json::scan::input::{Unhandled, after_space, byte};
 
 /// Bytes whose UTF-8 is validated in one go: few enough to be in the cache when they are decoded.
 const WINDOW: usize = 256 << 10;
@@ -41,7 +41,7 @@ pub(in crate::decode) struct Table {
     lines: Vec<i64>,
     offsets: Vec<i64>,
     last_date: LastDate,
-    /// The last lines of a block with room after them.
+    /// The last lines of a block with padding after them.
     tail: Vec<u8>,
 }
 
@@ -81,7 +81,7 @@ impl Table {
         lines: &Lines,
         reference: &ReferenceDecoder,
     ) -> Outcome {
-        // A line has at least its end, so no count makes more room than the bytes are worth.
+        // A line has at least its end, so no count reserves more than the bytes are worth.
         let rows_max = usize::try_from(lines.count).unwrap_or(usize::MAX).min(lines.bytes.len());
         self.plan.group.begin();
         self.plan.group.reserve(rows_max.max(1));
@@ -208,7 +208,7 @@ impl Pass<'_> {
             let read =
                 if is_text { self.read_line(kernel, bytes, line, offset) } else { Err(Unhandled) };
             at = match read {
-                Ok(behind) => behind,
+                Ok(after) => after,
                 Err(Unhandled) => {
                     let end = line_end(bytes, line, window.end);
                     self.read_fallback(line..end, bytes, offset);
@@ -228,7 +228,7 @@ impl Pass<'_> {
         line: usize,
         offset: usize,
     ) -> Result<usize, Unhandled> {
-        let start = behind_space(bytes, line);
+        let start = after_space(bytes, line);
         match byte(bytes, start) {
             b'{' => {}
             b'\n' => {
@@ -239,11 +239,11 @@ impl Pass<'_> {
         }
         let table = &mut *self.table;
         let Plan { group, keys, unknown, root } = &mut table.plan;
-        group.make_room();
+        group.reserve_row();
         unknown.begin_line();
         let (rules, last_date) = (table.rules, &mut table.last_date);
         let mut reader = Reader { kernel, bytes, keys, unknown, last_date, rules };
-        let end = behind_space(bytes, reader.read_record(group, *root, start + 1)?);
+        let end = after_space(bytes, reader.read_record(group, *root, start + 1)?);
         if byte(bytes, end) != b'\n' || !group.accept() {
             return Err(Unhandled);
         }

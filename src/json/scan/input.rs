@@ -42,7 +42,7 @@ pub(crate) fn block(bytes: &[u8], at: usize) -> Result<&[u8; BLOCK], Unhandled> 
 
 /// The first place from `at` on that is no white space within a line.
 #[inline(always)]
-pub(crate) fn behind_space(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn after_space(bytes: &[u8], mut at: usize) -> usize {
     while let b' ' | b'\t' | b'\r' = byte(bytes, at) {
         at += 1;
     }

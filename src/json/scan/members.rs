@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::cpu::{BLOCK, Cpu, Kernel, Task};
-use super::input::{Unhandled, behind_space, byte};
+use super::input::{Unhandled, after_space, byte};
 use super::skip::{SkipRules, skip_value};
 use super::text::check_text;
 
@@ -59,7 +59,7 @@ impl Task for MemberScan<'_> {
             return Err(Unhandled);
         }
         let closing = opening + 2;
-        let mut at = behind_space(bytes, at + 1);
+        let mut at = after_space(bytes, at + 1);
         if byte(bytes, at) == closing {
             return Ok(at + 1);
         }
@@ -70,17 +70,17 @@ impl Task for MemberScan<'_> {
                     return Err(Unhandled);
                 }
                 key.end = check_text(kernel, bytes, at + 1, false)?;
-                at = behind_space(bytes, key.end);
+                at = after_space(bytes, key.end);
                 if byte(bytes, at) != b':' {
                     return Err(Unhandled);
                 }
-                at = behind_space(bytes, at + 1);
+                at = after_space(bytes, at + 1);
             }
             let end = skip_value(kernel, bytes, at, rules)?;
             spans.push(Span { key, value: at..end });
-            at = behind_space(bytes, end);
+            at = after_space(bytes, end);
             match byte(bytes, at) {
-                b',' => at = behind_space(bytes, at + 1),
+                b',' => at = after_space(bytes, at + 1),
                 found if found == closing => return Ok(at + 1),
                 _ => return Err(Unhandled),
             }

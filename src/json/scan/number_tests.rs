@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// A text as it would stand in a block: with bytes after it.
-fn padded(text: &str, behind: &str) -> Vec<u8> {
-    [text.as_bytes(), behind.as_bytes(), &[b'\n'; 64]].concat()
+fn padded(text: &str, after: &str) -> Vec<u8> {
+    [text.as_bytes(), after.as_bytes(), &[b'\n'; 64]].concat()
 }
 
 /// Texts that are numbers, nearly numbers, or of digits only.
@@ -19,7 +19,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn behind() -> impl Strategy<Value = &'static str> {
+fn after() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["", ",", "}", "\"", " ", "x", ":", "/"])
 }
 
@@ -44,8 +44,8 @@ proptest! {
     }
 
     #[test]
-    fn an_integer_is_what_the_standard_library_reads_or_unhandled(text in text(), behind in behind()) {
-        let bytes = padded(&text, behind);
+    fn an_integer_is_what_std_reads_or_unhandled(text in text(), after in after()) {
+        let bytes = padded(&text, after);
         if let Ok(number) = plain_integer(&bytes, 0) {
             let read = std::str::from_utf8(&bytes[..number.end]).unwrap();
             prop_assert!(is_json_number(read), "{}", read);
@@ -58,8 +58,8 @@ proptest! {
     }
 
     #[test]
-    fn a_double_is_the_nearest_one_to_the_last_bit_or_unhandled(text in text(), behind in behind()) {
-        let bytes = padded(&text, behind);
+    fn a_double_is_the_nearest_one_or_unhandled(text in text(), after in after()) {
+        let bytes = padded(&text, after);
         if let Ok(number) = plain_number(&bytes, 0) {
             let read = std::str::from_utf8(&bytes[..number.end]).unwrap();
             prop_assert!(is_json_number(read), "{}", read);

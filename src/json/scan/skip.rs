@@ -1,7 +1,7 @@
 //! Values that no column takes: checked to be JSON, but not kept.
 
 use super::cpu::{Kernel, Task};
-use super::input::{Unhandled, behind_space, byte, eight};
+use super::input::{Unhandled, after_space, byte, eight};
 use super::number::leading_digits;
 use super::text::check_text;
 
@@ -116,7 +116,7 @@ fn skip_nested<K: Kernel>(
                 }
                 levels += 1;
                 objects = objects << 1 | u64::from(opening == b'{');
-                at = behind_space(bytes, at + 1);
+                at = after_space(bytes, at + 1);
                 let closing = opening + 2;
                 if byte(bytes, at) != closing {
                     if opening == b'{' {
@@ -135,15 +135,15 @@ fn skip_nested<K: Kernel>(
             if levels == 0 {
                 return Ok(at);
             }
-            at = behind_space(bytes, at);
+            at = after_space(bytes, at);
             let in_object = objects & 1 == 1;
             match (byte(bytes, at), in_object) {
                 (b',', true) => {
-                    at = skip_key(kernel, bytes, behind_space(bytes, at + 1))?;
+                    at = skip_key(kernel, bytes, after_space(bytes, at + 1))?;
                     break;
                 }
                 (b',', false) => {
-                    at = behind_space(bytes, at + 1);
+                    at = after_space(bytes, at + 1);
                     break;
                 }
                 (b'}', true) | (b']', false) => {
@@ -163,11 +163,11 @@ fn skip_key<K: Kernel>(kernel: K, bytes: &[u8], at: usize) -> Result<usize, Unha
     if byte(bytes, at) != b'"' {
         return Err(Unhandled);
     }
-    let at = behind_space(bytes, check_text(kernel, bytes, at + 1, false)?);
+    let at = after_space(bytes, check_text(kernel, bytes, at + 1, false)?);
     if byte(bytes, at) != b':' {
         return Err(Unhandled);
     }
-    Ok(behind_space(bytes, at + 1))
+    Ok(after_space(bytes, at + 1))
 }
 
 /// As [`skip_nested`], but recursive, and with the keys of each object compared: equal ones, more
@@ -182,7 +182,7 @@ fn skip_nested_minding_keys<K: Kernel>(
     let rules = SkipRules { depth_left, ..rules };
     let is_object = byte(bytes, at) == b'{';
     let closing = byte(bytes, at) + 2;
-    let mut at = behind_space(bytes, at + 1);
+    let mut at = after_space(bytes, at + 1);
     if byte(bytes, at) == closing {
         return Ok(at + 1);
     }
@@ -200,9 +200,9 @@ fn skip_nested_minding_keys<K: Kernel>(
             count += 1;
             at = value;
         }
-        at = behind_space(bytes, skip_value(kernel, bytes, at, rules)?);
+        at = after_space(bytes, skip_value(kernel, bytes, at, rules)?);
         match byte(bytes, at) {
-            b',' => at = behind_space(bytes, at + 1),
+            b',' => at = after_space(bytes, at + 1),
             end if end == closing => return Ok(at + 1),
             _ => return Err(Unhandled),
         }

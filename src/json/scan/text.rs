@@ -15,7 +15,7 @@ pub(crate) fn copy_text<K: Kernel>(
     loop {
         let next = block(bytes, at)?;
         if out.capacity() - out.len() < BLOCK {
-            make_room(out);
+            reserve_block(out);
         }
         // The whole block, whatever it is: a fixed length is copied by two instructions.
         out.extend_from_slice(next);
@@ -41,7 +41,7 @@ pub(crate) fn copy_text<K: Kernel>(
 /// Out of line, so that nothing of a block need be kept over the call.
 #[cold]
 #[inline(never)]
-fn make_room(out: &mut Vec<u8>) {
+fn reserve_block(out: &mut Vec<u8>) {
     out.reserve(BLOCK);
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn check_text<K: Kernel>(
         at += plain;
         match next[plain] {
             b'"' => return Ok(at + 1),
-            b'\\' => at = behind_escape(bytes, at, nul_unhandled)?,
+            b'\\' => at = after_escape(bytes, at, nul_unhandled)?,
             _ => return Err(Unhandled),
         }
     }
@@ -110,12 +110,12 @@ fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Unh
             out.push(simple);
             at += 2;
         } else {
-            let (character, behind) = code_point(bytes, at)?;
+            let (character, after) = code_point(bytes, at)?;
             if character == '\0' {
                 return Err(Unhandled);
             }
             push_character(out, character);
-            at = behind;
+            at = after;
         }
         if byte(bytes, at) != b'\\' {
             return Ok(at);
@@ -140,13 +140,13 @@ fn push_character(out: &mut Vec<u8>, character: char) {
 
 /// Checks one escape; gives the place after it.
 #[inline(always)]
-fn behind_escape(bytes: &[u8], at: usize, nul_unhandled: bool) -> Result<usize, Unhandled> {
+fn after_escape(bytes: &[u8], at: usize, nul_unhandled: bool) -> Result<usize, Unhandled> {
     if SIMPLE_ESCAPES[byte(bytes, at + 1) as usize] != 0 {
         return Ok(at + 2);
     }
     match code_point(bytes, at)? {
         ('\0', _) if nul_unhandled => Err(Unhandled),
-        (_, behind) => Ok(behind),
+        (_, after) => Ok(after),
     }
 }
 

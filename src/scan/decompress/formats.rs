@@ -127,10 +127,10 @@ pub(crate) fn tell(head: &[u8]) -> Content {
         return Content::Packed(Packing::Bzip2);
     }
     let known = UNREADABLE.iter().find(|(at, magic, format, _)| {
-        let behind = head.get(*at..).and_then(|rest| rest.strip_prefix(*magic));
+        let after = head.get(*at..).and_then(|rest| rest.strip_prefix(*magic));
         // Some magic numbers are words; a bad line may begin with them.
         let is_word = matches!(*format, "parquet" | "orc" | "arrow" | "lzip");
-        behind.is_some_and(|behind| !is_word || !matches!(behind, [b' '..=b'~', ..]))
+        after.is_some_and(|after| !is_word || !matches!(after, [b' '..=b'~', ..]))
     });
     if let Some((_, _, format, what)) = known {
         return Content::Unreadable(Unreadable::new(format, what));
@@ -145,9 +145,9 @@ pub(crate) fn tell(head: &[u8]) -> Content {
 /// `0x184d2a5f`, little-endian. What comes after them says which it is.
 fn packing_of_skippable_frame(head: &[u8]) -> Option<Packing> {
     let mut rest = head;
-    while let [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, behind @ ..] = rest {
+    while let [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, after @ ..] = rest {
         let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        rest = behind.get(length..).unwrap_or_default();
+        rest = after.get(length..).unwrap_or_default();
     }
     if rest.len() == head.len() && !matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) {
         return None;

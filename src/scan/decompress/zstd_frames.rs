@@ -88,18 +88,18 @@ const WINDOW_BYTES_FREE: u64 = 8 << 20;
 
 /// The window that a frame's header asks for (RFC 8878, 3.1.1.1), if all of that is there.
 fn window_bytes(header: &[u8]) -> Option<u64> {
-    let behind = header.strip_prefix(ZSTD_MAGIC)?;
-    let (descriptor, behind) = behind.split_first()?;
+    let after = header.strip_prefix(ZSTD_MAGIC)?;
+    let (descriptor, after) = after.split_first()?;
     let is_single_segment = descriptor & 0x20 != 0;
     if !is_single_segment {
-        let window = behind.first()?;
+        let window = after.first()?;
         let base = 1_u64 << (10 + (window >> 3));
         return Some(base + base / 8 * u64::from(window & 7));
     }
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
     let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
     let mut size = [0; 8];
-    size[..length].copy_from_slice(behind.get(dictionary..dictionary + length)?);
+    size[..length].copy_from_slice(after.get(dictionary..dictionary + length)?);
     Some(u64::from_le_bytes(size) + if length == 2 { 256 } else { 0 })
 }
 

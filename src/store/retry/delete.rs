@@ -39,12 +39,12 @@ impl RetryStore {
         loop {
             let left: Vec<usize> = (0..names.len()).filter(|at| told[*at].is_none()).collect();
             let asked: Vec<Result<Path>> = left.iter().map(|at| Ok(names[*at].clone())).collect();
-            let answers = self.inner.store().delete_stream(iter(asked).boxed());
-            let answers: Vec<Result<Path>> = answers.collect().await;
-            let error = if answers.len() == left.len() {
-                tell_each(&mut told, &left, answers, tries.is_retry(), &names)
+            let results = self.inner.store().delete_stream(iter(asked).boxed());
+            let results: Vec<Result<Path>> = results.collect().await;
+            let error = if results.len() == left.len() {
+                tell_each(&mut told, &left, results, tries.is_retry(), &names)
             } else {
-                tell_some(&mut told, &left, answers, &names)
+                tell_some(&mut told, &left, results, &names)
             };
             let Some(error) = error else { break };
             // Deleting again does no harm; so whatever the store has no clear word for is tried.
@@ -65,18 +65,18 @@ impl RetryStore {
     }
 }
 
-/// Takes down answers of which each is that for one object, in their order; the error, if there
+/// Takes down results of which each is that for one object, in their order; the error, if there
 /// is one, is that for those that are left.
 fn tell_each(
     told: &mut [Option<Result<Path>>],
     left: &[usize],
-    answers: Vec<Result<Path>>,
+    results: Vec<Result<Path>>,
     is_retry: bool,
     names: &[Path],
 ) -> Option<Error> {
     let mut generic = None;
-    for (at, answer) in left.iter().zip(answers) {
-        match answer {
+    for (at, result) in left.iter().zip(results) {
+        match result {
             Ok(name) => told[*at] = Some(Ok(name)),
             Err(Error::NotFound { .. }) if is_retry => told[*at] = Some(Ok(names[*at].clone())),
             Err(error @ Error::Generic { .. }) => generic = Some(error),
@@ -86,16 +86,16 @@ fn tell_each(
     generic
 }
 
-/// Takes down answers of which an error may be that for many objects.
+/// Takes down results of which an error may be that for many objects.
 fn tell_some(
     told: &mut [Option<Result<Path>>],
     left: &[usize],
-    answers: Vec<Result<Path>>,
+    results: Vec<Result<Path>>,
     names: &[Path],
 ) -> Option<Error> {
     let mut whole = None;
-    for answer in answers {
-        match answer {
+    for result in results {
+        match result {
             Ok(name) => {
                 let at = left.iter().find(|at| names[**at] == name && told[**at].is_none());
                 if let Some(at) = at {

@@ -15,7 +15,7 @@ struct ResumedListing {
     store: RetryStore,
     prefix: Option<Path>,
     /// What the next names come after, at first the caller's offset.
-    behind: Option<Path>,
+    after: Option<Path>,
     /// Whether all names came in their order, as they do but of S3's directory buckets.
     is_ordered: bool,
     stream: BoxStream<'static, Result<ObjectMeta>>,
@@ -28,12 +28,12 @@ impl RetryStore {
     pub(super) fn list_behind(
         &self,
         prefix: Option<&Path>,
-        behind: Option<&Path>,
+        after: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let mut listing = ResumedListing {
             store: self.clone(),
             prefix: prefix.cloned(),
-            behind: behind.cloned(),
+            after: after.cloned(),
             is_ordered: true,
             stream: futures::stream::empty().boxed(),
             tries: None,
@@ -45,16 +45,16 @@ impl RetryStore {
 
 impl ResumedListing {
     fn open(&mut self) {
-        // The broken one first gives back its place among the requests in flight.
+        // The broken one first gives back its permit among the requests in flight.
         self.stream = futures::stream::empty().boxed();
         let (store, prefix) = (self.store.inner.store(), self.prefix.as_ref());
-        self.stream = match &self.behind {
+        self.stream = match &self.after {
             None => store.list(prefix),
-            Some(behind) => store.list_with_offset(prefix, behind),
+            Some(after) => store.list_with_offset(prefix, after),
         };
     }
 
-    /// The next object, and what is behind it.
+    /// The next object, and what is after it.
     async fn next(mut self) -> Result<Option<(ObjectMeta, Self)>> {
         loop {
             match self.stream.next().await {
@@ -77,12 +77,12 @@ impl ResumedListing {
     }
 
     fn note(&mut self, name: &Path) {
-        let is_behind = |behind: &Path| match is_escaped_path(name) || is_escaped_path(behind) {
-            true => name_of_path(name) > name_of_path(behind),
-            false => name > behind,
+        let is_after = |after: &Path| match is_escaped_path(name) || is_escaped_path(after) {
+            true => name_of_path(name) > name_of_path(after),
+            false => name > after,
         };
-        self.is_ordered &= self.behind.as_ref().is_none_or(is_behind);
-        self.behind = Some(name.clone());
+        self.is_ordered &= self.after.as_ref().is_none_or(is_after);
+        self.after = Some(name.clone());
         if let Some((tries, since)) = &mut self.tries {
             *since += 1;
             tries.got_on();

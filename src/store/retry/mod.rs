@@ -11,7 +11,7 @@
 //! about it is decided here, where the operation is known and any store will do for a test.
 //!
 //! # What is tried again
-//! Answers of 408, 429 and 5xx (but 501), lost and refused connections, time-outs; for a minute
+//! Responses of 408, 429 and 5xx (but 501), lost and refused connections, time-outs; for a minute
 //! and a hundred times at most. Between two tries passes a random time up to a bound that doubles
 //! from 100 ms to 15 s ("full jitter"), and anew where a part was done in between, and on top of
 //! it what `Retry-After` asks for. If that is more than the time left, there is no further try.
@@ -208,7 +208,7 @@ impl Tries {
         }
     }
 
-    /// The same where it is known that the error passes.
+    /// The same where it is known that the error is transient.
     async fn after_transient(&mut self, error: Error, transient: Transient) -> Result<()> {
         let Retries { policy, clock, meter, .. } = self.shared.as_ref();
         self.failures += 1;
@@ -292,7 +292,7 @@ impl RetryStore {
         let mut rest = &bytes[..];
         for chunk in payload {
             match rest.strip_prefix(chunk.as_ref()) {
-                Some(behind) => rest = behind,
+                Some(after) => rest = after,
                 None => return Err(refusal),
             }
         }
@@ -402,10 +402,10 @@ impl MultipartStore for RetryStore {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the store does not know the upload (any more), whatever words the
-    /// store has for that. Where the answer to an earlier try, of this call or of another process,
-    /// was lost, the object may be there nevertheless: this looks, and takes it for done if the
-    /// e-tag is the one that S3 gives to these parts. Other stores' e-tags say nothing, so it is
-    /// the caller's to decide, by the object's size and by whether its name was free before.
+    /// store has for that. Where the response to an earlier try, of this call or of another
+    /// process, was lost, the object may be there nevertheless: this looks, and takes it for done
+    /// if the e-tag is the one that S3 gives to these parts. Other stores' e-tags say nothing, so
+    /// it is the caller's to decide, by the object's size and by whether its name was free before.
     async fn complete_multipart(
         &self,
         path: &Path,

@@ -51,7 +51,7 @@ impl RetryStore {
 }
 
 impl Read {
-    /// The next chunk, and what is behind it.
+    /// The next chunk, and what is after it.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
         loop {
             let error = match self.stream.next().await {

@@ -46,7 +46,7 @@ async fn content(tried: &Tried, object: &str) -> Bytes {
 use bytes::Bytes;
 
 const BUSY: InjectedFault = InjectedFault::Before(Failure::Status(503));
-const LOST_ANSWER: InjectedFault = InjectedFault::After(Failure::Reset);
+const LOST_RESPONSE: InjectedFault = InjectedFault::After(Failure::Reset);
 
 #[test]
 fn pauses_are_drawn_below_a_bound_that_doubles_to_15_seconds() {
@@ -222,12 +222,12 @@ async fn put(tried: &Tried, mode: PutMode, bytes: &'static str) -> Result<PutRes
 
 #[tokio::test]
 async fn a_conditional_put_whose_first_try_was_done_is_our_own_success() {
-    let tried = tried([LOST_ANSWER]).await;
+    let tried = tried([LOST_RESPONSE]).await;
     let done = put(&tried, PutMode::Create, "by run 1").await.unwrap();
     let stored = tried.faulty.contents().head(&name("new")).await.unwrap();
     assert_eq!(done.e_tag, stored.e_tag);
 
-    tried.faulty.script([None, Some(LOST_ANSWER), None, Some(BUSY)]);
+    tried.faulty.script([None, Some(LOST_RESPONSE), None, Some(BUSY)]);
     let e_tag = tried.store.head(&name("a")).await.unwrap().e_tag;
     let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
     let done = put(&tried, mode, "by run 2").await.unwrap();
@@ -254,7 +254,8 @@ async fn a_conditional_put_that_another_one_preceded_is_refused_also_after_a_ret
 
 #[tokio::test]
 async fn deletions_are_tried_again_and_what_is_gone_by_then_is_deleted() {
-    for (is_like_s3, faults) in [(false, vec![LOST_ANSWER, BUSY]), (true, vec![BUSY, LOST_ANSWER])]
+    for (is_like_s3, faults) in
+        [(false, vec![LOST_RESPONSE, BUSY]), (true, vec![BUSY, LOST_RESPONSE])]
     {
         let tried = tried(faults).await;
         tried.faulty.is_like_s3.store(is_like_s3, Relaxed);
@@ -290,9 +291,9 @@ async fn a_deletion_that_fails_for_good_says_so_for_its_object_alone() {
 async fn an_upload_gets_over_lost_parts_and_lost_answers() {
     let tried = tried([]).await;
     let (busy, lost_part) = ([Some(BUSY), None], [Some(InjectedFault::Break(2)), None]);
-    let lost_answer = [Some(LOST_ANSWER), None];
-    tried.faulty.script([busy, lost_part, lost_answer, busy].concat());
-    tried.faulty.script(lost_answer);
+    let lost_response = [Some(LOST_RESPONSE), None];
+    tried.faulty.script([busy, lost_part, lost_response, busy].concat());
+    tried.faulty.script(lost_response);
     let mut upload = tried.store.put_multipart(&name("up")).await.unwrap();
     for part in ["first ", "second ", "third"] {
         upload.put_part(part.into()).await.unwrap();
@@ -310,13 +311,13 @@ async fn an_aborted_upload_leaves_nothing_behind() {
     let tried = tried([]).await;
     let mut upload = tried.store.put_multipart(&name("up")).await.unwrap();
     upload.put_part("first".into()).await.unwrap();
-    tried.faulty.script([Some(LOST_ANSWER)]);
+    tried.faulty.script([Some(LOST_RESPONSE)]);
     upload.abort().await.unwrap();
     assert_eq!(tried.faulty.uploads_left(), 0);
     assert!(tried.faulty.contents().head(&name("up")).await.is_err());
 }
 
-/// Completes an upload by its id, as another process would, of which the answer is lost.
+/// Completes an upload by its id, as another process would, of which the response is lost.
 async fn complete_by_id(is_like_s3: bool) -> (Tried, Result<PutResult>) {
     let tried = tried([]).await;
     tried.faulty.is_like_s3.store(is_like_s3, Relaxed);
@@ -326,7 +327,7 @@ async fn complete_by_id(is_like_s3: bool) -> (Tried, Result<PutResult>) {
         let part = tried.store.put_part(&name("up"), &id, number, part.into()).await;
         parts.push(part.unwrap());
     }
-    tried.faulty.script([Some(LOST_ANSWER)]);
+    tried.faulty.script([Some(LOST_RESPONSE)]);
     let done = tried.store.complete_multipart(&name("up"), &id, parts).await;
     (tried, done)
 }
@@ -347,7 +348,7 @@ async fn an_upload_by_id_whose_end_was_lost_is_the_callers_to_decide_elsewhere()
 
 #[tokio::test]
 async fn copies_and_renames_are_tried_again() {
-    let tried = tried([BUSY, LOST_ANSWER, BUSY, LOST_ANSWER, LOST_ANSWER]).await;
+    let tried = tried([BUSY, LOST_RESPONSE, BUSY, LOST_RESPONSE, LOST_RESPONSE]).await;
     tried.store.copy(&name("a"), &name("b")).await.unwrap();
     tried.store.rename(&name("b"), &name("c")).await.unwrap();
     assert_eq!(content(&tried, "c").await, "0123456789");

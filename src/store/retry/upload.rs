@@ -15,7 +15,7 @@ use super::{Operation, RetryStore};
 
 impl RetryStore {
     /// Begins an upload. It goes by its id, since a failed part could not be put into its place
-    /// otherwise; only one with tags or attributes, which that has no room for, and one to a store
+    /// otherwise; only one with tags or attributes, which that cannot carry, and one to a store
     /// without ids is left to the store, and its parts are tried once.
     pub(super) async fn begin_upload(
         &self,

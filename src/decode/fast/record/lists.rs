@@ -5,7 +5,7 @@ use crate::decode::fast::columns::Group;
 use crate::decode::fast::keys::Action;
 use crate::decode::fast::scalars::is_null;
 use crate::json::scan::cpu::{Kernel, Task};
-use crate::json::scan::input::{Unhandled, behind_space, byte};
+use crate::json::scan::input::{Unhandled, after_space, byte};
 
 /// Reads a list's elements, from after its `[`.
 pub(super) struct ReadList<'l, 'r, K> {
@@ -40,7 +40,7 @@ impl<K: Kernel> Reader<'_, K> {
         at: usize,
     ) -> Result<usize, Unhandled> {
         let bytes = self.bytes;
-        let mut at = behind_space(bytes, at);
+        let mut at = after_space(bytes, at);
         if byte(bytes, at) == b']' {
             return Ok(at + 1);
         }
@@ -50,7 +50,7 @@ impl<K: Kernel> Reader<'_, K> {
                 if self.rules.collects {
                     self.unknown.elements.push(index);
                 }
-                group.make_room();
+                group.reserve_row();
                 at = self.read_record(group, node, at + 1)?;
                 if !group.accept() {
                     return Err(Unhandled);
@@ -63,9 +63,9 @@ impl<K: Kernel> Reader<'_, K> {
                 return Err(Unhandled);
             }
             index += 1;
-            at = behind_space(bytes, at);
+            at = after_space(bytes, at);
             match byte(bytes, at) {
-                b',' => at = behind_space(bytes, at + 1),
+                b',' => at = after_space(bytes, at + 1),
                 b']' => return Ok(at + 1),
                 _ => return Err(Unhandled),
             }
