@@ -81,7 +81,7 @@ pub use base::ids::{Ids, RandomIds};
 pub use base::interval::Interval;
 pub use base::telemetry::Progress;
 pub use collector::{
-    CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, collect,
+    CollectorConfig, CollectorContext, CollectorSignals, StopTokens, collect,
     parse_collector_config,
 };
 pub use pipeline::Pipeline;

@@ -23,7 +23,7 @@ use crate::base::error::{Diagnostic, Error, Result};
 use crate::base::ids::RandomIds;
 use crate::base::telemetry::set_log_filter;
 use crate::collector::{
-    CollectorConfig, CollectorSignals, CollectorSupplies, StopTokens, check_collector_config,
+    CollectorConfig, CollectorContext, CollectorSignals, StopTokens, check_collector_config,
     collect, parse_collector_config,
 };
 
@@ -50,7 +50,7 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
     let threads = args.threads.map_or_else(cores, NonZeroUsize::get);
     let runtime = new_answering_runtime(threads)?;
     runtime.block_on(async {
-        let supplies = CollectorSupplies {
+        let context = CollectorContext {
             stores: new_stores(environment)?,
             clock: Arc::new(SystemWallClock),
             ids: Arc::new(RandomIds),
@@ -65,7 +65,7 @@ pub(super) fn run(args: &CollectArgs, environment: &Environment) -> Result<()> {
             // Who started it may wait for this line; nobody need read it.
             let _ = print_json(&serde_json::json!({"status": "collecting", "address": address}));
         };
-        let collected = collect(config, supplies, signals, ready).await;
+        let collected = collect(config, context, signals, ready).await;
         reloading.abort();
         collected
     })

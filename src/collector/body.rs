@@ -1,4 +1,4 @@
-//! A request's body: taken in bounds, unpacked in bounds.
+//! A request's body: read within one size limit, decompressed within another.
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ fn refused(status: StatusCode, error: impl Into<String>) -> Refused {
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum ContentEncoding {
     None,
     Gzip,
     Zstd,
@@ -40,7 +40,7 @@ pub(super) enum Packing {
 /// What a request's head says of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BodyKind {
-    pub packing: Packing,
+    pub encoding: ContentEncoding,
     /// Whether each line stands for itself.
     pub is_ndjson: bool,
 }
@@ -59,13 +59,13 @@ pub(super) fn body_kind(headers: &HeaderMap) -> Result<BodyKind, Refused> {
             "expected application/json, text/plain or application/x-ndjson, found {kind}"
         )));
     }
-    let packing = match text(CONTENT_ENCODING).trim() {
-        text if is_one_of(text, &["", "identity"]) => Packing::None,
-        text if is_one_of(text, &["gzip", "x-gzip"]) => Packing::Gzip,
-        text if is_one_of(text, &["zstd"]) => Packing::Zstd,
+    let encoding = match text(CONTENT_ENCODING).trim() {
+        text if is_one_of(text, &["", "identity"]) => ContentEncoding::None,
+        text if is_one_of(text, &["gzip", "x-gzip"]) => ContentEncoding::Gzip,
+        text if is_one_of(text, &["zstd"]) => ContentEncoding::Zstd,
         other => return Err(unsupported(format!("expected gzip or zstd, found {other}"))),
     };
-    Ok(BodyKind { packing, is_ndjson })
+    Ok(BodyKind { encoding, is_ndjson })
 }
 
 /// How bodies are taken; clones share the memory.
@@ -104,7 +104,7 @@ impl BodyTaker {
         &self,
         client: IpAddr,
         body: B,
-        packing: Packing,
+        encoding: ContentEncoding,
     ) -> Result<TakenBody, Refused>
     where
         B: HttpBody<Data = Bytes>,
@@ -118,13 +118,13 @@ impl BodyTaker {
                 return Err(refused(StatusCode::REQUEST_TIMEOUT, error));
             }
         };
-        if packing == Packing::None {
+        if encoding == ContentEncoding::None {
             return Ok(taken);
         }
         // Nothing is waited for from here on, so the most that it may be is held but briefly.
         let mut memory = self.memory.begin(client);
         grow(&mut memory, self.bytes_max)?;
-        let bytes = unpack(&taken.bytes, packing, self.bytes_max)?;
+        let bytes = unpack(&taken.bytes, encoding, self.bytes_max)?;
         memory.shrink_to(bytes.len());
         Ok(TakenBody { bytes: Bytes::from(bytes), memory, sent: taken.sent })
     }
@@ -180,17 +180,17 @@ fn too_large(bytes_max: usize) -> Refused {
     refused(StatusCode::PAYLOAD_TOO_LARGE, error)
 }
 
-fn unpack(bytes: &[u8], packing: Packing, bytes_max: usize) -> Result<Vec<u8>, Refused> {
+fn unpack(bytes: &[u8], encoding: ContentEncoding, bytes_max: usize) -> Result<Vec<u8>, Refused> {
     let wrong = |name: &str, error: std::io::Error| {
         refused(StatusCode::BAD_REQUEST, format!("expected a {name} body: {error}"))
     };
-    match packing {
-        Packing::None => Ok(bytes.to_vec()),
-        Packing::Gzip => {
+    match encoding {
+        ContentEncoding::None => Ok(bytes.to_vec()),
+        ContentEncoding::Gzip => {
             let gzip = flate2::read::MultiGzDecoder::new(bytes);
             read_bounded(gzip, bytes_max, |error| wrong("gzip", error))
         }
-        Packing::Zstd => {
+        ContentEncoding::Zstd => {
             let mut zstd = zstd::Decoder::new(bytes).map_err(|error| wrong("zstd", error))?;
             zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| wrong("zstd", error))?;
             read_bounded(zstd, bytes_max, |error| wrong("zstd", error))

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, Timelike};
 
-use super::config::Limits;
+use super::config::CollectorLimits;
 use super::members::string_of;
 
 /// Bytes of a time that are kept beside the arrival's.
@@ -88,7 +88,7 @@ pub(super) struct ClaimBounds {
 }
 
 impl ClaimBounds {
-    pub fn of(limits: &Limits) -> Self {
+    pub fn of(limits: &CollectorLimits) -> Self {
         let ms = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         ClaimBounds {
             behind_ms: ms(limits.client_clock_behind_max),
@@ -176,11 +176,11 @@ impl Services {
 /// Whether a text is good for a service's name, and for a folder's: short, without what paths or
 /// terminals take for something else, and not what stands for NULL there.
 fn is_name(text: &str) -> bool {
-    let is_odd = |c: char| c == '\\' || c == '/' || c.is_control();
+    let is_forbidden = |c: char| c == '\\' || c == '/' || c.is_control();
     !text.is_empty()
         && text != "__HIVE_DEFAULT_PARTITION__"
         && text.len() <= SERVICE_BYTES_MAX
-        && !text.contains(is_odd)
+        && !text.contains(is_forbidden)
 }
 
 #[cfg(test)]
@@ -198,7 +198,12 @@ mod tests {
         (claims, text)
     }
 
-    fn check(services: &mut Services, limits: &Limits, time: &str, service: &str) -> (bool, bool) {
+    fn check(
+        services: &mut Services,
+        limits: &CollectorLimits,
+        time: &str,
+        service: &str,
+    ) -> (bool, bool) {
         let (claims, text) = claims(time, service);
         let bounds = ClaimBounds::of(limits);
         let replaced = services.check(&claims, &text, NOW_MS, &bounds);
@@ -212,7 +217,7 @@ mod tests {
     fn a_time_counts_if_it_can_be_read_and_is_near_the_arrival() {
         let mut services = Services::default();
         let mut is_replaced =
-            |time: &str| check(&mut services, &Limits::default(), time, "\"books\"").0;
+            |time: &str| check(&mut services, &CollectorLimits::default(), time, "\"books\"").0;
         for near in [
             "\"2026-11-21T13:05:00.123+09:00\"",
             "\"2026-11-21 05:04:59Z\"",
@@ -246,7 +251,7 @@ mod tests {
         }
         let long = format!("\"{}\"", "x".repeat(100));
         let (claims, text) = claims(&long, "null");
-        let bounds = ClaimBounds::of(&Limits::default());
+        let bounds = ClaimBounds::of(&CollectorLimits::default());
         let replaced = Services::default().check(&claims, &text, NOW_MS, &bounds);
         assert_eq!(replaced.time, Some("null"));
     }
@@ -254,12 +259,12 @@ mod tests {
     #[test]
     fn services_are_those_that_are_configured() {
         let services = vec!["books".to_owned()];
-        let limits = Limits { services, ..Limits::default() };
+        let limits = CollectorLimits { services, ..CollectorLimits::default() };
         let mut seen = Services::default();
         let mut is_other = |service: &str| check(&mut seen, &limits, "null", service).1;
         assert!(!is_other("\"books\"") && is_other("null"));
         assert!(is_other("\"food\"") && is_other("17") && is_other("\"\""));
-        let any = Limits::default();
+        let any = CollectorLimits::default();
         assert!(check(&mut seen, &any, "null", "\"__HIVE_DEFAULT_PARTITION__\"").1);
     }
 
@@ -268,7 +273,7 @@ mod tests {
         let is_other = |name: &str| {
             let mut claims = Claims::default();
             claims.set_event(name.as_bytes());
-            let bounds = ClaimBounds::of(&Limits::default());
+            let bounds = ClaimBounds::of(&CollectorLimits::default());
             Services::default().check(&claims, "", NOW_MS, &bounds).event.is_some()
         };
         for name in ["5", "null", "\"\"", "{}", "[\"a\"]", "true"] {
@@ -279,7 +284,7 @@ mod tests {
 
     #[test]
     fn without_that_they_are_bounded_in_number_and_invented_ones_keep_none_out_for_long() {
-        let limits = Limits { services_max: 10, ..Limits::default() };
+        let limits = CollectorLimits { services_max: 10, ..CollectorLimits::default() };
         let bounds = ClaimBounds::of(&limits);
         let mut services = Services::default();
         let mut other = |hour: i64, name: &str| {

@@ -13,11 +13,11 @@ use super::cookies::{Brought, CookieReader, LongCookie};
 use super::envelope::Sender;
 use super::visits::ShortCookie;
 
-/// The visitor's id, in answers; of requests it is that of clients that keep no cookies.
+/// The visitor's id, in responses; of requests it is that of clients that keep no cookies.
 pub(super) const LONG_HEADER: &str = "ashiato-visit-long";
 /// The visitor's id with what proves it, where cookies are signed; for the same clients.
 pub(super) const TOKEN_HEADER: &str = "ashiato-visit-token";
-/// The visit's id, in answers.
+/// The visit's id, in responses.
 pub(super) const SHORT_HEADER: &str = "ashiato-visit-short";
 /// Bytes of a user agent that are kept.
 const USER_AGENT_BYTES_MAX: usize = 1024;
@@ -95,7 +95,7 @@ pub(super) fn client_of(
     peer: SocketAddr,
     config: &CollectorConfig,
 ) -> Client {
-    let told = query.map(told_by_query).unwrap_or_default();
+    let told = query.map(query_hints).unwrap_or_default();
     let anonymous = told.anonymous || is_anonymous(headers, &config.consent);
     let ip = address_of(headers, peer.ip().to_canonical(), &config.trusted_proxies);
     let kept_ip = Some(ip).filter(|_| !anonymous || config.consent.keep_ip);
@@ -117,13 +117,13 @@ pub(super) fn client_of(
 
 /// What a query says of who sends it.
 #[derive(Debug, Default)]
-struct Told {
+struct QueryHints {
     anonymous: bool,
     newcomer: Option<LongCookie>,
 }
 
-fn told_by_query(query: &str) -> Told {
-    let mut told = Told::default();
+fn query_hints(query: &str) -> QueryHints {
+    let mut told = QueryHints::default();
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if is_anonymous_key(&key) {
             told.anonymous |= is_yes(value.as_bytes(), &[]);
@@ -182,7 +182,7 @@ fn reader_of(config: &CollectorConfig) -> CookieReader<'_> {
     }
 }
 
-/// The visitor of a client that keeps no cookies, but what answers' headers said.
+/// The visitor of a client that keeps no cookies, but what responses' headers said.
 fn by_header(headers: &HeaderMap, config: &CollectorConfig) -> Option<LongCookie> {
     let value = headers.get(TOKEN_HEADER).or_else(|| headers.get(LONG_HEADER))?;
     reader_of(config).long_of(value.as_bytes())
@@ -276,10 +276,11 @@ mod tests {
         };
         let pairs = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "203.0.113.7, 192.0.2.1")];
         assert_eq!(client(&pairs, &config).ip.unwrap().to_string(), "203.0.113.7");
-        let mut odd = headers(&[("x-forwarded-for", "6.6.6.6")]);
+        let mut malformed = headers(&[("x-forwarded-for", "6.6.6.6")]);
         let value = hyper::header::HeaderValue::from_bytes(b"\xe9, 203.0.113.7").unwrap();
-        odd.append("x-forwarded-for", value);
-        let found = client_of(&odd, None, Way::Post, "192.0.2.9:1".parse().unwrap(), &config).ip;
+        malformed.append("x-forwarded-for", value);
+        let found =
+            client_of(&malformed, None, Way::Post, "192.0.2.9:1".parse().unwrap(), &config).ip;
         assert_eq!(found.unwrap().to_string(), "192.0.2.9", "nothing before it is believed");
     }
 
@@ -411,8 +412,8 @@ mod tests {
         };
         let name = "first=0199f000-0000-4000-8000-000000000001";
         let visitor = of(name, &[]).unwrap();
-        let behind = format!("a=b&{name}");
-        assert_eq!(of(&behind, &[]), Some(visitor));
+        let after = format!("a=b&{name}");
+        assert_eq!(of(&after, &[]), Some(visitor));
         assert_eq!(visitor.get_version_num(), 8);
         assert_ne!(of("first=0199f000-0000-4000-8000-000000000002", &[]), Some(visitor));
         let cookie = ("cookie", "ashiato_long=00000000-0000-0000-0000-000000000001.5");

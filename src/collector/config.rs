@@ -22,7 +22,7 @@ pub struct CollectorConfig {
     /// Where events land.
     pub landing: LandingConfig,
     /// What is refused.
-    pub limits: Limits,
+    pub limits: CollectorLimits,
     /// Pages of which sites may send events, as `https://shop.example`; `*` is any. Those of the
     /// collector's own host may.
     pub allowed_origins: Vec<String>,
@@ -72,7 +72,7 @@ pub const ENVELOPE_BYTES_MAX: usize = 4096;
 
 /// What is refused, and how long anybody is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct CollectorLimits {
     /// Bytes of a body, as sent and unpacked.
     pub body_bytes_max: usize,
     /// Events of a body.
@@ -114,7 +114,7 @@ pub struct Limits {
     pub services_max: usize,
 }
 
-impl Limits {
+impl CollectorLimits {
     /// Bytes of a line at least, so that each event that is taken has room.
     pub fn line_bytes_least(&self) -> usize {
         self.event_bytes_max + ENVELOPE_BYTES_MAX
@@ -186,7 +186,7 @@ pub enum VisitStoreConfig {
         url: String,
         /// Before each visitor's id.
         prefix: String,
-        /// How long an answer may take.
+        /// How long a response may take.
         timeout: Duration,
     },
     /// In two places, while they move.
@@ -206,7 +206,7 @@ impl Default for CollectorConfig {
             name: "collector".to_owned(),
             data: PathBuf::from("out/collector"),
             landing: LandingConfig::default(),
-            limits: Limits::default(),
+            limits: CollectorLimits::default(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             consent: Consent::default(),
@@ -248,8 +248,8 @@ impl CollectorConfig {
         kept.visits = self.visits;
         kept.visit_store = self.visit_store.clone();
         let limits = |config: &Self| {
-            let Limits { connections_max, header_bytes_max, .. } = config.limits;
-            let Limits { heads_bytes_max, waiting_requests_max, .. } = config.limits;
+            let CollectorLimits { connections_max, header_bytes_max, .. } = config.limits;
+            let CollectorLimits { heads_bytes_max, waiting_requests_max, .. } = config.limits;
             [connections_max, header_bytes_max, heads_bytes_max, waiting_requests_max]
         };
         let of_landing = |config: &Self| {
@@ -285,9 +285,9 @@ impl Default for LandingConfig {
     }
 }
 
-impl Default for Limits {
+impl Default for CollectorLimits {
     fn default() -> Self {
-        Limits {
+        CollectorLimits {
             body_bytes_max: 1 << 20,
             events_max: 1000,
             event_bytes_max: 60 << 10,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use toml_span::{DeserError, Span, Spanned};
 
 use super::config::{
-    CollectorConfig, Consent, CookieSettings, ENVELOPE_BYTES_MAX, LandingConfig, Limits, SameSite,
+    CollectorConfig, CollectorLimits, Consent, CookieSettings, ENVELOPE_BYTES_MAX, LandingConfig,
+    SameSite,
 };
 use super::config_store::read_store;
 use super::cookies::{CookieKeys, KEY_BYTES_MIN};
@@ -195,8 +196,8 @@ fn read_landing(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<L
     Some(landing)
 }
 
-fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Limits> {
-    let mut limits = Limits::default();
+fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<CollectorLimits> {
+    let mut limits = CollectorLimits::default();
     set(&mut limits.body_bytes_max, size(section, "body_bytes_max", found));
     if limits.body_bytes_max > BODY_BYTES_LIMIT {
         found.at(section.span, "`body_bytes_max`: expected at most 64MiB");
@@ -243,7 +244,7 @@ fn read_limits(section: &mut Section<'_>, found: &mut Findings<'_>) -> Option<Li
 }
 
 /// What events may claim.
-fn read_claims(section: &mut Section<'_>, limits: &mut Limits, found: &mut Findings<'_>) {
+fn read_claims(section: &mut Section<'_>, limits: &mut CollectorLimits, found: &mut Findings<'_>) {
     set(&mut limits.client_clock_behind_max, time(section, "client_clock_behind_max", found));
     set(&mut limits.client_clock_ahead_max, time(section, "client_clock_ahead_max", found));
     limits.services = section.texts("services").into_iter().map(|text| text.value).collect();

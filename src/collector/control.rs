@@ -74,7 +74,7 @@ impl Control {
         })
     }
 
-    async fn answer(
+    async fn respond(
         &self,
         request: ControlRequest,
         out: &mut (impl AsyncWriteExt + Unpin),
@@ -212,7 +212,7 @@ async fn check_step(migration: &MigratingVisitStore, phase: Phase) -> Result<()>
         return Ok(());
     }
     let report = migration.compare().await?;
-    let (is_safe, behind, command) = match phase {
+    let (is_safe, comparison, command) = match phase {
         Phase::New => (report.safe, &report.comparison, "backfill"),
         _ => (report.back_safe, &report.back, "backfill --back"),
     };
@@ -222,7 +222,7 @@ async fn check_step(migration: &MigratingVisitStore, phase: Phase) -> Result<()>
     Err(Error::config(format!(
         "the store that would serve alone is behind in {} records, whose visits would change their \
          ids: run `ashiato visits {command}` first, or go on with --force",
-        behind.behind
+        comparison.behind
     )))
 }
 
@@ -266,7 +266,7 @@ async fn converse(control: &Control, stream: UnixStream) {
     let request = serde_json::from_str(&line)
         .map_err(|error| Error::Usage(format!("reading a command: {error}")));
     let done = match request {
-        Ok(request) => control.answer(request, &mut writing).await,
+        Ok(request) => control.respond(request, &mut writing).await,
         Err(error) => Err(error),
     };
     let mut last =
@@ -283,7 +283,7 @@ async fn send(out: &mut (impl AsyncWriteExt + Unpin), value: &Value) -> Result<(
     sent.map_err(|error| Error::Unavailable(format!("answering a command: {error}")))
 }
 
-/// Asks the collector that runs with a folder; `progress` is told of all answers but the last.
+/// Asks the collector that runs with a folder; `progress` is told of all responses but the last.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if none runs there; else what it says.
@@ -305,21 +305,21 @@ pub async fn ask_control(
     writing.write_all(format!("{line}\n").as_bytes()).await.map_err(failed)?;
     let mut lines = BufReader::new(reading).lines();
     while let Some(line) = lines.next_line().await.map_err(failed)? {
-        let answer: Value = serde_json::from_str(&line)
+        let response: Value = serde_json::from_str(&line)
             .map_err(|error| Error::Bug(format!("reading the collector's answer: {error}")))?;
-        if let Some(error) = answer["error"].as_str() {
+        if let Some(error) = response["error"].as_str() {
             let error = error.to_owned();
-            return Err(match answer["code"].as_u64() {
+            return Err(match response["code"].as_u64() {
                 Some(64) => Error::Usage(error),
                 Some(78) => Error::config(error),
                 Some(70) => Error::Bug(error),
                 _ => Error::Unavailable(error),
             });
         }
-        if answer["done"] == true {
-            return Ok(answer);
+        if response["done"] == true {
+            return Ok(response);
         }
-        progress(&answer);
+        progress(&response);
     }
     Err(Error::Unavailable("the collector ended before its answer".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The cookies that hold the ids: signed, and read as the bytes that they are.
+//! The cookies of the ids: signed (HMAC-SHA-256), and read as the bytes that they are.
 //!
 //! ```text
 //! ashiato_long    <visitor>.<renewed, ms since 1970>.<tag>

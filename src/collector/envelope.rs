@@ -33,7 +33,7 @@ use super::visits::{ItemVia, VisitOutcome};
 
 /// What the events of a moment have in common.
 #[derive(Debug)]
-pub(super) struct Letterhead {
+pub(super) struct EnvelopeHeader {
     /// `"received_at":"…","collector":"…"`.
     text: String,
     /// Bytes of a line.
@@ -41,12 +41,12 @@ pub(super) struct Letterhead {
     received: String,
 }
 
-impl Letterhead {
+impl EnvelopeHeader {
     pub fn new(collector: &str, received_ms: i64, line_bytes_max: usize) -> Self {
         let received = DateTime::from_timestamp_millis(received_ms).unwrap_or_default();
         let received = received.to_rfc3339_opts(SecondsFormat::Millis, true);
         let text = format!("\"received_at\":\"{received}\",\"collector\":\"{collector}\"");
-        Letterhead { text, received, line_bytes_max }
+        EnvelopeHeader { text, received, line_bytes_max }
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Sender {
 
 /// What a line says of its event.
 #[derive(Debug)]
-pub(super) struct Letter<'a> {
+pub(super) struct Envelope<'a> {
     pub id: Uuid,
     /// The client's own id as JSON, if it is another text or a number.
     pub id_text: Option<&'a str>,
@@ -80,41 +80,45 @@ pub(super) const WAYS_BYTES_FULL: usize = 4096;
 const TAIL_BYTES: usize = "],\"body\":}".len();
 
 /// Appends the line of an event; gives how many items' `via` it has no room for.
-pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec<u8>) -> usize {
+pub(super) fn write_line(
+    header: &EnvelopeHeader,
+    envelope: &Envelope<'_>,
+    lines: &mut Vec<u8>,
+) -> usize {
     let start = lines.len();
     let put = |lines: &mut Vec<u8>, text: &str| lines.extend_from_slice(text.as_bytes());
     put(lines, "{\"event_id\":\"");
-    match letter.id_text {
+    match envelope.id_text {
         Some(text) => {
             let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             put(lines, inner.unwrap_or(text));
         }
-        None => put_id(letter.id, lines),
+        None => put_id(envelope.id, lines),
     }
     put(lines, "\",");
-    put(lines, &head.text);
-    if let Some(time) = letter.replaced.time {
-        for text in [",\"time\":\"", &head.received, "\",\"client_time\":", time] {
+    put(lines, &header.text);
+    if let Some(time) = envelope.replaced.time {
+        for text in [",\"time\":\"", &header.received, "\",\"client_time\":", time] {
             put(lines, text);
         }
     }
-    let Replaced { service, event, .. } = letter.replaced;
+    let Replaced { service, event, .. } = envelope.replaced;
     for (key, word) in [(",\"service\":\"", service), (",\"event\":\"", event)] {
         // A word of ours: it needs no escapes.
         if let Some(word) = word {
             [key, word, "\""].iter().for_each(|text| put(lines, text));
         }
     }
-    if let Some(user_agent) = &letter.sender.user_agent {
+    if let Some(user_agent) = &envelope.sender.user_agent {
         put(lines, ",\"user_agent\":");
         put(lines, user_agent);
     }
-    if let Some(ip) = letter.sender.ip {
+    if let Some(ip) = envelope.sender.ip {
         // Writing to memory does not fail.
         let _ = write!(lines, ",\"ip\":\"{ip}\"");
     }
-    let mut via = letter.via;
-    if let Some(visit) = letter.visit {
+    let mut via = envelope.via;
+    if let Some(visit) = envelope.visit {
         put(lines, ",\"visit\":{\"short\":\"");
         put_id(visit.short, lines);
         put(lines, "\",\"long\":\"");
@@ -126,14 +130,14 @@ pub(super) fn write_line(head: &Letterhead, letter: &Letter<'_>, lines: &mut Vec
         put(lines, ",\"via\":");
         put(lines, via);
     }
-    let items = letter.visit.map_or(&[][..], |visit| &visit.attribution.items);
+    let items = envelope.visit.map_or(&[][..], |visit| &visit.attribution.items);
     let mut left_out = 0;
     if !items.is_empty() {
-        let used = lines.len() - start + letter.body.len() + TAIL_BYTES;
-        left_out = write_items(items, head.line_bytes_max.saturating_sub(used), lines);
+        let used = lines.len() - start + envelope.body.len() + TAIL_BYTES;
+        left_out = write_items(items, header.line_bytes_max.saturating_sub(used), lines);
     }
     put(lines, ",\"body\":");
-    put(lines, letter.body);
+    put(lines, envelope.body);
     put(lines, "}\n");
     left_out
 }
@@ -145,15 +149,15 @@ fn put_id(id: Uuid, lines: &mut Vec<u8>) {
 
 /// Appends what led each item to the cart, in at most `room` bytes, if all that is left out makes
 /// it so; gives how many `via`s are.
-fn write_items(items: &[ItemVia], room: usize, lines: &mut Vec<u8>) -> usize {
+fn write_items(items: &[ItemVia], bytes_max: usize, lines: &mut Vec<u8>) -> usize {
     let start = lines.len();
     lines.extend_from_slice(b",\"item_via\":[");
     let begun = lines.len();
-    if write_items_in_full(items, start + room.min(WAYS_BYTES_FULL), lines) {
+    if write_items_in_full(items, start + bytes_max.min(WAYS_BYTES_FULL), lines) {
         return 0;
     }
     lines.truncate(begun);
-    write_items_by_number(items, start + room, lines)
+    write_items_by_number(items, start + bytes_max, lines)
 }
 
 /// Whether all items have room before `end`.
@@ -233,9 +237,9 @@ mod tests {
         let (id, body) = (Uuid::from_u64_pair(0, 9), r#"{"price":1.50,"名":"足"}"#);
         let replaced = Replaced::default();
         let (sender, visit, id_text) = (&sender, Some(&visit), None);
-        let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
+        let envelope = Envelope { id, id_text, sender, visit, via: None, replaced, body };
         let mut lines = Vec::new();
-        write_line(&Letterhead::new("web-1", 1_795_233_900_123, 65_536), &letter, &mut lines);
+        write_line(&EnvelopeHeader::new("web-1", 1_795_233_900_123, 65_536), &envelope, &mut lines);
         let expected = concat!(
             r#"{"event_id":"00000000-0000-0000-0000-000000000009","#,
             r#""received_at":"2026-11-21T04:05:00.123Z","collector":"web-1","#,
@@ -256,15 +260,15 @@ mod tests {
         let other = Some("other");
         let replaced = Replaced { time: Some("\"2031\""), service: other, event: other };
         let sender = &sender;
-        let letter = Letter { id, id_text, sender, visit: None, via: None, replaced, body };
+        let envelope = Envelope { id, id_text, sender, visit: None, via: None, replaced, body };
         let mut lines = Vec::new();
-        write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
+        write_line(&EnvelopeHeader::new("c", 0, 65_536), &envelope, &mut lines);
         let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
         assert_eq!((&line["time"], &line["client_time"]), (&line["received_at"], &"2031".into()));
         assert_eq!((&line["service"], &line["event"]), (&"other".into(), &"other".into()));
-        let letter = Letter { replaced: Replaced::default(), ..letter };
+        let envelope = Envelope { replaced: Replaced::default(), ..envelope };
         let mut lines = Vec::new();
-        write_line(&Letterhead::new("c", 0, 65_536), &letter, &mut lines);
+        write_line(&EnvelopeHeader::new("c", 0, 65_536), &envelope, &mut lines);
         let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
         let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["body", "collector", "event_id", "received_at"]);
@@ -276,11 +280,11 @@ mod tests {
     }
 
     /// What is written for items, and how many are left out.
-    fn written(items: &[ItemVia], room: usize) -> (serde_json::Value, usize) {
+    fn written(items: &[ItemVia], bytes_max: usize) -> (serde_json::Value, usize) {
         let mut lines = b"{\"a\":1".to_vec();
         let before = lines.len();
-        let left_out = write_items(items, room, &mut lines);
-        assert!(lines.len() - before <= room, "{} of {room}", lines.len() - before);
+        let left_out = write_items(items, bytes_max, &mut lines);
+        assert!(lines.len() - before <= bytes_max, "{} of {bytes_max}", lines.len() - before);
         lines.push(b'}');
         let value: serde_json::Value = serde_json::from_slice(&lines).unwrap();
         (value["item_via"].clone(), left_out)
@@ -341,7 +345,7 @@ mod tests {
         let sender = Sender { ip, user_agent: agent };
         let id_text = format!("\"{}\"", "i".repeat(crate::collector::members::ID_JSON_BYTES_MAX));
         let body = format!("{{\"a\":\"{}\"}}", "b".repeat(1000));
-        let head = Letterhead::new(
+        let header = EnvelopeHeader::new(
             &"c".repeat(64),
             1_795_233_900_123,
             body.len() + crate::collector::config::ENVELOPE_BYTES_MAX,
@@ -351,10 +355,10 @@ mod tests {
         let other = Some("other");
         let replaced = Replaced { time: Some(&time), service: other, event: other };
         let (sender, body) = (&sender, &*body);
-        let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
+        let envelope = Envelope { id, id_text, sender, visit, via: None, replaced, body };
         let mut lines = Vec::new();
-        write_line(&head, &letter, &mut lines);
-        assert!(lines.len() <= head.line_bytes_max + 1, "{}", lines.len());
+        write_line(&header, &envelope, &mut lines);
+        assert!(lines.len() <= header.line_bytes_max + 1, "{}", lines.len());
         serde_json::from_slice::<serde_json::Value>(&lines).unwrap();
     }
 }

@@ -7,14 +7,14 @@
 //! ```
 //!
 //! What is plain JSON on one line is checked by the decoder's own loops, without a tree. What they
-//! call odd (line ends between tokens, or no JSON at all) is read once more by the obvious reader,
-//! which knows the place of a fault.
+//! give up on (line ends between tokens, or no JSON at all) is read once more by the reference
+//! reader, which knows the place of a fault.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::claims::Claims;
-use super::config::Limits;
+use super::config::CollectorLimits;
 use super::members::{EventName, ItemName, name_of_item, quantity_of, string_of, via_of};
 use super::visits::{EventFacts, EventKind, ItemFacts};
 use crate::json::scan::{Cpu, SCAN_PADDING, Span, scan_members};
@@ -88,21 +88,21 @@ impl Body {
         self.padded.as_bytes()
     }
 
-    fn source(&self) -> Source<'_> {
-        Source { bytes: self.padded(), has_escapes: self.has_escapes }
+    fn source(&self) -> EventSource<'_> {
+        EventSource { bytes: self.padded(), has_escapes: self.has_escapes }
     }
 }
 
 /// What the places of members are places of.
 #[derive(Debug, Clone, Copy)]
-struct Source<'a> {
+struct EventSource<'a> {
     /// The text, and some bytes more.
     bytes: &'a [u8],
     /// Whether there is any backslash in it.
     has_escapes: bool,
 }
 
-impl<'a> Source<'a> {
+impl<'a> EventSource<'a> {
     /// A member's key as the pipeline's decoder compares it: without its escapes.
     fn key(self, span: &Span) -> Cow<'a, [u8]> {
         let key = &self.bytes[span.key.clone()];
@@ -153,7 +153,7 @@ fn mend_escapes(text: &str) -> Cow<'_, str> {
 
 /// Why a whole body is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BodyFault {
+pub struct BodyError {
     /// Whether it would be taken if it were shorter.
     pub is_too_large: bool,
     /// What was expected and found.
@@ -187,19 +187,19 @@ pub struct Event {
 
 /// Why an event is refused; the others of the body are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct EventRefusal {
     /// What was expected and found.
     pub reason: String,
 }
 
 /// A body's events in their order.
-pub type Events = Vec<Result<Event, Refusal>>;
+pub type Events = Vec<Result<Event, EventRefusal>>;
 
 /// Finds a body's events.
 #[derive(Debug, Clone)]
 pub struct EventReader<'a> {
     /// What is refused.
-    pub limits: &'a Limits,
+    pub limits: &'a CollectorLimits,
     /// Events that renew a visit; all if empty.
     pub renewing: &'a [String],
     /// The machine's instructions.
@@ -214,12 +214,12 @@ impl EventReader<'_> {
     ///
     /// # Errors
     /// The fault, if the body is none of these; nothing of it is taken then.
-    pub fn read(&self, body: &Body, is_ndjson: bool) -> Result<Events, BodyFault> {
+    pub fn read(&self, body: &Body, is_ndjson: bool) -> Result<Events, BodyError> {
         let bytes = body.bytes();
-        let start = behind_white_space(bytes, 0);
+        let start = skip_whitespace(bytes, 0);
         if start == bytes.len() {
             let message = "expected an object, an array or lines of them, found nothing".to_owned();
-            return Err(BodyFault { is_too_large: false, message, at: start });
+            return Err(BodyError { is_too_large: false, message, at: start });
         }
         let mut spans = Vec::new();
         if is_ndjson {
@@ -229,12 +229,12 @@ impl EventReader<'_> {
             return self.array(body, start, &mut spans);
         }
         let line_end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
-        if behind_white_space(bytes, line_end) == bytes.len() {
+        if skip_whitespace(bytes, line_end) == bytes.len() {
             return self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]);
         }
         // More than a line: lines of objects if the first one is whole, else one that is laid out.
         match scan_members(self.cpu, body.padded(), start, self.limits.depth_max, &mut spans) {
-            Some(end) if behind_blanks(bytes, end) == line_end => Ok(self.lines(body, &mut spans)),
+            Some(end) if skip_blanks(bytes, end) == line_end => Ok(self.lines(body, &mut spans)),
             _ => self.whole(body, start..bytes.len(), &mut spans).map(|event| vec![event]),
         }
     }
@@ -245,11 +245,11 @@ impl EventReader<'_> {
         body: &Body,
         range: Range<usize>,
         spans: &mut Vec<Span>,
-    ) -> Result<Result<Event, Refusal>, BodyFault> {
+    ) -> Result<Result<Event, EventRefusal>, BodyError> {
         match self.event(body, range.clone(), spans) {
             Ok(event) => Ok(Ok(event)),
-            Err(Fault::Syntax(fault)) => Err(at_place(&fault, range.start)),
-            Err(Fault::Refused(refusal)) => Err(BodyFault {
+            Err(EventError::Syntax(fault)) => Err(at_place(&fault, range.start)),
+            Err(EventError::Refused(refusal)) => Err(BodyError {
                 is_too_large: range.len() > self.limits.event_bytes_max,
                 message: refusal.reason,
                 at: range.start,
@@ -262,9 +262,9 @@ impl EventReader<'_> {
         let (bytes, mut events, mut start) = (body.bytes(), Vec::new(), 0);
         while start < bytes.len() && events.len() <= self.limits.events_max {
             let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
-            let (first, last) = (behind_blanks(bytes, start).min(end), end);
+            let (first, last) = (skip_blanks(bytes, start).min(end), end);
             if first < last {
-                events.push(self.event(body, first..last, spans).map_err(Fault::into_refusal));
+                events.push(self.event(body, first..last, spans).map_err(EventError::into_refusal));
             }
             start = end + 1;
         }
@@ -272,11 +272,11 @@ impl EventReader<'_> {
     }
 
     /// The elements of an array.
-    fn array(&self, body: &Body, start: usize, spans: &mut Vec<Span>) -> Result<Events, BodyFault> {
+    fn array(&self, body: &Body, start: usize, spans: &mut Vec<Span>) -> Result<Events, BodyError> {
         let bytes = body.bytes();
         let levels_max = self.limits.depth_max + 1;
         let scanned = scan_members(self.cpu, body.padded(), start, levels_max, spans);
-        let whole = scanned.is_some_and(|end| behind_white_space(bytes, end) == bytes.len());
+        let whole = scanned.is_some_and(|end| skip_whitespace(bytes, end) == bytes.len());
         let elements: Vec<Range<usize>> = if whole {
             spans.iter().map(|span| span.value.clone()).collect()
         } else {
@@ -290,8 +290,9 @@ impl EventReader<'_> {
                 _ => Vec::new(),
             }
         };
-        let event =
-            |element: Range<usize>| self.event(body, element, spans).map_err(Fault::into_refusal);
+        let event = |element: Range<usize>| {
+            self.event(body, element, spans).map_err(EventError::into_refusal)
+        };
         Ok(elements.into_iter().take(self.limits.events_max + 1).map(event).collect())
     }
 
@@ -301,7 +302,7 @@ impl EventReader<'_> {
         body: &Body,
         range: Range<usize>,
         spans: &mut Vec<Span>,
-    ) -> Result<Event, Fault> {
+    ) -> Result<Event, EventError> {
         let bytes = body.bytes();
         if range.len() > self.limits.event_bytes_max {
             let (found, max) = (range.len(), self.limits.event_bytes_max);
@@ -310,7 +311,7 @@ impl EventReader<'_> {
         let depth_max = self.limits.depth_max;
         if bytes[range.start] == b'{'
             && let Some(end) = scan_members(self.cpu, body.padded(), range.start, depth_max, spans)
-            && behind_white_space(bytes, end).min(range.end) == range.end
+            && skip_whitespace(bytes, end).min(range.end) == range.end
             && end <= range.end
             // A carriage return ends a line for some who read it.
             && memchr::memchr(b'\r', &bytes[range.start..end]).is_none()
@@ -318,12 +319,12 @@ impl EventReader<'_> {
             let (facts, id_text, claims) = self.look_into(body.source(), spans);
             return Ok(Event { text: EventText::InBody(range.start..end), id_text, facts, claims });
         }
-        self.odd_event(&body.text()[range])
+        self.read_by_reference(&body.text()[range])
     }
 
-    /// An event that the fast reader does not understand.
-    fn odd_event(&self, text: &str) -> Result<Event, Fault> {
-        let value = read_json(text, self.limits.depth_max).map_err(Fault::Syntax)?;
+    /// An event that the fast reader gives up on.
+    fn read_by_reference(&self, text: &str) -> Result<Event, EventError> {
+        let value = read_json(text, self.limits.depth_max).map_err(EventError::Syntax)?;
         if !value.raw.starts_with('{') {
             let found = crate::json::excerpt(value.raw);
             return Err(refused(format!("expected an object, found `{found}`")));
@@ -336,7 +337,7 @@ impl EventReader<'_> {
         let scanned = scan_members(self.cpu, &padded, 0, self.limits.depth_max, &mut spans);
         debug_assert!(scanned.is_some(), "the two readers disagree about {text}");
         let has_escapes = memchr::memchr(b'\\', &padded).is_some();
-        let source = Source { bytes: &padded, has_escapes };
+        let source = EventSource { bytes: &padded, has_escapes };
         let (facts, id_text, claims) = self.look_into(source, &mut spans);
         Ok(Event { text: EventText::Own(text), id_text, facts, claims })
     }
@@ -345,7 +346,7 @@ impl EventReader<'_> {
     /// and what it claims; of equal keys the last counts.
     fn look_into(
         &self,
-        source: Source<'_>,
+        source: EventSource<'_>,
         spans: &mut Vec<Span>,
     ) -> (EventFacts, Option<Range<usize>>, Claims) {
         let bytes = source.bytes;
@@ -389,7 +390,7 @@ impl EventReader<'_> {
     /// element has its place, whatever it is.
     fn items(
         &self,
-        source: Source<'_>,
+        source: EventSource<'_>,
         cart: usize,
         spans: &mut Vec<Span>,
     ) -> Option<Vec<ItemFacts>> {
@@ -424,27 +425,27 @@ impl EventReader<'_> {
 }
 
 /// Why an event is refused.
-enum Fault {
+enum EventError {
     Syntax(JsonFault),
-    Refused(Refusal),
+    Refused(EventRefusal),
 }
 
-impl Fault {
-    fn into_refusal(self) -> Refusal {
+impl EventError {
+    fn into_refusal(self) -> EventRefusal {
         match self {
-            Fault::Refused(refusal) => refusal,
-            Fault::Syntax(JsonFault { expected, found, .. }) => {
-                Refusal { reason: format!("expected {expected}, found {found}") }
+            EventError::Refused(refusal) => refusal,
+            EventError::Syntax(JsonFault { expected, found, .. }) => {
+                EventRefusal { reason: format!("expected {expected}, found {found}") }
             }
         }
     }
 }
 
-fn refused(reason: String) -> Fault {
-    Fault::Refused(Refusal { reason })
+fn refused(reason: String) -> EventError {
+    EventError::Refused(EventRefusal { reason })
 }
 
-fn at_place(fault: &JsonFault, start: usize) -> BodyFault {
+fn at_place(fault: &JsonFault, start: usize) -> BodyError {
     let message = match fault.kind {
         JsonFaultKind::TooDeep => "objects and arrays nest too deep".to_owned(),
         _ => {
@@ -453,17 +454,17 @@ fn at_place(fault: &JsonFault, start: usize) -> BodyFault {
             format!("expected {}, found {found}", fault.expected)
         }
     };
-    BodyFault { is_too_large: false, message, at: start + fault.at }
+    BodyError { is_too_large: false, message, at: start + fault.at }
 }
 
-fn behind_white_space(bytes: &[u8], mut at: usize) -> usize {
+fn skip_whitespace(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
         at += 1;
     }
     at
 }
 
-fn behind_blanks(bytes: &[u8], mut at: usize) -> usize {
+fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r') = bytes.get(at) {
         at += 1;
     }

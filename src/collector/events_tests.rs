@@ -4,24 +4,24 @@ use uuid::Uuid;
 use super::*;
 use crate::json::{Json, JsonKind};
 
-fn limits() -> Limits {
-    Limits { event_bytes_max: 200, depth_max: 4, ..Limits::default() }
+fn limits() -> CollectorLimits {
+    CollectorLimits { event_bytes_max: 200, depth_max: 4, ..CollectorLimits::default() }
 }
 
-fn read_as(text: &str, is_ndjson: bool) -> Result<Events, BodyFault> {
+fn read_as(text: &str, is_ndjson: bool) -> Result<Events, BodyError> {
     let limits = limits();
     let reader = EventReader { limits: &limits, renewing: &[], cpu: Cpu::best() };
     reader.read(&Body::new(text.as_bytes()).unwrap(), is_ndjson)
 }
 
-fn read(text: &str) -> Result<Events, BodyFault> {
+fn read(text: &str) -> Result<Events, BodyError> {
     read_as(text, false)
 }
 
 /// Each event's text, or why it is refused.
 fn shown(text: &str, is_ndjson: bool) -> Vec<String> {
     let body = Body::new(text.as_bytes()).unwrap();
-    let of = |event: Result<Event, Refusal>| match event {
+    let of = |event: Result<Event, EventRefusal>| match event {
         Ok(Event { text: EventText::InBody(range), .. }) => body.text()[range].to_owned(),
         Ok(Event { text: EventText::Own(text), .. }) => text,
         Err(refusal) => format!("! {}", refusal.reason),
@@ -89,7 +89,7 @@ fn a_broken_body_is_refused_with_the_place() {
         (r#"{"a":1} x"#, 8, "expected the end of the value, found `x`"),
     ];
     for (text, at, message) in cases {
-        let expected = BodyFault { is_too_large: false, message: message.into(), at };
+        let expected = BodyError { is_too_large: false, message: message.into(), at };
         assert_eq!(fault(text), expected, "{text}");
     }
     assert!(fault(&format!("{{\"a\":\"{}\"}}", "x".repeat(200))).is_too_large);
@@ -100,7 +100,7 @@ fn a_broken_body_is_refused_with_the_place() {
 
 #[test]
 fn a_few_members_are_looked_at_wherever_they_stand() {
-    let limits = Limits::default();
+    let limits = CollectorLimits::default();
     let renewing = ["page_view".to_owned()];
     let reader = EventReader { limits: &limits, renewing: &renewing, cpu: Cpu::best() };
     let text = concat!(
@@ -146,8 +146,8 @@ fn a_via_is_a_text_or_an_object_and_short() {
     }
 }
 
-/// What the obvious reader makes of a body that is one value: its objects, or none.
-fn obvious(text: &str) -> Option<Vec<bool>> {
+/// What the reference reader makes of a body that is one value: its objects, or none.
+fn by_reference(text: &str) -> Option<Vec<bool>> {
     let value = read_json(text, 256).ok()?;
     let good = |value: &Json<'_>| {
         matches!(value.kind, JsonKind::Object(_)) && read_json(value.raw, 4).is_ok()
@@ -179,7 +179,7 @@ proptest! {
         let body = Body::new(text.as_bytes()).unwrap();
         check(&body, true);
         check(&body, false);
-        if let (Ok(events), Some(expected)) = (read(&text), obvious(&text)) {
+        if let (Ok(events), Some(expected)) = (read(&text), by_reference(&text)) {
             let taken: Vec<bool> = events.iter().map(Result::is_ok).collect();
             prop_assert_eq!(taken, expected, "{}", text);
         }
@@ -339,7 +339,7 @@ fn with_escapes(text: &str, mut seed: u64) -> String {
 fn gone_by(text: &str) -> (EventFacts, Option<String>, [bool; 3]) {
     use crate::collector::claims::{ClaimBounds, Services};
     let services = vec!["books".to_owned(), "本".to_owned()];
-    let limits = Limits { services, ..Limits::default() };
+    let limits = CollectorLimits { services, ..CollectorLimits::default() };
     let renewing = ["閲覧".to_owned()];
     let body = Body::new(text.as_bytes()).unwrap();
     let read = |cpu| {

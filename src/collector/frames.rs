@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 that bring nothing, and how many of them a connection may send: a token bucket.
+//! A rate limit (token bucket) on frames of HTTP/2 that bring nothing, by connection.
 //!
 //! ```text
 //! bucket              1,024 tokens

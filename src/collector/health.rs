@@ -1,4 +1,4 @@
-//! Whether an event could be taken now, for `/readyz`.
+//! The readiness probe, `/readyz`: whether an event could be taken now.
 //!
 //! Under load the last request tells. Whoever balances the load sends nothing to a collector that
 //! is not ready, though, and one that is idle knows nothing either: so while nothing comes, the

@@ -1,13 +1,13 @@
-//! The intake: what many requests bring is given its visits, written, and answered, together.
+//! The intake: a bounded queue, and batches for the group commit of visits and lines.
 //!
 //! ```text
 //! thread `intake`   requests ─► [queue] ─► batch ─► visits (one write) ─► lines ─┐
-//! thread `spool`                          answers ◄─ spool (one fdatasync) ◄─────┘
+//! thread `spool`                        responses ◄─ spool (one fdatasync) ◄─────┘
 //! ```
 //!
 //! While a batch's lines are written, the next one's visits are; and while these are, the batch
 //! after it gathers, so that batches grow with the load and the disk is asked no oftener than it
-//! can answer. An answer is given only when both the visits and the lines are durable; if one of
+//! can answer. A response is given only when both the visits and the lines are durable; if one of
 //! them is not, the batch is refused, to come again.
 
 use std::ops::Range;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::claims::{ClaimBounds, Claims, Services};
 use super::client::Client;
-use super::envelope::{Letter, Letterhead, WAYS_BYTES_FULL, write_line};
+use super::envelope::{Envelope, EnvelopeHeader, WAYS_BYTES_FULL, write_line};
 use super::event_keys::{self, EventKeyMaker};
 use super::events::{Body, Event, EventText};
 use super::metrics::Metrics;
@@ -29,7 +29,7 @@ use super::receipt::{EventId, Receipt, VisitReceipt};
 use super::shares::Share;
 use super::spool::{Append, Entry, EventKeys, Spool, begin_line};
 use super::spooler::{Batch, Reply, SpoolWork, Spooler, refuse};
-use super::visits::{EventFacts, VisitDesk, VisitOutcome, VisitRequest};
+use super::visits::{EventFacts, VisitOutcome, VisitRequest, VisitService};
 use crate::base::clock::WallClock;
 use crate::base::error::{Error, Result};
 
@@ -129,14 +129,14 @@ impl IntakeQueue {
         memory: Option<Share>,
     ) -> Option<Result<Receipt>> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let (sender, answer) = oneshot::channel();
+        let (sender, receipt) = oneshot::channel();
         let reply = Reply { sender, _place: place, _memory: memory };
         match self.sender.try_send((delivery, reply)) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return None,
             Err(mpsc::error::TrySendError::Closed(_)) => return Some(Err(stopped())),
         }
-        Some(answer.await.unwrap_or_else(|_| Err(stopped())))
+        Some(receipt.await.unwrap_or_else(|_| Err(stopped())))
     }
 
     /// Requests that are not answered yet.
@@ -153,7 +153,7 @@ fn stopped() -> Error {
 #[derive(Debug)]
 pub(super) struct Intake {
     pub collector: String,
-    pub desk: VisitDesk,
+    pub visit_service: VisitService,
     pub long_ttl_ms: i64,
     /// Bytes of a line that lands.
     pub line_bytes_max: usize,
@@ -238,7 +238,7 @@ impl Intake {
     }
 
     async fn sweep(&self) {
-        if let Err(error) = self.desk.store.sweep().await {
+        if let Err(error) = self.visit_service.store.sweep().await {
             tracing::warn!(%error, "the visit store could not be tidied");
         }
     }
@@ -263,20 +263,20 @@ impl Intake {
             }
         };
         self.metrics.visits(began.elapsed());
-        let head = Letterhead::new(&self.collector, now_ms, self.line_bytes_max);
+        let head = EnvelopeHeader::new(&self.collector, now_ms, self.line_bytes_max);
         let lines_bytes = deliveries.iter().map(Delivery::lines_bytes).sum();
         let mut append = Append { lines: Vec::with_capacity(lines_bytes), ..Append::default() };
-        let mut answers = Vec::with_capacity(deliveries.len());
+        let mut receipts = Vec::with_capacity(deliveries.len());
         for ((delivery, outcomes), reply) in deliveries.iter().zip(&outcomes).zip(replies) {
             let receipt = self.write_delivery(&head, delivery, outcomes, now_ms, &mut append);
-            answers.push((receipt, reply));
+            receipts.push((receipt, reply));
         }
-        let batch = Batch { append, now_ms, began, answers };
+        let batch = Batch { append, now_ms, began, receipts };
         if let Err(mpsc::error::SendError(SpoolWork::Batch(batch))) =
             works.send(SpoolWork::Batch(batch)).await
         {
             let error = Error::Bug("the spool's thread is gone".to_owned());
-            refuse(batch.answers.into_iter().map(|(_, reply)| reply), &error);
+            refuse(batch.receipts.into_iter().map(|(_, reply)| reply), &error);
         }
     }
 
@@ -296,7 +296,7 @@ impl Intake {
         let requests: Vec<VisitRequest<'a>> = named().map(request_of).collect();
         let served = match requests.is_empty() {
             true => Vec::new(),
-            false => self.desk.serve(&requests, now_ms).await?,
+            false => self.visit_service.serve(&requests, now_ms).await?,
         };
         let mut outcomes = Vec::new();
         outcomes.resize_with(deliveries.len(), Vec::new);
@@ -308,7 +308,7 @@ impl Intake {
 
     fn write_delivery(
         &self,
-        head: &Letterhead,
+        head: &EnvelopeHeader,
         delivery: &Delivery,
         outcomes: &[VisitOutcome],
         now_ms: i64,
@@ -319,7 +319,7 @@ impl Intake {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         let events = delivery.facts.iter().zip(&delivery.texts).zip(&delivery.claims);
         for (place, ((facts, text), claims)) in events.enumerate() {
-            let id = facts.id.unwrap_or_else(|| self.desk.ids.next(now_ms));
+            let id = facts.id.unwrap_or_else(|| self.visit_service.ids.next(now_ms));
             let body = text_of(text, &delivery.body);
             // Where something stands, it stands in the body or in the event's own text.
             let base = match text {
@@ -330,7 +330,7 @@ impl Intake {
             let replaced = services.check(claims, base, now_ms, &bounds);
             let (sender, via) = (&delivery.client.sender, facts.via.as_deref());
             let visit = outcomes.get(place);
-            let letter = Letter { id, id_text, sender, visit, via, replaced, body };
+            let envelope = Envelope { id, id_text, sender, visit, via, replaced, body };
             let keys = match (facts.id, visit) {
                 (None, _) => EventKeys { by_id: Some(id), by_text: None },
                 (Some(_), visit) => EventKeys {
@@ -340,7 +340,7 @@ impl Intake {
                 },
             };
             begin_line(keys, &mut append.lines);
-            let left_out = write_line(head, &letter, &mut append.lines);
+            let left_out = write_line(head, &envelope, &mut append.lines);
             self.metrics.item_via_left_out(left_out);
             append.entries.push(Entry { keys, end: append.lines.len() });
             ids.push(id_text.map_or(EventId::Uuid(id), |text| EventId::Json(text.into())));

@@ -39,7 +39,7 @@ fn start(folder: &TempDir, clock: &TestWallClock) -> (IntakeQueue, oneshot::Rece
     let spool = Spool::open(settings, ids.clone()).unwrap();
     let intake = Intake {
         collector: "web-1".to_owned(),
-        desk: VisitDesk { store: Arc::new(store), rules: config.visits, ids },
+        visit_service: VisitService { store: Arc::new(store), rules: config.visits, ids },
         long_ttl_ms: config.visits.long_ttl_ms,
         line_bytes_max: config.limits.line_bytes_max,
         clock,
@@ -136,7 +136,7 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
         client.sender.user_agent = Some(format!("\"{agent}\""));
         let mut delivery = Delivery::new(client, body, events.len());
         events.into_iter().flatten().for_each(|event| delivery.push(event, &keys()));
-        let head = Letterhead::new("web-1", NOW_MS, limits.line_bytes_max);
+        let head = EnvelopeHeader::new("web-1", NOW_MS, limits.line_bytes_max);
         let mut lines = Vec::new();
         for (facts, text) in delivery.facts.iter().zip(&delivery.texts) {
             let items = facts.items.iter().map(|item| crate::collector::visits::ItemVia {
@@ -153,8 +153,8 @@ fn lines_are_never_much_longer_than_they_were_expected_to_be() {
             let (sender, visit) = (&delivery.client.sender, Some(&visit));
             let replaced = crate::collector::claims::Replaced::default();
             let id_text = None;
-            let letter = Letter { id, id_text, sender, visit, via: None, replaced, body };
-            write_line(&head, &letter, &mut lines);
+            let envelope = Envelope { id, id_text, sender, visit, via: None, replaced, body };
+            write_line(&head, &envelope, &mut lines);
         }
         let expected = delivery.lines_bytes();
         assert!(lines.len() < expected + expected / 2, "{} of {expected}", lines.len());

@@ -1,4 +1,4 @@
-//! What a client may make the collector do: requests, and bytes beyond those that it sends.
+//! Rate limits by client (token buckets): requests, and bytes beyond those that it sends.
 //!
 //! ```text
 //! sent       2.7 kB of gzip            paid for: 32 times that, and 4 KiB
@@ -23,7 +23,7 @@ use hyper::StatusCode;
 
 use super::body::Refused;
 use super::client::{Client, ClientKey, SITE_CLIENTS, client_key, site_key};
-use super::config::Limits;
+use super::config::CollectorLimits;
 
 /// Bytes that a byte sent pays for.
 const RATIO: usize = 32;
@@ -36,7 +36,7 @@ pub(super) struct ClientLimiter {
     clients: Bounds,
     /// Of each /48 of IPv6.
     sites: Bounds,
-    limits: Limits,
+    limits: CollectorLimits,
 }
 
 /// What each of those with a key may do.
@@ -48,7 +48,7 @@ struct Bounds {
 
 impl Bounds {
     /// As much as so many clients.
-    fn of(limits: &Limits, clients: u32) -> Self {
+    fn of(limits: &CollectorLimits, clients: u32) -> Self {
         let rate = NonZeroU32::new(limits.client_rate_max.saturating_mul(clients));
         // The largest request that may come must be allowed, however seldom.
         let largest = limits.request_lines_bytes_max.max(limits.body_bytes_max);
@@ -98,7 +98,7 @@ impl Bill {
 }
 
 impl ClientLimiter {
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &CollectorLimits) -> Self {
         ClientLimiter {
             clients: Bounds::of(limits, 1),
             sites: Bounds::of(limits, SITE_CLIENTS),
@@ -178,11 +178,11 @@ struct Buckets {
     rate: f64,
     /// Bytes of a bucket that is full, as it is at first.
     full: f64,
-    buckets: Mutex<HashMap<ClientKey, Bucket, RandomState>>,
+    buckets: Mutex<HashMap<ClientKey, TokenBucket, RandomState>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+struct TokenBucket {
     bytes: f64,
     at: Instant,
 }
@@ -209,20 +209,20 @@ impl Buckets {
         &self,
         client: ClientKey,
         now: Instant,
-        change: impl FnOnce(&mut Bucket) -> bool,
+        change: impl FnOnce(&mut TokenBucket) -> bool,
     ) -> bool {
         if self.rate <= 0.0 {
             return true;
         }
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(client).or_insert(Bucket { bytes: self.full, at: now });
+        let bucket = buckets.entry(client).or_insert(TokenBucket { bytes: self.full, at: now });
         *bucket = self.filled(*bucket, now);
         change(bucket)
     }
 
-    fn filled(&self, bucket: Bucket, now: Instant) -> Bucket {
+    fn filled(&self, bucket: TokenBucket, now: Instant) -> TokenBucket {
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        Bucket { bytes: (bucket.bytes + passed * self.rate).min(self.full), at: now }
+        TokenBucket { bytes: (bucket.bytes + passed * self.rate).min(self.full), at: now }
     }
 
     /// Forgets those that are full.
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_rate_of_an_ipv6_client_is_that_of_its_network() {
-        let limits = Limits { client_rate_max: 2, ..Limits::default() };
+        let limits = CollectorLimits { client_rate_max: 2, ..CollectorLimits::default() };
         let limiter = ClientLimiter::new(&limits);
         let taken = |ips: [&str; 3]| ips.map(|ip| limiter.admit(&client(ip)).is_ok());
         assert_eq!(taken(["2001:db8::1", "2001:db8::2", "2001:db8::3"]), [true, true, false]);
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn many_networks_of_one_site_may_do_as_much_as_a_few_clients() {
-        let limits = Limits { client_rate_max: 100, ..Limits::default() };
+        let limits = CollectorLimits { client_rate_max: 100, ..CollectorLimits::default() };
         let limiter = ClientLimiter::new(&limits);
         let one_of = |site: u16, network: u32| client(&format!("2001:db8:{site:x}:{network:x}::1"));
         let networks = 0..20_000;
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_a_request_becomes_is_charged_to_its_client_and_to_no_other() {
-        let limiter = ClientLimiter::new(&Limits::default());
+        let limiter = ClientLimiter::new(&CollectorLimits::default());
         let (evil, other) = (client("192.0.2.1"), client("192.0.2.2"));
         let taken = |client: &Client, sent: usize, bytes: usize| {
             limiter.charge_lines(client, &mut Bill::of(sent), bytes).is_ok()

@@ -1,7 +1,7 @@
 //! The collector: browsers' events, given their visits and durable before they are answered.
 //!
 //! ```text
-//! browser ─► connection ─► request ─► body ─► events ─► [queue] ─► visits ─► spool ─► answer
+//! browser ─► connection ─► request ─► body ─► events ─► [queue] ─► visits ─► spool ─► response
 //!            server        service    body    events    intake    spooler │
 //!                                                                         └► landing ─► store
 //! ```
@@ -18,7 +18,6 @@
 //! What is answered with 2xx is on this machine's disk, and reaches the object store once. What is
 //! not, the client sends again, with the same id.
 
-mod answer;
 mod body;
 mod claims;
 mod client;
@@ -41,6 +40,7 @@ mod origins;
 mod pixel;
 mod process;
 mod receipt;
+mod response;
 mod serve;
 mod server;
 mod service;
@@ -53,5 +53,5 @@ pub mod visits;
 pub use config::*;
 pub use config_file::{check_collector_config, parse_collector_config};
 pub use control::{ControlRequest, ask_control};
-pub use serve::{CollectorSignals, CollectorSupplies, collect};
+pub use serve::{CollectorContext, CollectorSignals, collect};
 pub use server::StopTokens;

@@ -1,4 +1,4 @@
-//! Which pages may send events: those whose origin is allowed, or is the collector's own.
+//! CORS: which pages may send events. Their origin is allowed, or is the collector's own.
 //!
 //! A browser says in `Origin` which page sends a request, and no page can have it say otherwise.
 //! Who sends none is no page, but an app or a server.
@@ -31,7 +31,7 @@ impl Origins {
         Origins { allowed, any }
     }
 
-    /// Whether a page of this origin may send events from elsewhere, and read answers.
+    /// Whether a page of this origin may send events from elsewhere, and read responses.
     pub fn has(&self, origin: &HeaderValue) -> bool {
         let known = |origin: &str| {
             let origin = plain_origin(origin);

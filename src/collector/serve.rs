@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::body::BodyTaker;
 use super::claims::ClaimBounds;
 use super::clock::SteadyClock;
-use super::config::{CollectorConfig, Limits, VisitStoreConfig};
+use super::config::{CollectorConfig, CollectorLimits, VisitStoreConfig};
 use super::control::{self, Control};
 use super::event_keys::SECRET_BYTES;
 use super::health::{Health, Probe};
 use super::intake::Intake;
 use super::metrics::Metrics;
 use super::server::{self, StopTokens};
-use super::service::{Service, ServiceParts};
+use super::service::{CollectorService, ServiceParts};
 use super::spool::{Landed, Landing, LandingSettings, Spool, SpoolSettings};
 use super::visits::{
-    EmbeddedSettings, EmbeddedVisitStore, MigratingVisitStore, RedisVisitStore, VisitDesk,
+    EmbeddedSettings, EmbeddedVisitStore, MigratingVisitStore, RedisVisitStore, VisitService,
     VisitStore,
 };
 use crate::base::clock::WallClock;
@@ -40,7 +40,7 @@ const EXPIRY_DELAY: Duration = Duration::from_secs(600);
 
 /// What comes from outside.
 #[derive(Debug, Clone)]
-pub struct CollectorSupplies {
+pub struct CollectorContext {
     /// Opens the place where events land.
     pub stores: Stores,
     /// The time of day.
@@ -69,18 +69,18 @@ pub struct CollectorSignals {
 /// [`crate::base::error::Error::Unavailable`] if another process uses the folder.
 pub async fn collect(
     config: CollectorConfig,
-    mut supplies: CollectorSupplies,
+    mut context: CollectorContext,
     signals: CollectorSignals,
     ready: impl FnOnce(std::net::SocketAddr),
 ) -> Result<()> {
-    supplies.clock = Arc::new(SteadyClock::new(supplies.clock));
+    context.clock = Arc::new(SteadyClock::new(context.clock));
     let location = StoreLocation::parse(&config.landing.location)?;
-    let landing_store = Store::open(&location, &supplies.stores)?;
-    let spool = Spool::open(spool_settings(&config), Arc::clone(&supplies.ids))?;
+    let landing_store = Store::open(&location, &context.stores)?;
+    let spool = Spool::open(spool_settings(&config), Arc::clone(&context.ids))?;
     let metrics = Arc::new(Metrics::new(landing_store.meter.clone()));
     let backlog = spool.backlog().clone();
     let landing = Landing::new(landing_settings(&config, landing_store), backlog.clone());
-    let opened = open_visits(&config, &supplies, &metrics);
+    let opened = open_visits(&config, &context, &metrics);
     let (visits, migration) = landing_at_least(opened, &landing, config.stop_time_max).await?;
     keep_private(&config);
     let control_socket = control::listen(&config.data)?;
@@ -90,7 +90,7 @@ pub async fn collect(
     let (health, probed) = (Arc::new(Health::default()), Arc::clone(&visits));
     let spool_folder = config.data.join("spool");
     let probe = Probe { health: Arc::clone(&health), visits: probed, spool: spool_folder };
-    let intake = new_intake(&config, &supplies, visits, &metrics);
+    let intake = new_intake(&config, &context, visits, &metrics);
     let claim_bounds = Arc::clone(&intake.claim_bounds);
     // Whoever works for requests goes on until these are answered.
     let stop_work = CancellationToken::new();
@@ -103,9 +103,9 @@ pub async fn collect(
     let (lander, told, stop_lander) = (landing.clone(), count.clone(), stop_work.clone());
     let landing_task = tokio::spawn(async move { lander.run(told, stop_lander).await });
 
-    let (bodies, secret) = (new_bodies(&config), new_secret(&supplies));
+    let (bodies, secret) = (new_bodies(&config), new_secret(&context));
     let parts = ServiceParts { intake, backlog, metrics, migration, health, bodies, secret };
-    let services = Arc::new(ArcSwap::from_pointee(Service::new(config, parts.clone())));
+    let services = Arc::new(ArcSwap::from_pointee(CollectorService::new(config, parts.clone())));
     // Whoever looks right now whether it is ready is told so.
     probe.look().await;
     let beside = [
@@ -159,17 +159,18 @@ fn landing_settings(config: &CollectorConfig, store: Store) -> LandingSettings {
 
 fn new_intake(
     config: &CollectorConfig,
-    supplies: &CollectorSupplies,
+    context: &CollectorContext,
     visits: Arc<dyn VisitStore>,
     metrics: &Arc<Metrics>,
 ) -> Intake {
-    let desk = VisitDesk { store: visits, rules: config.visits, ids: Arc::clone(&supplies.ids) };
+    let visit_service =
+        VisitService { store: visits, rules: config.visits, ids: Arc::clone(&context.ids) };
     Intake {
         collector: config.name.clone(),
-        desk,
+        visit_service,
         long_ttl_ms: config.visits.long_ttl_ms,
         line_bytes_max: config.limits.line_bytes_max,
-        clock: Arc::clone(&supplies.clock),
+        clock: Arc::clone(&context.clock),
         metrics: Arc::clone(metrics),
         claim_bounds: Arc::new(ArcSwap::from_pointee(ClaimBounds::of(&config.limits))),
         services: Mutex::default(),
@@ -177,19 +178,19 @@ fn new_intake(
 }
 
 fn new_bodies(config: &CollectorConfig) -> BodyTaker {
-    let Limits { body_bytes_max, request_time_max, .. } = config.limits;
+    let CollectorLimits { body_bytes_max, request_time_max, .. } = config.limits;
     BodyTaker::new(body_bytes_max, request_time_max, BODIES_BYTES_MAX)
 }
 
 /// A secret that nobody else knows, as long as this process lives.
-fn new_secret(supplies: &CollectorSupplies) -> [u8; SECRET_BYTES] {
+fn new_secret(context: &CollectorContext) -> [u8; SECRET_BYTES] {
     // Each id has 74 random bits.
-    let ids = (0..4).map(|_| supplies.ids.next(supplies.clock.now_ms()));
+    let ids = (0..4).map(|_| context.ids.next(context.clock.now_ms()));
     ids.fold(Sha256::new(), |hash, id| hash.chain_update(id)).finalize().into()
 }
 
 /// Forgets now and then what clients did that are gone.
-async fn tidy(services: Arc<ArcSwap<Service>>) {
+async fn tidy(services: Arc<ArcSwap<CollectorService>>) {
     loop {
         tokio::time::sleep(TIDY_EVERY).await;
         services.load_full().tidy();
@@ -198,7 +199,7 @@ async fn tidy(services: Arc<ArcSwap<Service>>) {
 
 /// Has requests answered by each configuration that comes, as far as it can be changed.
 async fn reload(
-    services: Arc<ArcSwap<Service>>,
+    services: Arc<ArcSwap<CollectorService>>,
     parts: ServiceParts,
     claim_bounds: Arc<ArcSwap<ClaimBounds>>,
     mut configs: mpsc::Receiver<CollectorConfig>,
@@ -206,7 +207,7 @@ async fn reload(
     while let Some(config) = configs.recv().await {
         let (config, unchanged) = services.load().config.reloaded(config);
         claim_bounds.store(Arc::new(ClaimBounds::of(&config.limits)));
-        services.store(Arc::new(Service::new(config, parts.clone())));
+        services.store(Arc::new(CollectorService::new(config, parts.clone())));
         match unchanged.is_empty() {
             true => tracing::info!("the configuration was read again"),
             false => tracing::warn!(
@@ -256,13 +257,13 @@ type OpenedVisits = (Arc<dyn VisitStore>, Option<MigratingVisitStore>);
 
 fn open_visits(
     config: &CollectorConfig,
-    supplies: &CollectorSupplies,
+    context: &CollectorContext,
     metrics: &Metrics,
 ) -> Result<OpenedVisits> {
     let VisitStoreConfig::Migrating { old, new } = &config.visit_store else {
-        return Ok((open_store(&config.visit_store, config, supplies, metrics)?, None));
+        return Ok((open_store(&config.visit_store, config, context, metrics)?, None));
     };
-    let open = |store| open_store(store, config, supplies, metrics);
+    let open = |store| open_store(store, config, context, metrics);
     let (old, new) = (open(old)?, open(new)?);
     let phase = control::read_phase(config)?;
     tracing::info!(%phase, "visits are moving from one store to another");
@@ -273,7 +274,7 @@ fn open_visits(
 fn open_store(
     store: &VisitStoreConfig,
     config: &CollectorConfig,
-    supplies: &CollectorSupplies,
+    context: &CollectorContext,
     metrics: &Metrics,
 ) -> Result<Arc<dyn VisitStore>> {
     match store {
@@ -287,7 +288,7 @@ fn open_store(
                 expiry_delay: EXPIRY_DELAY,
                 damaged: Arc::clone(&metrics.visit_damage),
             };
-            Ok(Arc::new(EmbeddedVisitStore::open(settings, Arc::clone(&supplies.clock))?))
+            Ok(Arc::new(EmbeddedVisitStore::open(settings, Arc::clone(&context.clock))?))
         }
         VisitStoreConfig::Redis { url, prefix, timeout } => {
             Ok(Arc::new(RedisVisitStore::open(url, prefix, *timeout)?))

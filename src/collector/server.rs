@@ -1,4 +1,4 @@
-//! Connections: how many, how long, and how they end.
+//! Connections: how many, how long, and how they end (graceful shutdown).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{SITE_CLIENTS, client_key, is_trusted, site_key};
-use super::config::Limits;
-use super::service::Service;
+use super::config::CollectorLimits;
+use super::service::CollectorService;
 use super::socket::{Heads, Socket, Use};
 use crate::base::error::{Error, Result};
 
@@ -59,7 +59,7 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener> {
 /// balances the load is to see it before the port closes.
 pub(super) async fn serve(
     listener: TcpListener,
-    services: Arc<ArcSwap<Service>>,
+    services: Arc<ArcSwap<CollectorService>>,
     stop: StopTokens,
 ) -> Instant {
     let connections = Connections::new(&services);
@@ -89,7 +89,7 @@ pub(super) async fn serve(
 }
 
 /// Comes when the port is to close; gives the time when it was told to stop.
-async fn stop_delay(services: &ArcSwap<Service>, stop: &StopTokens) -> Instant {
+async fn stop_delay(services: &ArcSwap<CollectorService>, stop: &StopTokens) -> Instant {
     tokio::select! {
         () = stop.soon.cancelled() => {}
         () = stop.now.cancelled() => {}
@@ -106,7 +106,7 @@ async fn stop_delay(services: &ArcSwap<Service>, stop: &StopTokens) -> Instant {
 
 /// What all connections share.
 struct Connections {
-    services: Arc<ArcSwap<Service>>,
+    services: Arc<ArcSwap<CollectorService>>,
     builder: Builder<TokioExecutor>,
     heads: Arc<Heads>,
     places: Arc<Semaphore>,
@@ -117,7 +117,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(services: &Arc<ArcSwap<Service>>) -> Self {
+    fn new(services: &Arc<ArcSwap<CollectorService>>) -> Self {
         let service = services.load();
         let limits = &service.config.limits;
         let (metrics, time_max) = (Arc::clone(&service.metrics), limits.request_time_max);
@@ -139,27 +139,27 @@ impl Connections {
             service.metrics.connection_refused();
             return;
         };
-        // An answer is one small write; waiting for more would only delay it.
+        // A response is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
         let (services, used) = (Arc::clone(&self.services), Arc::new(Use::default()));
         let socket = Socket::new(stream, peer.ip(), Arc::clone(&used), Arc::clone(&self.heads));
         let beginning = Arc::clone(&used);
         let respond = service_fn(move |request| {
             let (service, used) = (services.load_full(), Arc::clone(&beginning));
-            let answering = used.begin();
+            let in_flight = used.begin();
             async move {
-                let _answering = answering;
-                let answer = service.answer(request, peer).await;
-                if answer.headers().contains_key(CONNECTION) {
+                let _in_flight = in_flight;
+                let response = service.respond(request, peer).await;
+                if response.headers().contains_key(CONNECTION) {
                     used.leave_unread();
                 }
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = self.builder.serve_connection(TokioIo::new(socket), respond);
         let connection = self.graceful.watch(connection.into_owned());
         let metrics = Arc::clone(&service.metrics);
-        let Limits { request_time_max, idle_time_max, .. } = service.config.limits;
+        let CollectorLimits { request_time_max, idle_time_max, .. } = service.config.limits;
         tokio::spawn(async move {
             metrics.connection(1);
             let times = (request_time_max, idle_time_max);
@@ -172,28 +172,28 @@ impl Connections {
     }
 
     /// A place for a connection, if there is one for its client.
-    fn place_of(&self, service: &Service, peer: SocketAddr) -> Option<Place> {
+    fn place_of(&self, service: &CollectorService, peer: SocketAddr) -> Option<ConnectionPermit> {
         let all = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let ip = peer.ip().to_canonical();
         let max = service.config.limits.client_connections_max;
         // A proxy has the connections of many.
         if max == 0 || is_trusted(ip, &service.config.trusted_proxies) {
-            return Some(Place { _all: all, _own: None, _of_site: None });
+            return Some(ConnectionPermit { _all: all, _own: None, _of_site: None });
         }
         let own = self.clients.enter(client_key(ip), max)?;
         let of_site = match site_key(ip) {
             Some(site) => Some(self.sites.enter(site, max.saturating_mul(SITE_CLIENTS as usize))?),
             None => None,
         };
-        Some(Place { _all: all, _own: Some(own), _of_site: of_site })
+        Some(ConnectionPermit { _all: all, _own: Some(own), _of_site: of_site })
     }
 }
 
 /// A connection's place among all, and among its client's.
-struct Place {
+struct ConnectionPermit {
     _all: OwnedSemaphorePermit,
-    _own: Option<ClientPlace>,
-    _of_site: Option<ClientPlace>,
+    _own: Option<ClientConnection>,
+    _of_site: Option<ClientConnection>,
 }
 
 /// How many connections clients have.
@@ -201,24 +201,24 @@ struct Place {
 struct Clients(Mutex<HashMap<IpAddr, usize, RandomState>>);
 
 impl Clients {
-    fn enter(self: &Arc<Self>, client: IpAddr, max: usize) -> Option<ClientPlace> {
+    fn enter(self: &Arc<Self>, client: IpAddr, max: usize) -> Option<ClientConnection> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(client).or_default();
         if *count >= max {
             return None;
         }
         *count += 1;
-        Some(ClientPlace { clients: Arc::clone(self), client })
+        Some(ClientConnection { clients: Arc::clone(self), client })
     }
 }
 
 /// One of a client's connections.
-struct ClientPlace {
+struct ClientConnection {
     clients: Arc<Clients>,
     client: IpAddr,
 }
 
-impl Drop for ClientPlace {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
         let mut counts = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.client) {
@@ -231,7 +231,7 @@ impl Drop for ClientPlace {
 }
 
 /// A connection's end. It comes early if there is no first request in time, or no other one for
-/// the time that a connection may be idle: a client that sends nothing, or reads no answer, would
+/// the time that a connection may be idle: a client that sends nothing, or reads no response, would
 /// be waited for for ever.
 async fn while_used<E>(
     connection: impl Future<Output = std::result::Result<(), E>>,
@@ -252,7 +252,7 @@ async fn while_used<E>(
     }
 }
 
-fn new_builder(limits: &Limits) -> Builder<TokioExecutor> {
+fn new_builder(limits: &CollectorLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -260,9 +260,9 @@ fn new_builder(limits: &Limits) -> Builder<TokioExecutor> {
         // The socket has the time of a head, which begins with the head's first byte.
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MIN))
-        // Answers are one small piece.
+        // Responses are one small piece.
         .writev(false)
-        // Who says that no more is coming may wait for the answer all the same.
+        // Who says that no more is coming may wait for the response all the same.
         .half_close(true)
         .keep_alive(true);
     builder

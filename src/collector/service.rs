@@ -1,4 +1,4 @@
-//! What is asked for, and what is answered.
+//! Requests and their responses: routes, checks and refusals.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,18 +10,20 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde::Serialize;
 
-use super::answer::{Answer, AnswerSettings, Place, empty, fault, json, text};
-use super::body::{BodyKind, BodyTaker, Packing, Refused, TakenBody, body_kind};
+use super::body::{BodyKind, BodyTaker, ContentEncoding, Refused, TakenBody, body_kind};
 use super::client::{Client, Way, client_of};
-use super::config::{CollectorConfig, Limits};
+use super::config::{CollectorConfig, CollectorLimits};
 use super::event_keys::{EventKeyMaker, SECRET_BYTES};
-use super::events::{Body, BodyFault, EventReader, Events, NotUtf8};
+use super::events::{Body, BodyError, EventReader, Events, NotUtf8};
 use super::health::Health;
 use super::intake::{Delivery, IntakeQueue};
 use super::limiter::{Bill, ClientLimiter};
 use super::metrics::{Metrics, to_prometheus_text};
 use super::pixel::{PIXEL, event_of_query};
 use super::receipt::Receipt;
+use super::response::{
+    BodyPosition, CollectorResponse, ResponseSettings, empty, error_response, json, text,
+};
 use super::shares::Share;
 use super::spool::Backlog;
 use super::visits::MigratingVisitStore;
@@ -32,9 +34,9 @@ use crate::json::scan::Cpu;
 /// Answers requests; shared by all connections. Another one takes its place when the configuration
 /// is read again.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct CollectorService {
     pub config: CollectorConfig,
-    pub answers: AnswerSettings,
+    pub responses: ResponseSettings,
     pub intake: IntakeQueue,
     pub backlog: Backlog,
     pub metrics: Arc<Metrics>,
@@ -109,14 +111,14 @@ struct Readiness {
     waiting_requests: usize,
 }
 
-impl Service {
+impl CollectorService {
     pub fn new(config: CollectorConfig, parts: ServiceParts) -> Self {
-        let Limits { body_bytes_max, request_time_max, .. } = config.limits;
+        let CollectorLimits { body_bytes_max, request_time_max, .. } = config.limits;
         let ServiceParts { intake, backlog, metrics, migration, health, bodies, secret } = parts;
         let derived = config.cookies.keys.derive(b"addresses in keys of events");
-        Service {
+        CollectorService {
             keys: EventKeyMaker::new(&derived.unwrap_or(secret)),
-            answers: AnswerSettings::new(&config),
+            responses: ResponseSettings::new(&config),
             limiter: ClientLimiter::new(&config.limits),
             config,
             intake,
@@ -140,7 +142,7 @@ impl Service {
     }
 
     /// Answers a request of whoever is connected at `peer`.
-    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Answer
+    pub async fn respond<B>(&self, request: Request<B>, peer: SocketAddr) -> CollectorResponse
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -154,8 +156,8 @@ impl Service {
         }
         let refusal = self.refuse_page(&head.headers, &head.uri);
         let takes_body = head.method == Method::POST && head.uri.path() == "/v1/events";
-        let mut answer = match (refusal, takes_body) {
-            (Some(refusal), _) => fault(StatusCode::FORBIDDEN, &refusal, None),
+        let mut response = match (refusal, takes_body) {
+            (Some(refusal), _) => error_response(StatusCode::FORBIDDEN, &refusal, None),
             (None, true) => match self.begin_body(&head, peer) {
                 Ok((client, kind)) => {
                     drop(head);
@@ -163,15 +165,15 @@ impl Service {
                 }
                 Err(refused) => self.of_refused(&refused, 1),
             },
-            (None, false) => self.answer_head(&head, peer).await,
+            (None, false) => self.respond_to_head(&head, peer).await,
         };
-        self.answers.add_cors(&mut answer, &cors);
-        self.metrics.request(answer.status().as_u16(), began.elapsed());
-        answer
+        self.responses.add_cors(&mut response, &cors);
+        self.metrics.request(response.status().as_u16(), began.elapsed());
+        response
     }
 
     /// Answers what has no body that counts.
-    async fn answer_head(&self, head: &Parts, peer: SocketAddr) -> Answer {
+    async fn respond_to_head(&self, head: &Parts, peer: SocketAddr) -> CollectorResponse {
         let headers = &head.headers;
         match (&head.method, head.uri.path()) {
             (&Method::GET, "/v1/pixel.gif") => {
@@ -179,7 +181,7 @@ impl Service {
             }
             // Mail servers look whether it is there; nobody has seen it by that.
             (&Method::HEAD, "/v1/pixel.gif") => text(StatusCode::OK, "image/gif", PIXEL),
-            (&Method::OPTIONS, "/v1/events" | "/v1/pixel.gif") => self.answers.preflight(),
+            (&Method::OPTIONS, "/v1/events" | "/v1/pixel.gif") => self.responses.preflight(),
             (&Method::GET | &Method::HEAD, "/healthz") => {
                 text(StatusCode::OK, "text/plain", "ok\n")
             }
@@ -189,30 +191,32 @@ impl Service {
             (_, "/v1/pixel.gif" | "/healthz" | "/readyz" | "/metrics") => {
                 not_allowed("GET, HEAD, OPTIONS")
             }
-            _ => fault(StatusCode::NOT_FOUND, "expected /v1/events or /v1/pixel.gif", None),
+            _ => {
+                error_response(StatusCode::NOT_FOUND, "expected /v1/events or /v1/pixel.gif", None)
+            }
         }
     }
 
     /// Why a page may not send events here, if it may not.
     fn refuse_page(&self, headers: &HeaderMap, target: &Uri) -> Option<String> {
         let takes_events = matches!(target.path(), "/v1/events" | "/v1/pixel.gif");
-        let checked = || self.answers.origins.check(headers, target.authority());
+        let checked = || self.responses.origins.check(headers, target.authority());
         // A picture says no origin, whatever page it stands in, and that is its use.
         let is_picture = target.path() == "/v1/pixel.gif" && !headers.contains_key(ORIGIN);
         if takes_events && !is_picture { checked().err() } else { None }
     }
 
-    /// Gives an answer what its client is to remember, or to forget.
-    fn add_ids(&self, answer: &mut Answer, receipt: &Receipt, keeping: Keeping) {
+    /// Gives a response what its client is to remember, or to forget.
+    fn add_ids(&self, response: &mut CollectorResponse, receipt: &Receipt, keeping: Keeping) {
         match &receipt.visit {
-            Some(visit) => self.answers.add_visit(answer, visit, keeping == Keeping::Kept),
-            None if keeping == Keeping::Unwanted => self.answers.expire_cookies(answer),
+            Some(visit) => self.responses.add_visit(response, visit, keeping == Keeping::Kept),
+            None if keeping == Keeping::Unwanted => self.responses.expire_cookies(response),
             None => {}
         }
     }
 
     /// What is counted, in the format that is asked for.
-    fn metrics(&self, headers: &HeaderMap) -> Answer {
+    fn metrics(&self, headers: &HeaderMap) -> CollectorResponse {
         let text_of = self.metrics.text(&self.backlog, self.migration.as_ref());
         let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
         match accepts.is_some_and(|accepted| accepted.contains("application/openmetrics-text")) {
@@ -232,13 +236,13 @@ impl Service {
         let client = client_of(&head.headers, head.uri.query(), Way::Post, peer, &self.config);
         self.admit(&client)?;
         let kind = body_kind(&head.headers)?;
-        if kind.packing != Packing::None {
+        if kind.encoding != ContentEncoding::None {
             self.limiter.admit_packed(&client)?;
         }
         Ok((client, kind))
     }
 
-    async fn take_body<B>(&self, client: Client, kind: BodyKind, body: B) -> Answer
+    async fn take_body<B>(&self, client: Client, kind: BodyKind, body: B) -> CollectorResponse
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -246,14 +250,14 @@ impl Service {
         let limits = &self.config.limits;
         // Those of whom nothing is known are one.
         let whose = client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let taken = self.bodies.take(whose, body, kind.packing).await;
+        let taken = self.bodies.take(whose, body, kind.encoding).await;
         let TakenBody { bytes, memory, sent } = match taken {
             Ok(taken) => taken,
             Err(refused) => {
-                let mut answer = self.of_refused(&refused, 1);
+                let mut response = self.of_refused(&refused, 1);
                 // What is left of the body is not read.
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                return answer;
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                return response;
             }
         };
         let mut bill = Bill::of(sent);
@@ -263,7 +267,7 @@ impl Service {
             Err(NotUtf8 { message, before }) => {
                 self.metrics.refused(1);
                 let place = place_of(&before, before.len(), 0);
-                return fault(StatusCode::BAD_REQUEST, &message, Some(place));
+                return error_response(StatusCode::BAD_REQUEST, &message, Some(place));
             }
         };
         let reader = EventReader { limits, renewing: &self.config.renewing_events, cpu: self.cpu };
@@ -272,14 +276,14 @@ impl Service {
                 Ok((delivery, refusals)) => self.take_events(delivery, refusals, memory).await,
                 Err((refused, count)) => self.of_refused(&refused, count),
             },
-            Err(BodyFault { message, at, is_too_large }) => {
+            Err(BodyError { message, at, is_too_large }) => {
                 self.metrics.refused(1);
                 let place = place_of(body.text(), at, body.skipped);
                 let status = match is_too_large {
                     true => StatusCode::PAYLOAD_TOO_LARGE,
                     false => StatusCode::BAD_REQUEST,
                 };
-                fault(status, &message, Some(place))
+                error_response(status, &message, Some(place))
             }
         }
     }
@@ -293,7 +297,7 @@ impl Service {
         events: Events,
         bill: &mut Bill,
     ) -> Result<(Delivery, Refusals), (Refused, usize)> {
-        let Limits { events_max, request_lines_bytes_max, .. } = self.config.limits;
+        let CollectorLimits { events_max, request_lines_bytes_max, .. } = self.config.limits;
         let count = events.len();
         let too_large =
             |error: String| (Refused { status: StatusCode::PAYLOAD_TOO_LARGE, error }, count);
@@ -323,23 +327,33 @@ impl Service {
     }
 
     /// Takes the events of a body, and answers when they are durable.
-    async fn take_events(&self, delivery: Delivery, refusals: Refusals, memory: Share) -> Answer {
+    async fn take_events(
+        &self,
+        delivery: Delivery,
+        refusals: Refusals,
+        memory: Share,
+    ) -> CollectorResponse {
         let keeping = Keeping::of(&delivery.client);
         let receipt = match self.deliver(delivery, Some(memory)).await {
             Ok(receipt) => receipt,
             Err(refused) => return of_refused(&refused),
         };
-        let mut answer = match (refusals.is_empty(), receipt.ids.is_empty()) {
+        let mut response = match (refusals.is_empty(), receipt.ids.is_empty()) {
             (true, _) => empty(StatusCode::NO_CONTENT),
             (false, false) => json(StatusCode::ACCEPTED, &results(&receipt, refusals)),
             // Who looks at the status alone is not to believe that anything was taken.
             (false, true) => json(StatusCode::BAD_REQUEST, &results(&receipt, refusals)),
         };
-        self.add_ids(&mut answer, &receipt, keeping);
-        answer
+        self.add_ids(&mut response, &receipt, keeping);
+        response
     }
 
-    async fn take_pixel(&self, headers: &HeaderMap, query: &str, peer: SocketAddr) -> Answer {
+    async fn take_pixel(
+        &self,
+        headers: &HeaderMap,
+        query: &str,
+        peer: SocketAddr,
+    ) -> CollectorResponse {
         let client = client_of(headers, Some(query), Way::Pixel, peer, &self.config);
         if let Err(refused) = self.admit(&client) {
             return of_refused(&refused);
@@ -348,7 +362,7 @@ impl Service {
             Ok(body) => body,
             Err(NotUtf8 { message, .. }) => {
                 self.metrics.refused(1);
-                return fault(StatusCode::BAD_REQUEST, &message, None);
+                return error_response(StatusCode::BAD_REQUEST, &message, None);
             }
         };
         let renewing = &self.config.renewing_events;
@@ -357,7 +371,7 @@ impl Service {
             Ok(events) => events,
             Err(error) => {
                 self.metrics.refused(1);
-                return fault(StatusCode::BAD_REQUEST, &error.message, None);
+                return error_response(StatusCode::BAD_REQUEST, &error.message, None);
             }
         };
         let keeping = Keeping::of(&client);
@@ -368,9 +382,9 @@ impl Service {
         }
         match self.deliver(delivery, None).await {
             Ok(receipt) => {
-                let mut answer = text(StatusCode::OK, "image/gif", PIXEL);
-                self.add_ids(&mut answer, &receipt, keeping);
-                answer
+                let mut response = text(StatusCode::OK, "image/gif", PIXEL);
+                self.add_ids(&mut response, &receipt, keeping);
+                response
             }
             Err(refused) => of_refused(&refused),
         }
@@ -402,7 +416,7 @@ impl Service {
     }
 
     /// Says why events are refused, and counts them unless they may come again.
-    fn of_refused(&self, refused: &Refused, events: usize) -> Answer {
+    fn of_refused(&self, refused: &Refused, events: usize) -> CollectorResponse {
         let is_for_good = [
             StatusCode::BAD_REQUEST,
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -414,7 +428,7 @@ impl Service {
         of_refused(refused)
     }
 
-    fn readiness(&self) -> Answer {
+    fn readiness(&self) -> CollectorResponse {
         let max = self.config.landing.backlog_bytes_max;
         let reasons = self.health.reasons(&self.backlog, max);
         let readiness = Readiness {
@@ -435,15 +449,15 @@ fn overloaded(error: &str) -> Refused {
     Refused { status: StatusCode::SERVICE_UNAVAILABLE, error: error.to_owned() }
 }
 
-fn of_refused(refused: &Refused) -> Answer {
-    fault(refused.status, &refused.error, None)
+fn of_refused(refused: &Refused) -> CollectorResponse {
+    error_response(refused.status, &refused.error, None)
 }
 
-fn not_allowed(methods: &'static str) -> Answer {
+fn not_allowed(methods: &'static str) -> CollectorResponse {
     let error = format!("expected {methods}");
-    let mut answer = fault(StatusCode::METHOD_NOT_ALLOWED, &error, None);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    answer
+    let mut response = error_response(StatusCode::METHOD_NOT_ALLOWED, &error, None);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 /// Each event's result in the body's order: where none was refused, one was accepted.
@@ -461,7 +475,7 @@ fn results(receipt: &Receipt, refusals: Refusals) -> Results {
 }
 
 /// A place in a text before which some bytes were skipped.
-fn place_of(text: &str, at: usize, skipped: usize) -> Place {
+fn place_of(text: &str, at: usize, skipped: usize) -> BodyPosition {
     let (line, column) = line_and_column(text, at);
-    Place { byte: skipped + at, line, column }
+    BodyPosition { byte: skipped + at, line, column }
 }

@@ -28,8 +28,8 @@ use super::shares::{FairShares, Share};
 
 /// Bytes of a head that any connection may hold, however much others do.
 const SHARE_BYTES: usize = 2048;
-/// How long a client may go on sending what is not read after the last answer, and how much:
-/// closing before that has the system throw away the answer (RFC 9112, section 9.6).
+/// How long a client may go on sending what is not read after the last response, and how much:
+/// closing before that has the system throw away the response (RFC 9112, section 9.6).
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 8 << 20);
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -63,15 +63,15 @@ pub(super) struct Use {
 
 /// As long as it lives, a request is being answered.
 #[derive(Debug)]
-pub(super) struct Answering(Arc<Use>);
+pub(super) struct RequestInFlight(Arc<Use>);
 
 impl Use {
     /// Notes that a head is whole.
-    pub fn begin(self: &Arc<Self>) -> Answering {
+    pub fn begin(self: &Arc<Self>) -> RequestInFlight {
         self.head_bytes.store(0, Relaxed);
         self.begun.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
-        Answering(Arc::clone(self))
+        RequestInFlight(Arc::clone(self))
     }
 
     /// Notes that a body's rest is not read, nor another request.
@@ -80,7 +80,7 @@ impl Use {
     }
 }
 
-impl Drop for Answering {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The spool's thread: a batch's lines are written with one fdatasync, then its requests answered.
+//! The spool's thread, a group commit: one fdatasync for a batch's lines, then the responses.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::shares::Share;
 use super::spool::{Append, Spool};
 use crate::base::error::{Error, Result};
 
-/// Where a request's answer goes, and what the request holds until then.
+/// Where a request's response goes, and what the request holds until then.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub sender: oneshot::Sender<Result<Receipt>>,
@@ -46,7 +46,7 @@ pub(super) struct Batch {
     pub append: Append,
     pub now_ms: i64,
     pub began: Instant,
-    pub answers: Vec<(Receipt, Reply)>,
+    pub receipts: Vec<(Receipt, Reply)>,
 }
 
 /// Owns the spool.
@@ -69,19 +69,19 @@ impl Spooler {
     }
 
     fn write(&mut self, batch: Batch) {
-        let Batch { append, now_ms, began, answers } = batch;
+        let Batch { append, now_ms, began, receipts } = batch;
         let writing = Instant::now();
         let written = self.spool.append(&append, now_ms);
-        self.metrics.batch(answers.len(), began.elapsed(), written.is_ok());
+        self.metrics.batch(receipts.len(), began.elapsed(), written.is_ok());
         match written {
             Ok(known) => {
                 let taken = append.entries.len() - known.repeated - known.reused;
                 self.metrics.spool(writing.elapsed(), taken, known);
-                for (receipt, reply) in answers {
+                for (receipt, reply) in receipts {
                     reply.send(Ok(receipt));
                 }
             }
-            Err(error) => refuse(answers.into_iter().map(|(_, reply)| reply), &error),
+            Err(error) => refuse(receipts.into_iter().map(|(_, reply)| reply), &error),
         }
     }
 }

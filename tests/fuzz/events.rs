@@ -22,14 +22,14 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::collector::CookieKeys;
-use crate::collector::config::{CollectorConfig, Limits};
+use crate::collector::config::{CollectorConfig, CollectorLimits};
 use crate::collector::events::{Body, EventReader, EventText};
 use crate::collector::visits::{EventFacts, EventKind, ShortCookie};
 use crate::json::scan::Cpu;
 
-static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
+static LIMITS: LazyLock<CollectorLimits> = LazyLock::new(|| {
     let limits = CollectorConfig::default().limits;
-    Limits { event_bytes_max: 2048, depth_max: 6, ..limits }
+    CollectorLimits { event_bytes_max: 2048, depth_max: 6, ..limits }
 });
 
 static KEYS: LazyLock<CookieKeys> = LazyLock::new(|| {

@@ -1,4 +1,4 @@
-//! Frames: lines with a checksum, one after the other in a file.
+//! Frames of the write-ahead log: lines with a checksum, one after the other in a file.
 //!
 //! ```text
 //! 0   "ASF1"           the kind of frame

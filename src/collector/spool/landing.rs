@@ -1,4 +1,4 @@
-//! The landing end: sealed segments become objects, the oldest first, and leave the disk.
+//! Idempotent upload: sealed segments become objects, the oldest first, and leave the disk.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::Backlog;
 use super::length::forget;
 use super::recent::{KeysFile, events_in};
-use super::segment::{Damage, SealedSegment, landed_path, lines_of, put_aside, read_segment};
+use super::segment::{
+    SealedSegment, SegmentDamage, landed_path, lines_of, put_aside, read_segment,
+};
 use crate::base::error::{Error, Result};
 use crate::base::fs::{create_folders, disk_error, remove_file, sync_folder};
 use crate::base::low_priority::{Pace, in_background};
@@ -234,7 +236,7 @@ impl Landing {
 struct Packed {
     object: Bytes,
     ids: KeysFile,
-    damage: Damage,
+    damage: SegmentDamage,
 }
 
 fn pack(segment: &SealedSegment, mut pace: Pace) -> io::Result<Packed> {
@@ -277,7 +279,7 @@ fn leave_ids(
     spool: &Path,
     segment: &SealedSegment,
     ids: &[u8],
-    damage: Damage,
+    damage: SegmentDamage,
     pace: Pace,
 ) -> Result<()> {
     let path = spool.join(segment.name.ids_name());
@@ -307,11 +309,11 @@ fn write_synced(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes a segment; one that is damaged is put aside, for whoever can still read more of it.
-fn discard(segment: &SealedSegment, damage: Damage, pace: Pace) -> Result<()> {
+fn discard(segment: &SealedSegment, damage: SegmentDamage, pace: Pace) -> Result<()> {
     let path = &segment.path;
     // First of all: a length without a segment is one that somebody else removed.
     forget(path);
-    if damage == Damage::default() {
+    if damage == SegmentDamage::default() {
         return remove_slowly(path, segment.bytes, pace);
     }
     let aside = put_aside(path).map_err(|error| disk_error("putting aside", path, &error))?;

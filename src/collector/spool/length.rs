@@ -1,4 +1,4 @@
-//! How much of a segment was acknowledged: a few bytes beside it.
+//! The commit mark: how much of a segment was acknowledged, in a few bytes beside it.
 //!
 //! ```text
 //! dt=2026-11-21,hr=13,web-1.0199….spool     frames

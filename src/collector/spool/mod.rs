@@ -1,4 +1,5 @@
-//! The spool: what was acknowledged lies on this machine's disk until an object store has it.
+//! The spool, a write-ahead log with group commit: what was acknowledged lies on this machine's
+//! disk until an object store has it.
 //!
 //! ```text
 //! lines      Xk3…{"event_id":"0199…",…}\nq9Z…{"event_id":"evt_1",…}\n     of many requests

@@ -1,6 +1,6 @@
-//! Keys of events that were taken lately, so that one that is sent again is deduplicated.
+//! Deduplication by keys: those of events that were taken lately are known.
 //!
-//! A browser sends again what it got no answer for. The last events' keys are kept in memory, and
+//! A browser sends again what it got no response for. The last events' keys are kept in memory, and
 //! beside the spool for the next start; of how many events is configured, which bounds how late a
 //! copy is still known.
 //!
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 /// The keys of an event, as far as they are known.
-pub(super) type Keys = [Option<u128>; 2];
+pub(super) type DeduplicationKeys = [Option<u128>; 2];
 
 /// How a file of keys begins. An earlier version, which knows no such beginning, takes it for one
 /// more key.
@@ -52,7 +52,7 @@ impl RecentIds {
     }
 
     /// Notes that an event was taken, whatever the number of its keys.
-    pub fn insert(&mut self, keys: Keys) {
+    pub fn insert(&mut self, keys: DeduplicationKeys) {
         if self.events >= self.generation_max {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
@@ -73,7 +73,7 @@ impl KeysFile {
     }
 
     /// Adds an event; one without keys cannot come again.
-    pub fn push(&mut self, keys: Keys) {
+    pub fn push(&mut self, keys: DeduplicationKeys) {
         let mut keys = keys.into_iter().flatten();
         if let Some(first) = keys.next() {
             let second = keys.next().unwrap_or(0);
@@ -89,7 +89,7 @@ impl KeysFile {
 
 /// The keys in a file, event by event. In one of an earlier version two keys count as an event, as
 /// it may have two, so that none is forgotten too early.
-pub(super) fn keys_in(file: &[u8]) -> impl Iterator<Item = Keys> {
+pub(super) fn keys_in(file: &[u8]) -> impl Iterator<Item = DeduplicationKeys> {
     let (keys, _cut_off) = file.strip_prefix(&KEYS_MAGIC).unwrap_or(file).as_chunks::<KEY_BYTES>();
     keys.chunks(2).map(|event| {
         let key = |place: usize| event.get(place).map(|key| u128::from_be_bytes(*key));
@@ -133,7 +133,7 @@ mod tests {
         let cut_off = &file.bytes()[..file.bytes().len() - 17];
         assert_eq!(keys_in(cut_off).last(), Some([Some(3), None]));
         let before: Vec<u8> = (1..=3_u128).flat_map(u128::to_be_bytes).collect();
-        let keys: Vec<Keys> = keys_in(&before).collect();
+        let keys: Vec<DeduplicationKeys> = keys_in(&before).collect();
         assert_eq!(keys, [[Some(1), Some(2)], [Some(3), None]]);
         assert_eq!(keys_in(&[]).count() + keys_in(KeysFile::new().bytes()).count(), 0);
     }

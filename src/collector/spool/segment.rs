@@ -1,4 +1,4 @@
-//! One file of frames: written, cut off where it broke, read.
+//! A segment, one file of the write-ahead log: written, truncated where a write tore, read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::frame::{HEADER_BYTES, MAGIC, Next, is_torn, read_frame};
 use super::length::{Length, LengthNote, forget};
-use super::recent::Keys;
+use super::recent::DeduplicationKeys;
 
 pub(super) const EXTENSION: &str = "spool";
 const LANDED_EXTENSION: &str = "landed";
@@ -245,7 +245,7 @@ pub(super) fn list_segments(spool: &Path) -> io::Result<Vec<SealedSegment>> {
 
 /// What a segment's file holds besides whole frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Damage {
+pub(super) struct SegmentDamage {
     /// Bytes that were frames: the disk lost what was acknowledged.
     pub lost_bytes: u64,
     /// Bytes at the end, of a write that a crash cut off: they were never acknowledged.
@@ -260,9 +260,9 @@ pub(super) fn read_segment(
     path: &Path,
     bytes: u64,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<Damage> {
+) -> io::Result<SegmentDamage> {
     let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
-    let (mut buffer, mut at, mut damage) = (Vec::new(), 0_u64, Damage::default());
+    let (mut buffer, mut at, mut damage) = (Vec::new(), 0_u64, SegmentDamage::default());
     loop {
         match read_frame(&mut file.by_ref().take(bytes - at), &mut buffer)? {
             Next::Frame { .. } => {
@@ -318,7 +318,7 @@ pub struct EventKeys {
 
 impl EventKeys {
     /// Both, as far as it has them.
-    pub(super) fn both(self) -> Keys {
+    pub(super) fn both(self) -> DeduplicationKeys {
         [self.by_id, self.by_text].map(|key| key.map(|key| key.as_u128()))
     }
 }
@@ -335,7 +335,7 @@ pub fn begin_line(keys: EventKeys, lines: &mut Vec<u8>) {
 }
 
 /// A frame's lines, with their line ends: each event's keys and what lands.
-pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Keys, &[u8])> {
+pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (DeduplicationKeys, &[u8])> {
     let mut rest = lines;
     std::iter::from_fn(move || {
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
@@ -344,7 +344,7 @@ pub(super) fn lines_of(lines: &[u8]) -> impl Iterator<Item = (Keys, &[u8])> {
     })
 }
 
-fn split_line(line: &[u8]) -> (Keys, &[u8]) {
+fn split_line(line: &[u8]) -> (DeduplicationKeys, &[u8]) {
     if line.first() == Some(&b'{') {
         // An earlier version knew an event by its id, with which its line begins.
         const BEFORE: usize = r#"{"event_id":""#.len();

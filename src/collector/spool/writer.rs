@@ -1,4 +1,4 @@
-//! The writing end: lines become durable, segments begin and end.
+//! The writing end of the write-ahead log: appends, segments that begin and end, recovery.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,10 +12,10 @@ use chrono_tz::Tz;
 use super::backlog::Backlog;
 use super::frame::Frames;
 use super::length::{Length, forget, remove_strays};
-use super::recent::{Keys, RecentIds, keys_in};
+use super::recent::{DeduplicationKeys, RecentIds, keys_in};
 use super::segment::{
-    Damage, EXTENSION, EventKeys, OpenSegment, SealedSegment, SegmentName, is_file_of, lines_of,
-    list_segments, put_aside, read_segment, remove_landed,
+    EXTENSION, EventKeys, OpenSegment, SealedSegment, SegmentDamage, SegmentName, is_file_of,
+    lines_of, list_segments, put_aside, read_segment, remove_landed,
 };
 use crate::base::error::{Error, Result};
 use crate::base::fs::{create_folders, disk_error, sync_folder};
@@ -101,13 +101,13 @@ impl Spool {
         let backlog = Backlog::default();
         for segment in list_segments(folder).map_err(failed)? {
             match recover(segment, &mut recent)? {
-                Recovered::Whole(segment) => backlog.push(segment),
-                Recovered::Shortened(segment) => {
+                RecoveredSegment::Whole(segment) => backlog.push(segment),
+                RecoveredSegment::Shortened(segment) => {
                     backlog.count_damaged();
                     backlog.push(segment);
                 }
-                Recovered::Nothing => {}
-                Recovered::Damaged => backlog.count_damaged(),
+                RecoveredSegment::Nothing => {}
+                RecoveredSegment::Damaged => backlog.count_damaged(),
             }
         }
         for lost in remove_strays(folder, EXTENSION).map_err(failed)? {
@@ -144,7 +144,7 @@ impl Spool {
         self.end_if_due(now_ms);
         self.frames.clear();
         let (mut start, mut known) = (0, KnownEvents::default());
-        let mut taken: Vec<Keys> = Vec::with_capacity(append.entries.len());
+        let mut taken: Vec<DeduplicationKeys> = Vec::with_capacity(append.entries.len());
         let mut own = HashSet::with_capacity(2 * append.entries.len());
         for entry in &append.entries {
             let keys = entry.keys.both();
@@ -290,7 +290,7 @@ fn object_folder(settings: &SpoolSettings, now_ms: i64) -> Result<String> {
 }
 
 /// What became of a segment that an earlier process left.
-enum Recovered {
+enum RecoveredSegment {
     /// It lands, as far as it can be read.
     Whole(SealedSegment),
     /// So does it, but its end is lost.
@@ -302,7 +302,7 @@ enum Recovered {
 }
 
 /// Looks at a segment that an earlier process left.
-fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recovered> {
+fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<RecoveredSegment> {
     let path = &segment.path;
     let failed = |error| disk_error("recovering", path, &error);
     let acknowledged = Length::read(path);
@@ -315,8 +315,8 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
         frames += 1;
         Ok(())
     });
-    let whole_bytes = |damage: &Damage| segment.bytes - damage.torn_bytes;
-    let cut_bytes = |damage: &Damage| acknowledged.bytes.saturating_sub(whole_bytes(damage));
+    let whole_bytes = |damage: &SegmentDamage| segment.bytes - damage.torn_bytes;
+    let cut_bytes = |damage: &SegmentDamage| acknowledged.bytes.saturating_sub(whole_bytes(damage));
     let damage = match read {
         Ok(damage) if frames > 0 || damage.lost_bytes == 0 && cut_bytes(&damage) == 0 => damage,
         read => {
@@ -329,7 +329,7 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
                 "the spool is damaged: a segment of acknowledged events cannot be read and was \
                  put aside; check this disk"
             );
-            return Ok(Recovered::Damaged);
+            return Ok(RecoveredSegment::Damaged);
         }
     };
     if damage.lost_bytes > 0 {
@@ -348,7 +348,7 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
             "the spool is damaged: a segment was cut short, and acknowledged events are lost; \
              check this disk, and what else writes to it"
         );
-        return Ok(Recovered::Shortened(segment));
+        return Ok(RecoveredSegment::Shortened(segment));
     }
     if damage.torn_bytes > 0 {
         let torn_bytes = damage.torn_bytes;
@@ -361,9 +361,9 @@ fn recover(mut segment: SealedSegment, recent: &mut RecentIds) -> Result<Recover
     if segment.bytes == 0 {
         fs::remove_file(path).map_err(failed)?;
         forget(path);
-        return Ok(Recovered::Nothing);
+        return Ok(RecoveredSegment::Nothing);
     }
-    Ok(Recovered::Whole(segment))
+    Ok(RecoveredSegment::Whole(segment))
 }
 
 /// Reads the keys of events that have landed, the oldest first.

@@ -1,4 +1,5 @@
-//! Copies what lies in the old store to the new one, and tells whether the two agree.
+//! The backfill of an online migration: copies what lies in the old store to the new one, and tells
+//! whether the two agree.
 //!
 //! A page of the old store's records, the same visitors' in the new one, and of those that lack or
 //! are older, a copy. Live traffic may change any of them meanwhile: whoever is newer stays. After
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::migrating::{MigratingVisitStore, Phase, put_if_newer, revision};
-use super::store::{Record, Swap, Swapped, VisitorId};
+use super::store::{StoredRecord, Swap, Swapped, VisitorId};
 use crate::base::error::Result;
 
 /// Records of one page.
@@ -46,14 +47,14 @@ impl Backfill {
         let page = self.stores.old.scan(progress.next.as_deref(), PAGE_RECORDS).await?;
         let mut next = progress.clone();
         next.records += page.records.len() as u64;
-        let behind = self.stores.behind(page.records).await?;
-        let to_swap = |Behind { visitor, record, expected }: Behind| Swap {
+        let stale = self.stores.stale_records(page.records).await?;
+        let to_swap = |StaleRecord { visitor, record, expected }: StaleRecord| Swap {
             visitor,
             expected,
             new: record,
             ttl: self.record_ttl,
         };
-        let swaps: Vec<Swap> = behind.into_iter().map(to_swap).collect();
+        let swaps: Vec<Swap> = stale.into_iter().map(to_swap).collect();
         let swapped = match swaps.is_empty() {
             true => Vec::new(),
             false => self.stores.new.swap(&swaps).await?,
@@ -100,11 +101,11 @@ pub struct CutOverReport {
 }
 
 /// A record of the old store that the new one lacks or has older.
-struct Behind {
+struct StaleRecord {
     visitor: VisitorId,
-    record: Record,
+    record: StoredRecord,
     /// What the new store has.
-    expected: Option<Record>,
+    expected: Option<StoredRecord>,
 }
 
 /// Visitors that a report names.
@@ -112,19 +113,19 @@ const EXAMPLES_MAX: usize = 10;
 
 impl MigratingVisitStore {
     /// Those of the old store's records that the new store lacks or has older.
-    async fn behind(&self, old: Vec<(VisitorId, Record)>) -> Result<Vec<Behind>> {
+    async fn stale_records(&self, old: Vec<(VisitorId, StoredRecord)>) -> Result<Vec<StaleRecord>> {
         let visitors: Vec<VisitorId> = old.iter().map(|(visitor, _)| *visitor).collect();
         let new = self.new.load(&visitors).await?;
-        let mut behind = Vec::new();
+        let mut stale = Vec::new();
         for ((visitor, record), expected) in old.into_iter().zip(new) {
             // What cannot be read there is none.
             let record =
                 Some(record).filter(|record| revision(&Some(record.clone())) > revision(&expected));
             if let Some(record) = record {
-                behind.push(Behind { visitor, record, expected });
+                stale.push(StaleRecord { visitor, record, expected });
             }
         }
-        Ok(behind)
+        Ok(stale)
     }
 
     /// Compares all records both ways: what the new store would lack without the old one, and what
@@ -146,11 +147,11 @@ impl MigratingVisitStore {
         loop {
             let page = self.old.scan(from.as_deref(), PAGE_RECORDS).await?;
             comparison.records += page.records.len() as u64;
-            for Behind { visitor, .. } in self.behind(page.records).await? {
+            for StaleRecord { visitor, .. } in self.stale_records(page.records).await? {
                 let Some(found) = self.old.load(&[visitor]).await?.pop().flatten() else {
                     continue;
                 };
-                if !self.behind(vec![(visitor, found)]).await?.is_empty() {
+                if !self.stale_records(vec![(visitor, found)]).await?.is_empty() {
                     comparison.behind += 1;
                     comparison.examples.push(visitor.to_string());
                     comparison.examples.truncate(EXAMPLES_MAX);
@@ -170,8 +171,8 @@ impl MigratingVisitStore {
             (false, _) if phase == Phase::New => (true, "the new store serves alone".to_owned()),
             (false, _) => (false, "the new store is not written yet: switch to dual".to_owned()),
             (true, 0) => (true, "the new store has all that the old one has".to_owned()),
-            (true, behind) => {
-                (false, format!("the new store is behind in {behind} records: run the backfill"))
+            (true, stale) => {
+                (false, format!("the new store is behind in {stale} records: run the backfill"))
             }
         };
         let back_safe = phase == Phase::Old || back.behind == 0;

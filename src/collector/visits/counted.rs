@@ -1,9 +1,10 @@
-//! Which events a visitor's record has counted lately, so that one that comes again counts once.
+//! Deduplication by marks: which events a visitor's record has counted lately, so that one that
+//! comes again counts once.
 //!
-//! A browser sends again what it has no answer to, and what a beacon took along has none. The lines
-//! of such an event are known to the spool; but by then the visit would have counted it twice, and
-//! the cart held two of what was added once. And where the visit was written but the line was not,
-//! the event that comes again must get what it would have got.
+//! A browser sends again what it has no response to, and what a beacon took along has none. The
+//! lines of such an event are known to the spool; but by then the visit would have counted it
+//! twice, and the cart had two of what was added once. And where the visit was written but the line
+//! was not, the event that comes again must get what it would have got.
 //!
 //! ```text
 //! counted    "d61f…" "08aa…" "77c0…"      the last one is the visit's 5th event

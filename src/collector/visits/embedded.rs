@@ -31,7 +31,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::store::{PROBE, Page, Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{PROBE, RecordPage, StoredRecord, Swap, Swapped, VisitStore, VisitorId};
 use crate::base::clock::WallClock;
 use crate::base::error::{Error, Result};
 use crate::base::fs::disk_error;
@@ -211,14 +211,14 @@ struct Opened {
 
 /// Records that were written lately, as they are now, up to a number of bytes. What is too much
 /// leaves one by one: nobody waits then.
-type Present = Cache<VisitorId, Record, RecordBytes, RandomState>;
+type Present = Cache<VisitorId, StoredRecord, RecordBytes, RandomState>;
 
 /// What a record takes of the memory.
 #[derive(Debug, Clone, Copy)]
 struct RecordBytes;
 
-impl Weighter<VisitorId, Record> for RecordBytes {
-    fn weight(&self, _: &VisitorId, record: &Record) -> u64 {
+impl Weighter<VisitorId, StoredRecord> for RecordBytes {
+    fn weight(&self, _: &VisitorId, record: &StoredRecord) -> u64 {
         (record.len() + PRESENT_OVERHEAD) as u64
     }
 }
@@ -275,13 +275,13 @@ impl Opened {
     }
 
     /// The newest record of a visitor.
-    fn get(&self, visitor: VisitorId) -> fjall::Result<Option<Record>> {
+    fn get(&self, visitor: VisitorId) -> fjall::Result<Option<StoredRecord>> {
         if let Some(record) = self.present.get(&visitor) {
             return Ok(Some(record.clone()));
         }
         for generation in self.generations.values().rev() {
             if let Some(value) = generation.get(visitor.as_bytes())? {
-                return Ok(Some(Record::copy_from_slice(&value)));
+                return Ok(Some(StoredRecord::copy_from_slice(&value)));
             }
         }
         Ok(None)
@@ -308,12 +308,12 @@ impl Opened {
         let current = self.current(span)?;
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         // What this batch makes of a record is not to be read yet.
-        let mut pending: HashMap<VisitorId, &Record, RandomState> =
+        let mut pending: HashMap<VisitorId, &StoredRecord, RandomState> =
             HashMap::with_capacity_and_hasher(swaps.len(), RandomState::default());
         let mut outcomes = Vec::with_capacity(swaps.len());
         for swap in swaps {
             let found = match pending.get(&swap.visitor) {
-                Some(record) => Some(Record::clone(record)),
+                Some(record) => Some(StoredRecord::clone(record)),
                 None => self.get(swap.visitor)?,
             };
             if found != swap.expected {
@@ -367,8 +367,8 @@ impl Opened {
     }
 
     /// Records after a visitor, in the order of their ids.
-    fn scan(&self, after: Option<VisitorId>, limit: usize) -> fjall::Result<Page> {
-        let mut newest: BTreeMap<VisitorId, Record> = BTreeMap::new();
+    fn scan(&self, after: Option<VisitorId>, limit: usize) -> fjall::Result<RecordPage> {
+        let mut newest: BTreeMap<VisitorId, StoredRecord> = BTreeMap::new();
         // Up to the last visitor of a generation that was cut off, all are complete.
         let mut complete_to: Option<VisitorId> = None;
         for generation in self.generations.values().rev() {
@@ -380,7 +380,7 @@ impl Opened {
                 if visitor == PROBE {
                     continue;
                 }
-                newest.entry(visitor).or_insert_with(|| Record::copy_from_slice(&value));
+                newest.entry(visitor).or_insert_with(|| StoredRecord::copy_from_slice(&value));
                 count += 1;
                 if count == limit {
                     complete_to = Some(complete_to.map_or(visitor, |to| to.min(visitor)));
@@ -392,13 +392,13 @@ impl Opened {
             .filter(|(visitor, _)| complete_to.is_none_or(|to| *visitor <= to))
             .collect();
         let last = records.last().map(|(visitor, _)| visitor.to_string());
-        Ok(Page { records, next: last.filter(|_| complete_to.is_some()) })
+        Ok(RecordPage { records, next: last.filter(|_| complete_to.is_some()) })
     }
 }
 
 #[async_trait]
 impl VisitStore for EmbeddedVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<StoredRecord>>> {
         self.with("reading records", |opened, _| {
             visitors.iter().map(|visitor| opened.get(*visitor)).collect()
         })
@@ -408,7 +408,7 @@ impl VisitStore for EmbeddedVisitStore {
         self.with("writing records", |opened, store| opened.swap(swaps, store.span()))
     }
 
-    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page> {
+    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<RecordPage> {
         let after = from.and_then(|id| VisitorId::try_parse(id).ok());
         self.with("listing records", |opened, _| opened.scan(after, limit.max(1)))
     }

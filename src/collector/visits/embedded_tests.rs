@@ -30,8 +30,13 @@ fn id(number: u64) -> VisitorId {
 }
 
 fn swap(visitor: u64, expected: Option<&str>, new: &str) -> Swap {
-    let expected = expected.map(|text| Record::copy_from_slice(text.as_bytes()));
-    Swap { visitor: id(visitor), expected, new: Record::copy_from_slice(new.as_bytes()), ttl: TTL }
+    let expected = expected.map(|text| StoredRecord::copy_from_slice(text.as_bytes()));
+    Swap {
+        visitor: id(visitor),
+        expected,
+        new: StoredRecord::copy_from_slice(new.as_bytes()),
+        ttl: TTL,
+    }
 }
 
 #[tokio::test]
@@ -43,7 +48,10 @@ async fn a_record_changes_only_if_it_is_what_was_read() {
     let outcomes = store.swap(&swaps).await.unwrap();
     use Swapped::{Conflict, Stored};
     assert_eq!(outcomes, [Stored, Conflict, Stored, Conflict]);
-    assert_eq!(store.load(&[id(2), id(1)]).await.unwrap(), [None, Some(Record::from_static(b"c"))]);
+    assert_eq!(
+        store.load(&[id(2), id(1)]).await.unwrap(),
+        [None, Some(StoredRecord::from_static(b"c"))]
+    );
 }
 
 #[tokio::test]
@@ -56,7 +64,7 @@ async fn records_are_there_after_the_process_is_gone() {
     drop(store);
     assert_eq!(
         open(&folder, &clock).load(&[id(1)]).await.unwrap(),
-        [Some(Record::from_static(b"a"))]
+        [Some(StoredRecord::from_static(b"a"))]
     );
 }
 
@@ -69,13 +77,19 @@ async fn records_last_at_least_their_time_and_are_gone_soon_after() {
     store.swap(&[swap(2, Some("b"), "c")]).await.unwrap();
     clock.set(4998);
     store.sweep().await.unwrap();
-    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(Record::from_static(b"a"))]);
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(StoredRecord::from_static(b"a"))]);
     clock.set(6000);
     store.sweep().await.unwrap();
-    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [None, Some(Record::from_static(b"c"))]);
+    assert_eq!(
+        store.load(&[id(1), id(2)]).await.unwrap(),
+        [None, Some(StoredRecord::from_static(b"c"))]
+    );
     drop(store);
     let store = open(&folder, &clock);
-    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [None, Some(Record::from_static(b"c"))]);
+    assert_eq!(
+        store.load(&[id(1), id(2)]).await.unwrap(),
+        [None, Some(StoredRecord::from_static(b"c"))]
+    );
 }
 
 #[tokio::test]
@@ -85,7 +99,7 @@ async fn a_clock_that_steps_back_hides_no_record() {
     store.swap(&[swap(1, None, "a")]).await.unwrap();
     clock.set(1000);
     store.swap(&[swap(1, Some("a"), "b")]).await.unwrap();
-    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(Record::from_static(b"b"))]);
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(StoredRecord::from_static(b"b"))]);
 }
 
 #[tokio::test]
@@ -129,7 +143,7 @@ async fn records_that_are_no_longer_in_memory_are_read_from_disk() {
     }
     for visitor in (0..100_000).step_by(1111) {
         let found = store.load(&[id(visitor)]).await.unwrap();
-        assert_eq!(found, [Some(Record::from(visitor.to_string()))], "{visitor}");
+        assert_eq!(found, [Some(StoredRecord::from(visitor.to_string()))], "{visitor}");
     }
     let slot = store.opened.lock().unwrap();
     let present = &slot.as_ref().unwrap().present;
@@ -151,7 +165,7 @@ async fn large_records_take_no_more_memory_than_small_ones() {
         assert!(count > 0 && count * large.len() <= 1 << 20, "{count}");
     }
     let found = store.load(&[id(0)]).await.unwrap();
-    assert_eq!(found, [Some(Record::from(large))], "the others are on disk");
+    assert_eq!(found, [Some(StoredRecord::from(large))], "the others are on disk");
 }
 
 #[tokio::test]
@@ -165,7 +179,7 @@ async fn a_clock_that_is_a_year_ahead_for_a_moment_drops_no_record() {
     store.sweep().await.unwrap();
     clock.set(1);
     store.sweep().await.unwrap();
-    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(Record::from_static(b"a"))]);
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Some(StoredRecord::from_static(b"a"))]);
     assert!(store.over_since.lock().unwrap().is_none());
 }
 
@@ -217,8 +231,8 @@ fn files_below(folder: &std::path::Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn a_store_that_is_damaged_anywhere_is_put_aside_or_read_but_never_keeps_the_collector_out() {
-    type Damage = fn(&std::path::Path);
-    let damages: [Damage; 5] = [
+    type SegmentDamage = fn(&std::path::Path);
+    let damages: [SegmentDamage; 5] = [
         |path| fs::remove_file(path).unwrap(),
         |path| fs::write(path, b"").unwrap(),
         |path| {

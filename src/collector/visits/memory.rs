@@ -1,4 +1,4 @@
-//! A store in memory that tests break and watch.
+//! A fake store in memory, which tests break and watch.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{RecordPage, StoredRecord, Swap, Swapped, VisitStore, VisitorId};
 use crate::base::error::{Error, Result};
 
 /// Records in memory; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MemoryVisitStore {
-    pub records: Arc<Mutex<BTreeMap<VisitorId, Record>>>,
+    pub records: Arc<Mutex<BTreeMap<VisitorId, StoredRecord>>>,
     /// Whether nothing can be asked.
     pub away: Arc<AtomicBool>,
     /// Questions so far.
@@ -31,7 +31,7 @@ impl MemoryVisitStore {
 
 #[async_trait]
 impl VisitStore for MemoryVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<StoredRecord>>> {
         self.ask()?;
         let loaded = {
             let records = self.records.lock().unwrap();
@@ -55,13 +55,13 @@ impl VisitStore for MemoryVisitStore {
         Ok(swaps.iter().map(swap).collect())
     }
 
-    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page> {
+    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<RecordPage> {
         self.ask()?;
         let from = from.map(|id| VisitorId::try_parse(id).unwrap());
         let records = self.records.lock().unwrap();
         let rest = records.iter().filter(|(id, _)| from.is_none_or(|from| **id > from));
         let page: Vec<_> = rest.take(limit).map(|(id, record)| (*id, record.clone())).collect();
         let next = page.last().filter(|_| page.len() == limit).map(|(id, _)| id.to_string());
-        Ok(Page { records: page, next })
+        Ok(RecordPage { records: page, next })
     }
 }

@@ -1,4 +1,5 @@
-//! Two stores as one, while visits move from the old to the new one and traffic flows.
+//! Online migration by dual writes: two stores as one, while visits move from the old to the new
+//! one and traffic flows.
 //!
 //! | phase | reads | writes | if the old one is away | if the new one is away |
 //! |---|---|---|---|---|
@@ -10,7 +11,7 @@
 //! Of two records of one visitor the newer counts (the one with more changes), wherever it lies, so
 //! that what a store missed while it was away harms nobody: the next write, or the backfill, brings
 //! it up to date. That is why `new_first` asks the old store too: a new store that was away in
-//! `dual` holds records that are behind, and only the old one can say so. `refused` means that
+//! `dual` holds records that are stale, and only the old one can say so. `refused` means that
 //! requests get 503 and come again: a wrong id cannot be called back, a late event can.
 //!
 //! While the new store is away in `dual` nobody waits for it: it is asked once a second, beside.
@@ -29,7 +30,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::record::VisitorRecord;
-use super::store::{Page, Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{RecordPage, StoredRecord, Swap, Swapped, VisitStore, VisitorId};
 use crate::base::error::Result;
 
 /// How far the move has come.
@@ -112,14 +113,14 @@ pub struct MigratingVisitStore {
 /// One visitor's records in both stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pair {
-    old: Option<Record>,
-    new: Option<Record>,
+    old: Option<StoredRecord>,
+    new: Option<StoredRecord>,
     /// Whether the new store's is the newer, or counts for a tie.
     new_counts: bool,
 }
 
 impl Pair {
-    fn newest(&self) -> Option<&Record> {
+    fn newest(&self) -> Option<&StoredRecord> {
         if self.new_counts { self.new.as_ref() } else { self.old.as_ref() }
     }
 }
@@ -206,7 +207,7 @@ impl MigratingVisitStore {
     /// Writes what the old store has taken to the new one too; gives those that did not go in.
     async fn follow(&self, swaps: Vec<Swap>, phase: Phase) -> Result<Vec<VisitorId>> {
         let outcomes = self.new.swap(&swaps).await?;
-        let mut behind = Vec::new();
+        let mut conflicts = Vec::new();
         for (swap, outcome) in swaps.into_iter().zip(outcomes) {
             match outcome {
                 Swapped::Stored => {}
@@ -214,10 +215,10 @@ impl MigratingVisitStore {
                 Swapped::Conflict if phase == Phase::Dual => {
                     put_if_newer(&*self.new, swap).await?;
                 }
-                Swapped::Conflict => behind.push(swap.visitor),
+                Swapped::Conflict => conflicts.push(swap.visitor),
             }
         }
-        Ok(behind)
+        Ok(conflicts)
     }
 
     async fn swap_both(&self, swaps: &[Swap], phase: Phase) -> Result<Vec<Swapped>> {
@@ -240,8 +241,8 @@ impl MigratingVisitStore {
         let of_new =
             |place: &usize| Swap { expected: pairs[*place].new.clone(), ..swaps[*place].clone() };
         let follows: Vec<Swap> = taken.iter().map(of_new).collect();
-        let behind = match self.follow(follows, phase).await {
-            Ok(behind) => behind,
+        let conflicts = match self.follow(follows, phase).await {
+            Ok(conflicts) => conflicts,
             Err(error) if phase == Phase::Dual => {
                 self.miss(&error);
                 Vec::new()
@@ -250,9 +251,9 @@ impl MigratingVisitStore {
         };
         for place in taken {
             let pair = &pairs[place];
-            let was_behind = pair.old.is_some() && !pair.new_counts && pair.old != pair.new;
-            self.counters.copied.fetch_add(u64::from(was_behind), Relaxed);
-            if !behind.contains(&swaps[place].visitor) {
+            let was_stale = pair.old.is_some() && !pair.new_counts && pair.old != pair.new;
+            self.counters.copied.fetch_add(u64::from(was_stale), Relaxed);
+            if !conflicts.contains(&swaps[place].visitor) {
                 outcomes[place] = Swapped::Stored;
             }
         }
@@ -261,7 +262,7 @@ impl MigratingVisitStore {
 }
 
 /// How often a record changed; 0 if there is none that can be read.
-pub(super) fn revision(record: &Option<Record>) -> u64 {
+pub(super) fn revision(record: &Option<StoredRecord>) -> u64 {
     let decoded = record.as_deref().map(VisitorRecord::decode);
     decoded.and_then(Result::ok).map_or(0, |record| record.revision)
 }
@@ -283,7 +284,7 @@ pub(super) async fn put_if_newer(store: &dyn VisitStore, mut swap: Swap) -> Resu
 
 #[async_trait]
 impl VisitStore for MigratingVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<StoredRecord>>> {
         let phase = self.phase();
         match phase {
             Phase::Old => return self.old.load(visitors).await,
@@ -307,7 +308,7 @@ impl VisitStore for MigratingVisitStore {
         }
     }
 
-    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page> {
+    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<RecordPage> {
         match self.phase() {
             Phase::Old | Phase::Dual => self.old.scan(from, limit).await,
             Phase::NewFirst | Phase::New => self.new.scan(from, limit).await,

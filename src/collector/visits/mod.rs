@@ -13,14 +13,13 @@
 //! - [`VisitStore`] keeps records: embedded, in Redis, or in two places while they move. It changes
 //!   a record only if that still is what was read, so that processes that serve the same visitor at
 //!   once agree.
-//! - [`VisitDesk`] serves many requests at a time, with one reading and one writing of the store.
+//! - [`VisitService`] serves many requests at a time: one load and one compare-and-swap.
 //! - `backfill` copies and compares what lies in two stores.
 
 mod advance;
 pub(crate) mod attribution;
 mod backfill;
 mod counted;
-mod desk;
 mod embedded;
 #[cfg(test)]
 mod memory;
@@ -28,13 +27,14 @@ mod migrating;
 mod record;
 mod redis_store;
 mod store;
+mod visit_service;
 
 pub use advance::{VisitOutcome, VisitRules};
 pub use attribution::{AttributionRules, EventFacts, EventKind, ItemFacts, ItemVia, Touching, Via};
 pub use backfill::{Backfill, BackfillProgress};
-pub use desk::{VisitDesk, VisitRequest};
 pub use embedded::{EmbeddedSettings, EmbeddedVisitStore};
 pub use migrating::{MigratingVisitStore, Phase};
 pub use record::ShortCookie;
 pub use redis_store::{REDIS_PREFIX_DEFAULT, RedisVisitStore};
 pub use store::VisitStore;
+pub use visit_service::{VisitRequest, VisitService};

@@ -1,4 +1,4 @@
-//! Visitors' records in Redis or Valkey.
+//! Visitors' records in Redis or Valkey, with compare-and-swap as a script.
 //!
 //! ```text
 //! ashiato:visit:0199f7a3-…   {"short":"0199…","seq":4,…}     PX: the record's time
@@ -6,7 +6,7 @@
 //!
 //! One key a visitor, which Redis itself removes when its time is up. A change is a script that
 //! compares what is there with what was read, so that collectors on several machines agree. All
-//! records of a batch go and come in one round trip. How durable an answer is, Redis's own
+//! records of a batch go and come in one round trip. How durable a response is, Redis's own
 //! configuration says (`appendonly`, `appendfsync`); what a crash of Redis takes along, the
 //! visitors' cookies bring back, but for their carts.
 
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Pipeline, Script};
 
-use super::store::{PROBE, Page, Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{PROBE, RecordPage, StoredRecord, Swap, Swapped, VisitStore, VisitorId};
 use crate::base::error::{Error, Result};
 
 /// Before each visitor's id, if nothing else is said.
@@ -57,7 +57,7 @@ impl RedisVisitStore {
     /// Connects when it is first used, and again whenever the connection is lost.
     ///
     /// `url` is `redis://[user:password@]host[:port][/database]`, or `rediss://` with TLS; no
-    /// answer takes longer than `timeout`. To be called on a runtime.
+    /// response takes longer than `timeout`. To be called on a runtime.
     ///
     /// # Errors
     /// [`Error::Config`] if the URL is none of Redis.
@@ -98,7 +98,7 @@ impl RedisVisitStore {
         };
         // Connecting has its own time besides.
         match tokio::time::timeout(self.timeout * 2, asked).await {
-            Ok(answer) => answer.map_err(|error| wrong(&error)),
+            Ok(response) => response.map_err(|error| wrong(&error)),
             Err(_) => Err(wrong(&format!("no answer within {:?}", self.timeout * 2))),
         }
     }
@@ -113,7 +113,7 @@ fn display_of(url: &url::Url) -> String {
 
 #[async_trait]
 impl VisitStore for RedisVisitStore {
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>> {
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<StoredRecord>>> {
         if visitors.is_empty() {
             return Ok(Vec::new());
         }
@@ -143,7 +143,7 @@ impl VisitStore for RedisVisitStore {
         Ok(outcomes.into_iter().map(of).collect())
     }
 
-    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page> {
+    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<RecordPage> {
         let mut pipeline = redis::pipe();
         let pattern = format!("{}*", self.prefix);
         let scan = pipeline.cmd("SCAN").arg(from.unwrap_or("0"));
@@ -159,6 +159,6 @@ impl VisitStore for RedisVisitStore {
         let records = self.load(&visitors).await?;
         let pairs = visitors.into_iter().zip(records);
         let records = pairs.filter_map(|(visitor, record)| Some((visitor, record?))).collect();
-        Ok(Page { records, next: Some(cursor).filter(|cursor| cursor != "0") })
+        Ok(RecordPage { records, next: Some(cursor).filter(|cursor| cursor != "0") })
     }
 }

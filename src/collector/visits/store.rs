@@ -1,4 +1,4 @@
-//! What keeps visitors' records.
+//! What keeps visitors' records: a key-value store with compare-and-swap.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) const PROBE: VisitorId = Uuid::from_u128(u128::from_be_bytes(*b"ashia
 const PROBE_TTL: Duration = Duration::from_secs(60);
 
 /// A record as it is stored; clones share its bytes.
-pub type Record = Bytes;
+pub type StoredRecord = Bytes;
 
 /// A change of one record, made only if it still is what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub struct Swap {
     /// Whose record.
     pub visitor: VisitorId,
     /// What was read; none if there was no record.
-    pub expected: Option<Record>,
+    pub expected: Option<StoredRecord>,
     /// What it becomes.
-    pub new: Record,
+    pub new: StoredRecord,
     /// How long it is of use from now on.
     pub ttl: Duration,
 }
@@ -44,9 +44,9 @@ pub enum Swapped {
 
 /// A part of all records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct RecordPage {
     /// Records, each once within a page.
-    pub records: Vec<(VisitorId, Record)>,
+    pub records: Vec<(VisitorId, StoredRecord)>,
     /// Where to go on; none if that was all.
     pub next: Option<String>,
 }
@@ -58,7 +58,7 @@ pub trait VisitStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] if the store cannot be asked.
-    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<Record>>>;
+    async fn load(&self, visitors: &[VisitorId]) -> Result<Vec<Option<StoredRecord>>>;
 
     /// Makes changes, each by itself and each or not at all, in their order.
     ///
@@ -72,7 +72,7 @@ pub trait VisitStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] if the store cannot be asked.
-    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<Page>;
+    async fn scan(&self, from: Option<&str>, limit: usize) -> Result<RecordPage>;
 
     /// Looks whether a record can be read and written now: one that is nobody's is.
     ///
@@ -81,8 +81,8 @@ pub trait VisitStore: fmt::Debug + Send + Sync {
     async fn probe(&self) -> Result<()> {
         let expected = self.load(&[PROBE]).await?.pop().flatten();
         let new = match expected.as_deref() {
-            Some(b"0") => Record::from_static(b"1"),
-            _ => Record::from_static(b"0"),
+            Some(b"0") => StoredRecord::from_static(b"1"),
+            _ => StoredRecord::from_static(b"0"),
         };
         // Where another process is faster, it can be written too.
         self.swap(&[Swap { visitor: PROBE, expected, new, ttl: PROBE_TTL }]).await.map(|_| ())

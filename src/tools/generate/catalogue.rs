@@ -2,7 +2,7 @@
 
 /// A part of the shop.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct ShopService {
     /// The name in the logs.
     pub(super) name: &'static str,
     /// The name in titles.
@@ -29,7 +29,7 @@ const fn product(name: &'static str, category: &'static str, price: u32) -> Prod
 }
 
 /// One name has a slash, which paths must escape; the last is that of a logger without a name.
-pub(super) const SERVICES: &[Service] = &[
+pub(super) const SERVICES: &[ShopService] = &[
     service("books", "足跡書店", "books", 300, BOOKS),
     service("fashion", "足跡モード", "fashion", 200, FASHION),
     service("food", "足跡マルシェ", "food", 180, FOOD),
@@ -46,8 +46,8 @@ const fn service(
     host: &'static str,
     weight: u32,
     products: &'static [Product],
-) -> Service {
-    Service { name, title, host, weight, products }
+) -> ShopService {
+    ShopService { name, title, host, weight, products }
 }
 
 /// Names with what tab-separated text must escape are among them, down to a lone `\N`.

@@ -1,8 +1,8 @@
 //! Lines as they should not be, one kind for each way in which a contract refuses a line.
 
 use super::json_text::push;
-use super::random::Random;
-use super::visit::Version;
+use super::random::SeededRandom;
+use super::visit::LogVersion;
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Flaw {
 const DEPTH: usize = 100;
 
 /// A line that is no record at all; false if the flaw is one of a record.
-pub(super) fn push_no_record(out: &mut Vec<u8>, flaw: Flaw, random: &mut Random) -> bool {
+pub(super) fn push_no_record(out: &mut Vec<u8>, flaw: Flaw, random: &mut SeededRandom) -> bool {
     const OTHERS: [&str; 5] =
         ["[\"page_view\",\"books\"]", "\"page_view\"", "null", "42", "[{\"v\":2}]"];
     const BLANKS: [&str; 3] = ["", "   ", "\t"];
@@ -90,7 +90,7 @@ pub(super) fn push_no_record(out: &mut Vec<u8>, flaw: Flaw, random: &mut Random)
 }
 
 /// Adds what a flaw puts at a record's end, before the last brace.
-pub(super) fn push_flawed_members(out: &mut Vec<u8>, flaw: Option<Flaw>, version: Version) {
+pub(super) fn push_flawed_members(out: &mut Vec<u8>, flaw: Option<Flaw>, version: LogVersion) {
     match flaw {
         Some(Flaw::OtherEncoding) => {
             // "メモ" in Shift_JIS.
@@ -105,7 +105,7 @@ pub(super) fn push_flawed_members(out: &mut Vec<u8>, flaw: Option<Flaw>, version
             out.extend(std::iter::repeat_n(b']', DEPTH));
         }
         Some(Flaw::Huge) => {
-            push(out, if version == Version::V1 { ",\"trace_id\":" } else { ",\"trace\":" });
+            push(out, if version == LogVersion::V1 { ",\"trace_id\":" } else { ",\"trace\":" });
             push(out, "9223372036854775808");
         }
         _ => {}

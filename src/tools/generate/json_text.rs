@@ -1,6 +1,6 @@
 //! JSON written straight into a buffer, without a tree.
 
-use super::random::Random;
+use super::random::SeededRandom;
 
 /// How characters beyond ASCII stand in strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub(super) fn push_query_encoded(url: &mut String, text: &str) {
 }
 
 /// Appends random hexadecimal digits to a text.
-pub(super) fn push_random_hex(text: &mut String, random: &mut Random, digits: u32) {
+pub(super) fn push_random_hex(text: &mut String, random: &mut SeededRandom, digits: u32) {
     let bits = random.bits();
     for place in 0..digits {
         text.push(HEX[(bits >> (4 * place)) as usize & 15] as char);

@@ -38,7 +38,7 @@ use crate::base::config::parse_byte_size;
 use crate::base::error::{Error, Result};
 
 use hour::Hour;
-use object::{Codec, ObjectPlan, Share, WrittenObject};
+use object::{Codec, ObjectPlan, ObjectSize, WrittenObject};
 pub use summary::GenerateSummary;
 
 /// Asia/Tokyo is nine hours before UTC and has no daylight saving time.
@@ -197,7 +197,11 @@ fn plan_objects(args: &GenerateArgs) -> Result<Vec<ObjectPlan>> {
                 path: directory.join(name),
                 hour: Hour::starting_at(start),
                 codec,
-                share: if args.bytes.is_some() { Share::Bytes(share) } else { Share::Lines(share) },
+                size: if args.bytes.is_some() {
+                    ObjectSize::Bytes(share)
+                } else {
+                    ObjectSize::Lines(share)
+                },
                 flaws: (args.bad_ratio * 4_294_967_296.0) as u64,
             });
         }

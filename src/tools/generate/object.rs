@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use super::flaw::Flaw;
 use super::hour::Hour;
 use super::record::RecordWriter;
-use super::summary::Counts;
+use super::summary::RecordCounts;
 
 /// Bytes that are gathered before they are compressed.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -39,7 +39,7 @@ impl Codec {
 
 /// How much an object holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
+pub(super) enum ObjectSize {
     /// So many lines.
     Lines(u64),
     /// As many whole lines as reach so many bytes before compression.
@@ -53,7 +53,7 @@ pub(super) struct ObjectPlan {
     pub(super) path: PathBuf,
     pub(super) hour: Hour,
     pub(super) codec: Codec,
-    pub(super) share: Share,
+    pub(super) size: ObjectSize,
     /// Likelihood of a flawed line in 2^32ths.
     pub(super) flaws: u64,
 }
@@ -63,7 +63,7 @@ pub(super) struct ObjectPlan {
 pub(super) struct WrittenObject {
     pub(super) bytes: u64,
     pub(super) compressed_bytes: u64,
-    pub(super) counts: Counts,
+    pub(super) counts: RecordCounts,
 }
 
 impl ObjectPlan {
@@ -92,14 +92,14 @@ impl ObjectPlan {
         if self.has_byte_order_mark() {
             buffer.extend_from_slice("\u{feff}".as_bytes());
         }
-        let mut turn = self.number as usize * 5;
+        let mut flaw_index = self.number as usize * 5;
         let mut strips_line_end = self.lacks_last_line_end();
         while let Some(progress) = self.progress(&writer.counts, object.bytes + buffer.len() as u64)
         {
             let at = self.time_at(progress, writer.counts.lines);
             let flawed = writer.is_flawed(self.flaws);
-            let flaw = flawed.then(|| Flaw::ALL[turn % Flaw::ALL.len()]);
-            turn += usize::from(flawed);
+            let flaw = flawed.then(|| Flaw::ALL[flaw_index % Flaw::ALL.len()]);
+            flaw_index += usize::from(flawed);
             let start = buffer.len();
             writer.write_line(&mut buffer, at, flaw);
             // Without its end a blank line would be none.
@@ -126,10 +126,10 @@ impl ObjectPlan {
     }
 
     /// How much of the object is written, in 2^32ths; none if it is all.
-    fn progress(&self, counts: &Counts, bytes: u64) -> Option<u64> {
-        let (done, all) = match self.share {
-            Share::Lines(lines) => (counts.lines, lines),
-            Share::Bytes(all) => (bytes, all),
+    fn progress(&self, counts: &RecordCounts, bytes: u64) -> Option<u64> {
+        let (done, all) = match self.size {
+            ObjectSize::Lines(lines) => (counts.lines, lines),
+            ObjectSize::Bytes(all) => (bytes, all),
         };
         (done < all).then(|| ((u128::from(done) << 32) / u128::from(all)) as u64)
     }
@@ -146,12 +146,12 @@ impl ObjectPlan {
 /// An object's file with its compression.
 struct ObjectFile {
     codec: Codec,
-    encoder: Encoder,
+    encoder: ObjectEncoder,
     members: u32,
     bytes: u64,
 }
 
-enum Encoder {
+enum ObjectEncoder {
     Plain(BufWriter<File>),
     Gzip(GzEncoder<BufWriter<File>>),
     Zstd(zstd::Encoder<'static, BufWriter<File>>),
@@ -160,27 +160,27 @@ enum Encoder {
 impl ObjectFile {
     fn create(plan: &ObjectPlan) -> io::Result<Self> {
         let file = BufWriter::new(File::create(&plan.path)?);
-        let encoder = Encoder::begin(plan.codec, file)?;
+        let encoder = ObjectEncoder::begin(plan.codec, file)?;
         Ok(ObjectFile { codec: plan.codec, encoder, members: 1, bytes: 0 })
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.bytes += bytes.len() as u64;
         match &mut self.encoder {
-            Encoder::Plain(file) => file.write_all(bytes),
-            Encoder::Gzip(encoder) => encoder.write_all(bytes),
-            Encoder::Zstd(encoder) => encoder.write_all(bytes),
+            ObjectEncoder::Plain(file) => file.write_all(bytes),
+            ObjectEncoder::Gzip(encoder) => encoder.write_all(bytes),
+            ObjectEncoder::Zstd(encoder) => encoder.write_all(bytes),
         }
     }
 
     /// Ends the gzip member or zstd frame and begins another.
     fn begin_member(self) -> io::Result<Self> {
         let file = self.encoder.end_member()?;
-        let encoder = Encoder::begin(self.codec, file)?;
+        let encoder = ObjectEncoder::begin(self.codec, file)?;
         Ok(ObjectFile { encoder, members: self.members + 1, ..self })
     }
 
-    fn finish(self, counts: Counts) -> io::Result<WrittenObject> {
+    fn finish(self, counts: RecordCounts) -> io::Result<WrittenObject> {
         let mut file = self.encoder.end_member()?;
         file.flush()?;
         let compressed_bytes = file.get_ref().metadata()?.len();
@@ -188,26 +188,26 @@ impl ObjectFile {
     }
 }
 
-impl Encoder {
+impl ObjectEncoder {
     fn begin(codec: Codec, file: BufWriter<File>) -> io::Result<Self> {
         Ok(match codec {
-            Codec::Plain => Encoder::Plain(file),
+            Codec::Plain => ObjectEncoder::Plain(file),
             Codec::Gzip => {
-                Encoder::Gzip(GzEncoder::new(file, flate2::Compression::new(GZIP_LEVEL)))
+                ObjectEncoder::Gzip(GzEncoder::new(file, flate2::Compression::new(GZIP_LEVEL)))
             }
             Codec::Zstd => {
                 let mut encoder = zstd::Encoder::new(file, ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;
-                Encoder::Zstd(encoder)
+                ObjectEncoder::Zstd(encoder)
             }
         })
     }
 
     fn end_member(self) -> io::Result<BufWriter<File>> {
         match self {
-            Encoder::Plain(file) => Ok(file),
-            Encoder::Gzip(encoder) => encoder.finish(),
-            Encoder::Zstd(encoder) => encoder.finish(),
+            ObjectEncoder::Plain(file) => Ok(file),
+            ObjectEncoder::Gzip(encoder) => encoder.finish(),
+            ObjectEncoder::Zstd(encoder) => encoder.finish(),
         }
     }
 }

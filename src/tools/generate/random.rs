@@ -12,13 +12,13 @@ const STREAM: u128 = 0x0a02_bdbf_7bb3_c0a7_ac28_fa16_a64a_bf96;
 
 /// A source of numbers.
 #[derive(Debug)]
-pub(super) struct Random(Pcg64);
+pub(super) struct SeededRandom(Pcg64);
 
-impl Random {
+impl SeededRandom {
     /// The source of the part numbered `part` of what `seed` makes.
     pub(super) fn new(seed: u64, part: u64) -> Self {
         let high = mixed(seed ^ mixed(part));
-        Random(Pcg64::new(u128::from(high) << 64 | u128::from(mixed(high)), STREAM))
+        SeededRandom(Pcg64::new(u128::from(high) << 64 | u128::from(mixed(high)), STREAM))
     }
 
     /// 64 random bits.
@@ -83,18 +83,18 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_seed_and_part() {
         let draw = |seed, part| {
-            let mut random = Random::new(seed, part);
+            let mut random = SeededRandom::new(seed, part);
             [random.below(1000), random.below(1000), random.below(1000)]
         };
         assert_eq!(draw(7, 0), draw(7, 0));
         assert_ne!(draw(7, 0), draw(7, 1));
         assert_ne!(draw(7, 0), draw(8, 0));
-        assert_eq!(Random::new(1, 2).bits(), 15_049_386_463_168_956_278);
+        assert_eq!(SeededRandom::new(1, 2).bits(), 15_049_386_463_168_956_278);
     }
 
     #[test]
     fn low_numbers_are_drawn_more_often_but_all_are_drawn() {
-        let mut random = Random::new(1, 1);
+        let mut random = SeededRandom::new(1, 1);
         let mut counts = [0; 10];
         for _ in 0..10_000 {
             counts[random.low_below(10) as usize] += 1;
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_weight_of_zero_is_never_picked() {
-        let mut random = Random::new(1, 1);
+        let mut random = SeededRandom::new(1, 1);
         for _ in 0..1_000 {
             assert_eq!(*random.pick_weighted(&[(0, 'a'), (3, 'b')], |thing| thing.0), (3, 'b'));
         }

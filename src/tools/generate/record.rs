@@ -17,16 +17,16 @@
 //!      "amt":2456}]}
 //! ```
 
-use super::catalogue::{Product, QUERIES, Service};
+use super::catalogue::{Product, QUERIES, ShopService};
 use super::flaw::{Flaw, cut_off, push_flawed_members, push_no_record};
 use super::hour::Hour;
 use super::json_text::{
     Escapes, push, push_digits, push_hex, push_inside, push_number, push_query_encoded,
     push_string, push_text_member,
 };
-use super::random::{Random, mixed};
-use super::summary::Counts;
-use super::visit::{Version, Visit};
+use super::random::{SeededRandom, mixed};
+use super::summary::RecordCounts;
+use super::visit::{LogVersion, Visit};
 
 /// Visits that are under way at a time.
 const VISITS: usize = 48;
@@ -37,7 +37,7 @@ const LONG_TITLE_BYTES: usize = 66_000;
 
 /// What happened, in the order of the funnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Event {
+enum ActionKind {
     PageView,
     Search,
     Click,
@@ -46,24 +46,24 @@ enum Event {
     Purchase,
 }
 
-impl Event {
-    const WEIGHTS: [(Event, u32); 6] = [
-        (Event::PageView, 58),
-        (Event::Search, 12),
-        (Event::Click, 14),
-        (Event::CartAdd, 8),
-        (Event::CartRemove, 2),
-        (Event::Purchase, 6),
+impl ActionKind {
+    const WEIGHTS: [(ActionKind, u32); 6] = [
+        (ActionKind::PageView, 58),
+        (ActionKind::Search, 12),
+        (ActionKind::Click, 14),
+        (ActionKind::CartAdd, 8),
+        (ActionKind::CartRemove, 2),
+        (ActionKind::Purchase, 6),
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Event::PageView => "page_view",
-            Event::Search => "search",
-            Event::Click => "click",
-            Event::CartAdd => "cart_add",
-            Event::CartRemove => "cart_remove",
-            Event::Purchase => "purchase",
+            ActionKind::PageView => "page_view",
+            ActionKind::Search => "search",
+            ActionKind::Click => "click",
+            ActionKind::CartAdd => "cart_add",
+            ActionKind::CartRemove => "cart_remove",
+            ActionKind::Purchase => "purchase",
         }
     }
 }
@@ -71,14 +71,14 @@ impl Event {
 /// A product's variant.
 #[derive(Debug, Clone, Copy)]
 struct Article {
-    service: &'static Service,
+    service: &'static ShopService,
     product: &'static Product,
     index: u32,
     variant: u32,
 }
 
 impl Article {
-    fn pick(service: &'static Service, random: &mut Random) -> Article {
+    fn pick(service: &'static ShopService, random: &mut SeededRandom) -> Article {
         let index = random.low_below(service.products.len() as u32);
         let product = &service.products[index as usize];
         Article { service, product, index, variant: random.low_below(VARIANTS) }
@@ -104,7 +104,7 @@ impl Article {
 /// What a visitor did: to which article, or in search of what.
 #[derive(Debug, Clone, Copy)]
 struct Action {
-    event: Event,
+    event: ActionKind,
     article: Article,
     query: &'static str,
 }
@@ -112,21 +112,21 @@ struct Action {
 /// Writes the lines of one object.
 #[derive(Debug)]
 pub(super) struct RecordWriter {
-    random: Random,
+    random: SeededRandom,
     hour: Hour,
     /// What events' ids are made from; no two objects of a run have one in common.
     first_id: u64,
     written: u64,
     visits: Vec<Visit>,
-    pub(super) counts: Counts,
+    pub(super) counts: RecordCounts,
 }
 
 impl RecordWriter {
     pub(super) fn new(seed: u64, object: u32, hour: Hour) -> Self {
-        let mut random = Random::new(seed, u64::from(object));
+        let mut random = SeededRandom::new(seed, u64::from(object));
         let visits = (0..VISITS).map(|_| Visit::begin(&mut random)).collect();
         let first_id = mixed(seed) ^ u64::from(object) << 40;
-        RecordWriter { random, hour, first_id, written: 0, visits, counts: Counts::default() }
+        RecordWriter { random, hour, first_id, written: 0, visits, counts: RecordCounts::default() }
     }
 
     /// Draws whether the next line is flawed, with a likelihood in 2^32ths.
@@ -166,20 +166,20 @@ impl RecordWriter {
 
     fn write_record(&mut self, out: &mut Vec<u8>, visit: &mut Visit, at: u32, flaw: Option<Flaw>) {
         let event = match flaw {
-            Some(Flaw::NegativeQuantity) => Event::Purchase,
-            _ if visit.robot => Event::PageView,
-            _ => self.random.pick_weighted(&Event::WEIGHTS, |event| event.1).0,
+            Some(Flaw::NegativeQuantity) => ActionKind::Purchase,
+            _ if visit.robot => ActionKind::PageView,
+            _ => self.random.pick_weighted(&ActionKind::WEIGHTS, |event| event.1).0,
         };
         let counted = flaw.is_none_or(|flaw| flaw.reason().is_none());
         if counted {
             self.counts.count_record(visit.version, visit.service.name, event.name());
         }
         self.push_head(out, visit, at, flaw);
-        push(out, if visit.version == Version::V1 { ",\"svc\":\"" } else { ",\"service\":\"" });
+        push(out, if visit.version == LogVersion::V1 { ",\"svc\":\"" } else { ",\"service\":\"" });
         push_inside(out, visit.service.name, visit.version.escapes());
         push(
             out,
-            if visit.version == Version::V1 { "\",\"action\":\"" } else { "\",\"event\":\"" },
+            if visit.version == LogVersion::V1 { "\",\"action\":\"" } else { "\",\"event\":\"" },
         );
         push(out, event.name());
         out.push(b'"');
@@ -189,11 +189,14 @@ impl RecordWriter {
         let action = Action { event, article, query: self.random.pick(QUERIES) };
         self.push_page(out, visit, action, flaw);
         self.push_details(out, visit.version, action);
-        if matches!(event, Event::CartAdd | Event::CartRemove | Event::Purchase) {
+        if matches!(event, ActionKind::CartAdd | ActionKind::CartRemove | ActionKind::Purchase) {
             self.push_cart(out, visit, action, flaw, counted);
         }
         if flaw != Some(Flaw::Huge) && self.random.once_in(5) {
-            push(out, if visit.version == Version::V1 { ",\"trace_id\":" } else { ",\"trace\":" });
+            push(
+                out,
+                if visit.version == LogVersion::V1 { ",\"trace_id\":" } else { ",\"trace\":" },
+            );
             push_number(out, (self.random.bits() >> 1) as i64);
         }
         self.push_unnamed(out);
@@ -203,7 +206,7 @@ impl RecordWriter {
 
     /// Version, id and time.
     fn push_head(&mut self, out: &mut Vec<u8>, visit: &Visit, at: u32, flaw: Option<Flaw>) {
-        let v1 = visit.version == Version::V1;
+        let v1 = visit.version == LogVersion::V1;
         if v1 {
             out.push(b'{');
         } else if flaw == Some(Flaw::OtherType) {
@@ -259,8 +262,8 @@ impl RecordWriter {
     ) {
         let escapes = visit.version.escapes();
         let (open, title_key, referrer_key) = match visit.version {
-            Version::V1 => (",", "ttl", "ref"),
-            Version::V2 => (",\"page\":{", "title", "referrer"),
+            LogVersion::V1 => (",", "ttl", "ref"),
+            LogVersion::V2 => (",\"page\":{", "title", "referrer"),
         };
         let url = page_url(visit, action);
         push(out, open);
@@ -280,7 +283,7 @@ impl RecordWriter {
             Some(referrer) => push_string(out, referrer, escapes),
             None => push(out, "null"),
         }
-        if visit.version == Version::V2 {
+        if visit.version == LogVersion::V2 {
             out.push(b'}');
         }
         visit.campaign_query.clear();
@@ -290,15 +293,15 @@ impl RecordWriter {
     fn push_title(
         &mut self,
         out: &mut Vec<u8>,
-        service: &Service,
+        service: &ShopService,
         action: Action,
         escapes: Escapes,
     ) {
         let page = match action.event {
-            Event::Search => format!("「{}」の検索結果", action.query),
-            Event::CartAdd | Event::CartRemove => "カート".to_owned(),
-            Event::Purchase => "ご注文ありがとうございます🎉".to_owned(),
-            Event::PageView | Event::Click => action.article.name(),
+            ActionKind::Search => format!("「{}」の検索結果", action.query),
+            ActionKind::CartAdd | ActionKind::CartRemove => "カート".to_owned(),
+            ActionKind::Purchase => "ご注文ありがとうございます🎉".to_owned(),
+            ActionKind::PageView | ActionKind::Click => action.article.name(),
         };
         push_inside(out, &page, escapes);
         push_inside(out, " | ", escapes);
@@ -309,34 +312,40 @@ impl RecordWriter {
     }
 
     /// What only some events have.
-    fn push_details(&mut self, out: &mut Vec<u8>, version: Version, action: Action) {
+    fn push_details(&mut self, out: &mut Vec<u8>, version: LogVersion, action: Action) {
         let escapes = version.escapes();
         let Action { event, article, query } = action;
         match (event, version) {
-            (Event::PageView, Version::V2) => {
+            (ActionKind::PageView, LogVersion::V2) => {
                 push(out, ",\"perf\":{\"load_ms\":");
                 push_number(out, i64::from(80 + self.random.low_below(4096)));
                 out.push(b'.');
                 push_digits(out, self.random.below(100), 2);
                 out.push(b'}');
             }
-            (Event::PageView | Event::CartAdd | Event::CartRemove | Event::Purchase, _) => {}
-            (Event::Search, Version::V1) => {
+            (
+                ActionKind::PageView
+                | ActionKind::CartAdd
+                | ActionKind::CartRemove
+                | ActionKind::Purchase,
+                _,
+            ) => {}
+            (ActionKind::Search, LogVersion::V1) => {
                 out.push(b',');
                 push_text_member(out, "q", query, escapes);
             }
-            (Event::Search, Version::V2) => {
+            (ActionKind::Search, LogVersion::V2) => {
                 push(out, ",\"search\":{");
                 push_text_member(out, "query", query, escapes);
                 push(out, ",\"hits\":");
                 push_number(out, i64::from(self.random.low_below(2000)));
                 out.push(b'}');
             }
-            (Event::Click, Version::V1) => {
+            (ActionKind::Click, LogVersion::V1) => {
                 out.push(b',');
                 push_text_member(out, "item", &article.sku(), escapes);
             }
-            (Event::Click, Version::V2) => {
+            (ActionKind::Click, LogVersion::V2) => {
                 push(out, ",\"target\":{");
                 push_text_member(out, "sku", &article.sku(), escapes);
                 push(out, ",\"position\":");
@@ -355,7 +364,7 @@ impl RecordWriter {
         flaw: Option<Flaw>,
         counted: bool,
     ) {
-        let purchase = action.event == Event::Purchase;
+        let purchase = action.event == ActionKind::Purchase;
         if purchase {
             self.push_order(out, visit.version);
         }
@@ -363,7 +372,7 @@ impl RecordWriter {
         let items = if purchase && !negative { 1 + self.random.low_below(6) } else { 1 };
         push(
             out,
-            if visit.version == Version::V1 { ",\"items\":[" } else { ",\"cart\":{\"items\":[" },
+            if visit.version == LogVersion::V1 { ",\"items\":[" } else { ",\"cart\":{\"items\":[" },
         );
         for index in 0..items {
             let article = match index {
@@ -381,7 +390,7 @@ impl RecordWriter {
             }
         }
         out.push(b']');
-        if visit.version == Version::V2 {
+        if visit.version == LogVersion::V2 {
             match self.random.below(6) {
                 0 => push(out, ",\"coupon\":{\"code\":\"秋10\",\"rate\":0.10}}"),
                 1 => push(out, ",\"coupon\":\"FREE-SHIP\"}"),
@@ -391,11 +400,17 @@ impl RecordWriter {
         }
     }
 
-    fn push_item(&mut self, out: &mut Vec<u8>, version: Version, article: Article, quantity: i64) {
+    fn push_item(
+        &mut self,
+        out: &mut Vec<u8>,
+        version: LogVersion,
+        article: Article,
+        quantity: i64,
+    ) {
         let escapes = version.escapes();
         let [sku, name, category, price, count, amount] = match version {
-            Version::V1 => ["id", "n", "cat", "p", "q", "amt"],
-            Version::V2 => ["sku", "name", "category", "price", "quantity", "amount"],
+            LogVersion::V1 => ["id", "n", "cat", "p", "q", "amt"],
+            LogVersion::V2 => ["sku", "name", "category", "price", "quantity", "amount"],
         };
         out.push(b'{');
         push_text_member(out, sku, &article.sku(), escapes);
@@ -409,7 +424,7 @@ impl RecordWriter {
             push(out, key);
             push(out, "\":");
             push_number(out, number);
-            if version == Version::V1 && key == price && self.random.once_in(8) {
+            if version == LogVersion::V1 && key == price && self.random.once_in(8) {
                 push(out, ".00");
             }
         }
@@ -419,11 +434,11 @@ impl RecordWriter {
         out.push(b'}');
     }
 
-    fn push_order(&mut self, out: &mut Vec<u8>, version: Version) {
+    fn push_order(&mut self, out: &mut Vec<u8>, version: LogVersion) {
         let payment = self.random.pick(&["card", "card", "convenience_store", "qr", "points"]);
         let number = self.random.bits();
         let points = i64::from(self.random.low_below(3000));
-        if version == Version::V1 {
+        if version == LogVersion::V1 {
             push(out, ",\"oid\":\"O");
             push_hex(out, number, 10);
             push(out, "\",\"pay\":\"");
@@ -463,14 +478,14 @@ impl RecordWriter {
 fn page_url(visit: &Visit, action: Action) -> String {
     let mut url = format!("https://{}.ashiato.example/", visit.service.host);
     match action.event {
-        Event::Search => {
+        ActionKind::Search => {
             url.push_str("search?q=");
             push_query_encoded(&mut url, action.query);
             return url;
         }
-        Event::CartAdd | Event::CartRemove => url.push_str("cart"),
-        Event::Purchase => url.push_str("order/complete"),
-        Event::PageView | Event::Click => {
+        ActionKind::CartAdd | ActionKind::CartRemove => url.push_str("cart"),
+        ActionKind::Purchase => url.push_str("order/complete"),
+        ActionKind::PageView | ActionKind::Click => {
             url.push_str("商品/");
             url.push_str(&action.article.sku());
         }

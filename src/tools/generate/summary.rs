@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::visit::Version;
+use super::visit::LogVersion;
 
 /// Counts of an object's or a whole run's lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct RecordCounts {
     /// Lines, bad and blank ones among them.
     pub lines: u64,
     /// Lines that are records as the contract wants them.
@@ -31,17 +31,17 @@ pub struct Counts {
     pub purchased_amount: i64,
 }
 
-impl Counts {
+impl RecordCounts {
     /// Counts a record that is as the contract wants it.
     pub(super) fn count_record(
         &mut self,
-        version: Version,
+        version: LogVersion,
         service: &'static str,
         event: &'static str,
     ) {
         let version = match version {
-            Version::V1 => "v1",
-            Version::V2 => "v2",
+            LogVersion::V1 => "v1",
+            LogVersion::V2 => "v2",
         };
         self.records += 1;
         *self.versions.entry(version).or_default() += 1;
@@ -50,7 +50,7 @@ impl Counts {
     }
 
     /// Adds another object's counts.
-    pub(super) fn add(&mut self, other: &Counts) {
+    pub(super) fn add(&mut self, other: &RecordCounts) {
         self.lines += other.lines;
         self.records += other.records;
         self.blank += other.blank;
@@ -84,5 +84,5 @@ pub struct GenerateSummary {
     pub compressed_bytes: u64,
     /// What their lines are.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: RecordCounts,
 }

@@ -4,28 +4,28 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::catalogue::{
     AGENTS, Address, Agent, CHANNELS, Channel, Network, ODD_ADDRESSES, ROBOT_NETWORKS, SERVICES,
-    Service, VISITOR_NETWORKS,
+    ShopService, VISITOR_NETWORKS,
 };
 use super::json_text::{Escapes, push, push_random_hex, push_text_member};
-use super::random::{Random, mixed};
+use super::random::{SeededRandom, mixed};
 
 /// Visitors that there are; few of them come often.
 const VISITORS: u32 = 1 << 20;
 
 /// The two forms that records have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(super) enum LogVersion {
     /// Flat, with short names; still written by old apps.
     V1,
     /// Nested.
     V2,
 }
 
-impl Version {
+impl LogVersion {
     pub(super) fn escapes(self) -> Escapes {
         match self {
-            Version::V1 => Escapes::AllButAscii,
-            Version::V2 => Escapes::Few,
+            LogVersion::V1 => Escapes::AllButAscii,
+            LogVersion::V2 => Escapes::Few,
         }
     }
 }
@@ -33,8 +33,8 @@ impl Version {
 /// A visit under way.
 #[derive(Debug)]
 pub(super) struct Visit {
-    pub(super) version: Version,
-    pub(super) service: &'static Service,
+    pub(super) version: LogVersion,
+    pub(super) service: &'static ShopService,
     pub(super) robot: bool,
     /// Members about the visitor and the visit, with a comma in front.
     pub(super) identity: Vec<u8>,
@@ -50,8 +50,8 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Begins a visit.
-    pub(super) fn begin(random: &mut Random) -> Visit {
-        let version = if random.once_in(8) { Version::V1 } else { Version::V2 };
+    pub(super) fn begin(random: &mut SeededRandom) -> Visit {
+        let version = if random.once_in(8) { LogVersion::V1 } else { LogVersion::V2 };
         let agent = random.pick_weighted(AGENTS, |agent| agent.weight);
         let channel = random.pick_weighted(CHANNELS, |channel| channel.weight);
         let campaign = channel.campaign.map(|name| format!("{name}-{:02}", random.below(8)));
@@ -73,10 +73,10 @@ impl Visit {
 }
 
 /// The visitor's number draws all that stays the same from visit to visit.
-fn identity(version: Version, robot: bool, random: &mut Random) -> Vec<u8> {
+fn identity(version: LogVersion, robot: bool, random: &mut SeededRandom) -> Vec<u8> {
     let mut out = Vec::with_capacity(160);
     let visitor = random.low_below(VISITORS);
-    let mut own = Random::new(mixed(u64::from(visitor)), 0);
+    let mut own = SeededRandom::new(mixed(u64::from(visitor)), 0);
     let (mut long, mut short) = (String::from("L"), String::from("S"));
     push_random_hex(&mut long, &mut own, 14);
     push_random_hex(&mut short, random, 12);
@@ -85,13 +85,13 @@ fn identity(version: Version, robot: bool, random: &mut Random) -> Vec<u8> {
     let user = format!("u{visitor:07}");
     match version {
         _ if robot => {}
-        Version::V1 => {
+        LogVersion::V1 => {
             if known {
                 push(&mut out, &format!(",\"uid\":\"{user}\",\"member\":{member}"));
             }
             push(&mut out, &format!(",\"sid\":\"{short}\",\"lsid\":\"{long}\""));
         }
-        Version::V2 => {
+        LogVersion::V2 => {
             if known {
                 push(&mut out, &format!(",\"user\":{{\"id\":\"{user}\",\"member\":{member}}}"));
             } else {
@@ -104,30 +104,30 @@ fn identity(version: Version, robot: bool, random: &mut Random) -> Vec<u8> {
     out
 }
 
-fn push_way(out: &mut Vec<u8>, version: Version, channel: &Channel, campaign: Option<&str>) {
+fn push_way(out: &mut Vec<u8>, version: LogVersion, channel: &Channel, campaign: Option<&str>) {
     let escapes = version.escapes();
     let (channel_key, campaign_key) = match version {
-        Version::V1 => ("from", "cmp"),
-        Version::V2 => ("channel", "campaign"),
+        LogVersion::V1 => ("from", "cmp"),
+        LogVersion::V2 => ("channel", "campaign"),
     };
-    push(out, if version == Version::V2 { ",\"via\":{" } else { "," });
+    push(out, if version == LogVersion::V2 { ",\"via\":{" } else { "," });
     push_text_member(out, channel_key, channel.name, escapes);
     if let Some(campaign) = campaign {
         out.push(b',');
         push_text_member(out, campaign_key, campaign, escapes);
     }
-    if version == Version::V2 {
+    if version == LogVersion::V2 {
         out.push(b'}');
     }
 }
 
-fn push_device(out: &mut Vec<u8>, version: Version, agent: &Agent, random: &mut Random) {
+fn push_device(out: &mut Vec<u8>, version: LogVersion, agent: &Agent, random: &mut SeededRandom) {
     let escapes = version.escapes();
     let (agent_key, screen_key) = match version {
-        Version::V1 => ("agent", "scr"),
-        Version::V2 => ("ua", "screen"),
+        LogVersion::V1 => ("agent", "scr"),
+        LogVersion::V2 => ("ua", "screen"),
     };
-    push(out, if version == Version::V2 { ",\"device\":{" } else { "," });
+    push(out, if version == LogVersion::V2 { ",\"device\":{" } else { "," });
     push_text_member(out, "ip", &address(agent.robot, random), escapes);
     if let Some(text) = agent.text {
         let release = (b'0' + random.low_below(4) as u8) as char;
@@ -144,7 +144,7 @@ fn push_device(out: &mut Vec<u8>, version: Version, agent: &Agent, random: &mut 
         push_text_member(out, screen_key, screen, escapes);
     }
     let language = random.pick(&["ja-JP", "ja", "ja-JP", "ja-JP", "en-US", "zh-TW", "ko-KR"]);
-    if version == Version::V2 {
+    if version == LogVersion::V2 {
         out.push(b',');
         push_text_member(out, "language", language, escapes);
         out.push(b'}');
@@ -152,7 +152,7 @@ fn push_device(out: &mut Vec<u8>, version: Version, agent: &Agent, random: &mut 
 }
 
 /// An address out of a network, or once in a while something else.
-fn address(robot: bool, random: &mut Random) -> String {
+fn address(robot: bool, random: &mut SeededRandom) -> String {
     if random.once_in(50) {
         return random.pick(ODD_ADDRESSES).to_owned();
     }

@@ -1,4 +1,4 @@
-//! One connection: requests at their times, answers and their cookies.
+//! One connection: requests at their times, responses and their cookies.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::LoadSettings;
 use super::report::Measured;
-use super::visitor::Visitor;
+use super::visitor::SimulatedVisitor;
 use crate::base::clock::WallClock;
 use crate::base::error::{Error, Result};
 
@@ -49,7 +49,7 @@ pub(super) struct Trial {
 /// Visitors who are there, and wait for their turn.
 #[derive(Debug)]
 struct Visitors {
-    waiting: VecDeque<Visitor>,
+    waiting: VecDeque<SimulatedVisitor>,
     next: u64,
 }
 
@@ -70,7 +70,8 @@ impl Trial {
         more: mpsc::UnboundedSender<()>,
     ) -> Result<Self> {
         let (began, first) = (Instant::now() + START_PAUSE, settings.visitors as u64);
-        let waiting = (0..first).map(|number| Visitor::new(settings.seed, number)).collect();
+        let waiting =
+            (0..first).map(|number| SimulatedVisitor::new(settings.seed, number)).collect();
         let connections = settings.connections_first;
         Ok(Trial {
             clock,
@@ -89,7 +90,7 @@ impl Trial {
         self.growth.lock().unwrap_or_else(PoisonError::into_inner).connections
     }
 
-    /// When the next request is due; none if that is behind the end.
+    /// When the next request is due; none if that is after the end.
     fn next_due(&self) -> Option<Instant> {
         let LoadSettings { rate, warm_up, duration, .. } = self.settings;
         let after = Duration::from_secs_f64(self.next.fetch_add(1, Relaxed) as f64 / rate);
@@ -97,16 +98,16 @@ impl Trial {
     }
 
     /// The visitor whose turn it is; another one comes for each that has gone.
-    fn next_visitor(&self) -> Visitor {
+    fn next_visitor(&self) -> SimulatedVisitor {
         let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = visitors.waiting.pop_front().filter(|visitor| !visitor.is_gone());
         waiting.unwrap_or_else(|| {
             visitors.next += 1;
-            Visitor::new(self.settings.seed, visitors.next)
+            SimulatedVisitor::new(self.settings.seed, visitors.next)
         })
     }
 
-    fn give_back(&self, visitor: Visitor) {
+    fn give_back(&self, visitor: SimulatedVisitor) {
         let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
         if visitors.waiting.len() < self.settings.visitors {
             visitors.waiting.push_back(visitor);
@@ -114,7 +115,7 @@ impl Trial {
     }
 
     /// Has another connection opened, as all were busy when a request was due; not too many at a
-    /// time, for what makes answers late for a moment makes them no faster.
+    /// time, for what makes responses late for a moment makes them no faster.
     fn grow(&self) {
         let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
         if growth.since.elapsed() > GROWTH_EVERY {
@@ -128,7 +129,7 @@ impl Trial {
         }
     }
 
-    /// Notes the answer to what was due at a time, and sent at another.
+    /// Notes the response to what was due at a time, and sent at another.
     fn note(&self, due: Instant, sent: Instant, was_free: bool, status: Option<u16>) {
         let counted_from = self.began + self.settings.warm_up;
         if due < counted_from {
@@ -141,7 +142,7 @@ impl Trial {
                 false => measured.waited_for_connection += 1,
             }
         }
-        measured.answer_time += sent.elapsed();
+        measured.response_time += sent.elapsed();
         match status {
             Some(status) => measured.answered(status, due.elapsed()),
             None => measured.broken += 1,
@@ -214,8 +215,8 @@ async fn connect(target: SocketAddr) -> Result<Wire> {
 }
 
 impl Wire {
-    /// Sends a visitor's next request; gives the answer's status, or none if the connection broke.
-    async fn ask(&mut self, body: &str, visitor: &mut Visitor) -> Option<u16> {
+    /// Sends a visitor's next request; gives the status, or none if the connection broke.
+    async fn ask(&mut self, body: &str, visitor: &mut SimulatedVisitor) -> Option<u16> {
         self.request.clear();
         let (agent, length) = (visitor.agent(), body.len());
         // Writing to memory does not fail.
@@ -234,23 +235,23 @@ impl Wire {
             if self.stream.read_buf(&mut self.arrived).await.ok()? == 0 {
                 return None;
             }
-            if let Some(status) = read_answer(&self.arrived, &mut visitor.cookies)? {
+            if let Some(status) = read_response(&self.arrived, &mut visitor.cookies)? {
                 return Some(status);
             }
         }
     }
 }
 
-/// An answer's status, once all of it is there; the outer one is none if it cannot be read.
-fn read_answer(bytes: &[u8], cookies: &mut String) -> Option<Option<u16>> {
+/// A response's status, once all of it is there; the outer one is none if it cannot be read.
+fn read_response(bytes: &[u8], cookies: &mut String) -> Option<Option<u16>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut answer = httparse::Response::new(&mut headers);
-    let head = match answer.parse(bytes).ok()? {
+    let mut response = httparse::Response::new(&mut headers);
+    let head = match response.parse(bytes).ok()? {
         httparse::Status::Complete(head) => head,
         httparse::Status::Partial => return Some(None),
     };
     let (mut length, mut is_first) = (0, true);
-    for header in answer.headers.iter() {
+    for header in response.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             length = std::str::from_utf8(header.value).ok()?.parse::<usize>().ok()?;
         } else if header.name.eq_ignore_ascii_case("set-cookie") {
@@ -263,7 +264,7 @@ fn read_answer(bytes: &[u8], cookies: &mut String) -> Option<Option<u16>> {
             cookies.push_str(std::str::from_utf8(pair).ok()?);
         }
     }
-    Some(answer.code.filter(|_| bytes.len() >= head + length))
+    Some(response.code.filter(|_| bytes.len() >= head + length))
 }
 
 #[cfg(test)]
@@ -271,19 +272,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_once_all_of_it_is_there_and_its_cookies_kept() {
+    fn a_response_is_read_once_all_of_it_is_there_and_its_cookies_kept() {
         let whole = "HTTP/1.1 202 Accepted\r\nSet-Cookie: a=1; Path=/\r\nset-cookie: b=2\r\n\
                      content-length: 2\r\n\r\n{}";
         for length in 0..whole.len() {
             let mut cookies = "old".to_owned();
-            assert_eq!(read_answer(&whole.as_bytes()[..length], &mut cookies), Some(None));
+            assert_eq!(read_response(&whole.as_bytes()[..length], &mut cookies), Some(None));
         }
         let mut cookies = "old".to_owned();
-        assert_eq!(read_answer(whole.as_bytes(), &mut cookies), Some(Some(202)));
+        assert_eq!(read_response(whole.as_bytes(), &mut cookies), Some(Some(202)));
         assert_eq!(cookies, "a=1; b=2");
         let bare = b"HTTP/1.1 204 No Content\r\n\r\n";
-        assert_eq!(read_answer(bare, &mut cookies), Some(Some(204)));
+        assert_eq!(read_response(bare, &mut cookies), Some(Some(204)));
         assert_eq!(cookies, "a=1; b=2", "without new ones the old ones stay");
-        assert_eq!(read_answer(b"SSH-2.0", &mut cookies), None);
+        assert_eq!(read_response(b"SSH-2.0", &mut cookies), None);
     }
 }

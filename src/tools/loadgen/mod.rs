@@ -1,10 +1,10 @@
-//! Traffic for a collector's trial: visitors with cookies, at a rate that waits for no answer.
+//! Open-loop traffic for a collector: visitors with cookies, at a rate that waits for no response.
 //!
 //! ```text
 //! schedule     20,000 requests/s: one is due every 50 µs, and goes over a connection that is free
 //! visitor      one of 20,000: page_view, click, cart_add, purchase …, then another comes
 //! request      POST /v1/events with the visitor's cookies and one event, or some
-//! latency      from the moment when it should have been sent to its answer
+//! latency      from the moment when it should have been sent to its response
 //! ```
 //!
 //! A request is due when the schedule says, whether the one before it was answered or not. Where

@@ -1,4 +1,4 @@
-//! How requests were answered.
+//! What was measured: latencies, statuses, and what limited the rate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,26 +15,26 @@ const MICROS_MAX: u64 = 600_000_000;
 /// What was seen, while it is seen.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// Microseconds from when a request was due to its answer.
+    /// Microseconds from when a request was due to its response.
     pub latency: Histogram<u64>,
-    /// Answers by status.
+    /// Responses by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Requests that were not answered: the connection broke.
     pub broken: u64,
-    /// From when the first request was due to the last answer.
+    /// From when the first request was due to the last response.
     pub elapsed: Duration,
     /// Requests that were sent late, though a connection was free.
     pub sent_late: u64,
     /// Requests that were sent late, as all connections were busy.
     pub waited_for_connection: u64,
-    /// From when requests were sent to their answers, all together.
-    pub answer_time: Duration,
+    /// From when requests were sent to their responses, all together.
+    pub response_time: Duration,
 }
 
 /// What kept requests from being answered at their rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Limit {
+pub enum Bottleneck {
     /// There were too few connections: give more.
     Connections,
     /// Whoever made the traffic was too slow: give threads, or another machine.
@@ -52,7 +52,7 @@ pub struct LoadReport {
     pub answered_rate: f64,
     /// Requests that were due.
     pub requests: u64,
-    /// Answers by status.
+    /// Responses by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Requests that were not answered: the connection broke.
     pub broken: u64,
@@ -63,10 +63,10 @@ pub struct LoadReport {
     /// Requests that were sent late, as all connections were busy.
     pub waited_for_connection: u64,
     /// What kept requests from being answered at their rate, if anything did.
-    pub limited_by: Option<Limit>,
+    pub limited_by: Option<Bottleneck>,
     /// What all was drawn from.
     pub seed: u64,
-    /// Milliseconds from when a request was due to its answer, by percentile.
+    /// Milliseconds from when a request was due to its response, by percentile.
     pub latency_ms: BTreeMap<&'static str, f64>,
 }
 
@@ -74,7 +74,7 @@ pub struct LoadReport {
 const TELLING: f64 = 0.01;
 /// The share of its threads' time from which on a generator has none left.
 const CPU_SHARE_MAX: f64 = 0.9;
-/// Answers that take longer, on the average, are the collector's fault.
+/// Responses that take longer, on the average, are the collector's fault.
 const SLOW_ANSWER: Duration = Duration::from_millis(250);
 
 /// Percentiles that are printed.
@@ -102,11 +102,11 @@ impl Measured {
             elapsed: Duration::ZERO,
             sent_late: 0,
             waited_for_connection: 0,
-            answer_time: Duration::ZERO,
+            response_time: Duration::ZERO,
         })
     }
 
-    /// Notes an answer.
+    /// Notes a response.
     pub fn answered(&mut self, status: u16, latency: Duration) {
         *self.statuses.entry(status).or_default() += 1;
         let micros = u64::try_from(latency.as_micros()).unwrap_or(MICROS_MAX);
@@ -124,19 +124,20 @@ impl Measured {
 
     /// What kept requests from being answered at their rate; `cpu_share` is what the generator used
     /// of its threads' time.
-    fn limit(&self, rate: f64, cpu_share: f64) -> Option<Limit> {
+    fn limit(&self, rate: f64, cpu_share: f64) -> Option<Bottleneck> {
         let requests = self.requests().max(1);
         let tells = |count: u64| count as f64 / requests as f64 >= TELLING;
         let (late, waited) = (tells(self.sent_late), tells(self.waited_for_connection));
         if !late && !waited {
-            return (self.answered_rate() < rate * (1.0 - TELLING)).then_some(Limit::Collector);
+            return (self.answered_rate() < rate * (1.0 - TELLING))
+                .then_some(Bottleneck::Collector);
         }
         if cpu_share >= CPU_SHARE_MAX || self.sent_late > self.waited_for_connection {
-            return Some(Limit::Generator);
+            return Some(Bottleneck::Generator);
         }
-        let mean = self.answer_time.as_secs_f64() / requests as f64;
+        let mean = self.response_time.as_secs_f64() / requests as f64;
         let is_slow = mean >= SLOW_ANSWER.as_secs_f64();
-        Some(if is_slow { Limit::Collector } else { Limit::Connections })
+        Some(if is_slow { Bottleneck::Collector } else { Bottleneck::Connections })
     }
 
     /// What is printed of it.
@@ -171,18 +172,18 @@ mod tests {
             measured.statuses.insert(204, good);
             measured.elapsed = Duration::from_secs(1);
             (measured.sent_late, measured.waited_for_connection) = (late, waited);
-            measured.answer_time = Duration::from_millis(mean_ms * good);
+            measured.response_time = Duration::from_millis(mean_ms * good);
             measured
         };
         let cases = [
             (measured(1000, 0, 0, 5), 0.5, None),
             (measured(999, 9, 9, 5), 0.5, None),
-            (measured(500, 0, 0, 5), 0.5, Some(Limit::Collector)),
-            (measured(500, 0, 400, 5), 0.5, Some(Limit::Connections)),
-            (measured(1000, 0, 400, 5), 0.5, Some(Limit::Connections)),
-            (measured(500, 0, 400, 2000), 0.5, Some(Limit::Collector)),
-            (measured(500, 300, 100, 5), 0.5, Some(Limit::Generator)),
-            (measured(500, 0, 400, 5), 0.95, Some(Limit::Generator)),
+            (measured(500, 0, 0, 5), 0.5, Some(Bottleneck::Collector)),
+            (measured(500, 0, 400, 5), 0.5, Some(Bottleneck::Connections)),
+            (measured(1000, 0, 400, 5), 0.5, Some(Bottleneck::Connections)),
+            (measured(500, 0, 400, 2000), 0.5, Some(Bottleneck::Collector)),
+            (measured(500, 300, 100, 5), 0.5, Some(Bottleneck::Generator)),
+            (measured(500, 0, 400, 5), 0.95, Some(Bottleneck::Generator)),
         ];
         for (number, (measured, cpu, expected)) in cases.into_iter().enumerate() {
             assert_eq!(measured.limit(1000.0, cpu), expected, "case {number}");

@@ -23,7 +23,7 @@ const VISIT_EVENTS_MAX: u32 = 24;
 
 /// One visitor on a connection.
 #[derive(Debug)]
-pub(super) struct Visitor {
+pub(super) struct SimulatedVisitor {
     random: Pcg64Mcg,
     /// `ashiato_short=…; ashiato_long=…`, as the collector gave them.
     pub cookies: String,
@@ -37,14 +37,14 @@ pub(super) struct Visitor {
     cart: Vec<u32>,
 }
 
-impl Visitor {
+impl SimulatedVisitor {
     /// The visitor of a number; the same one does the same.
     pub fn new(seed: u64, number: u64) -> Self {
         let mut random = Pcg64Mcg::seed_from_u64(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (service, agent) = (pick(&mut random, &SERVICES), pick(&mut random, &AGENTS));
         let left = 1 + random.next_u32() % VISIT_EVENTS_MAX;
         let (cookies, cart) = (String::new(), Vec::new());
-        Visitor { random, cookies, service, agent, left, item: 1, cart }
+        SimulatedVisitor { random, cookies, service, agent, left, item: 1, cart }
     }
 
     /// Whether the visit is over.
@@ -157,7 +157,7 @@ mod tests {
         let mut ids = std::collections::HashSet::new();
         let (mut added, mut bought) = (0, 0);
         for number in 0..50 {
-            let mut visitor = Visitor::new(1, number);
+            let mut visitor = SimulatedVisitor::new(1, number);
             while !visitor.is_gone() {
                 let event: Value = serde_json::from_str(&visitor.next_event(0)).unwrap();
                 assert!(ids.insert(event["event_id"].as_str().unwrap().to_owned()));

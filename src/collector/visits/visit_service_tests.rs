@@ -35,16 +35,16 @@ fn request(long: Option<u64>, events: usize) -> VisitRequest<'static> {
     VisitRequest { long, is_by_name: false, cookie: None, events: &EVENTS[..events] }
 }
 
-fn desk(store: &MemoryVisitStore) -> VisitDesk {
+fn visit_service(store: &MemoryVisitStore) -> VisitService {
     let store = Arc::new(store.clone());
-    VisitDesk { store, rules: rules(), ids: Arc::new(CountedIds::default()) }
+    VisitService { store, rules: rules(), ids: Arc::new(CountedIds::default()) }
 }
 
 #[tokio::test]
 async fn requests_of_one_visitor_in_a_batch_are_one_visit_in_their_order() {
     let store = MemoryVisitStore::default();
     let requests = [request(Some(1), 1), request(None, 2), request(Some(1), 2), request(None, 1)];
-    let outcomes = desk(&store).serve(&requests, 0).await.unwrap();
+    let outcomes = visit_service(&store).serve(&requests, 0).await.unwrap();
     let seqs: Vec<Vec<u64>> =
         outcomes.iter().map(|given| given.iter().map(|one| one.seq).collect()).collect();
     assert_eq!(seqs, [vec![1], vec![1, 2], vec![2, 3], vec![1]]);
@@ -58,13 +58,13 @@ async fn requests_of_one_visitor_in_a_batch_are_one_visit_in_their_order() {
 async fn processes_that_serve_one_visitor_at_once_never_make_two_visits() {
     let store = MemoryVisitStore::default();
     let tasks = (0..12).map(|_| {
-        let mut desk = desk(&store);
-        desk.ids = Arc::new(RandomIds);
+        let mut visit_service = visit_service(&store);
+        visit_service.ids = Arc::new(RandomIds);
         tokio::spawn(async move {
             let mut given = Vec::new();
             for _ in 0..20 {
                 let served = loop {
-                    if let Ok(served) = desk.serve(&[request(Some(1), 1)], 0).await {
+                    if let Ok(served) = visit_service.serve(&[request(Some(1), 1)], 0).await {
                         break served;
                     }
                 };
@@ -88,20 +88,23 @@ async fn processes_that_serve_one_visitor_at_once_never_make_two_visits() {
 async fn a_store_that_is_away_serves_nobody_and_changes_nothing() {
     let store = MemoryVisitStore::default();
     store.away.store(true, std::sync::atomic::Ordering::SeqCst);
-    let desk = desk(&store);
-    assert!(matches!(desk.serve(&[request(None, 1)], 0).await, Err(Error::Unavailable(_))));
+    let visit_service = visit_service(&store);
+    assert!(matches!(
+        visit_service.serve(&[request(None, 1)], 0).await,
+        Err(Error::Unavailable(_))
+    ));
     store.away.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(store.records.lock().unwrap().is_empty());
-    assert_eq!(desk.serve(&[request(Some(1), 1)], 0).await.unwrap()[0][0].seq, 1);
+    assert_eq!(visit_service.serve(&[request(Some(1), 1)], 0).await.unwrap()[0][0].seq, 1);
 }
 
 #[tokio::test]
 async fn who_comes_by_a_name_is_the_visitor_until_its_id_came_back_and_a_stranger_from_then_on() {
     let store = MemoryVisitStore::default();
-    let desk = desk(&store);
+    let visit_service = visit_service(&store);
     let by_name = || VisitRequest { is_by_name: true, ..request(Some(1), 1) };
     let longs = async |requests: &[VisitRequest<'_>]| -> Vec<Uuid> {
-        let served = desk.serve(requests, 0).await.unwrap();
+        let served = visit_service.serve(requests, 0).await.unwrap();
         served.iter().map(|given| given[0].long).collect()
     };
     let visitor = Uuid::from_u64_pair(9, 1);
@@ -122,13 +125,13 @@ async fn a_record_that_cannot_be_read_is_none_for_its_visitor_and_nothing_for_al
     for bytes in [&b"PONG"[..], b"", b"{}", b"\xff\xfe", b"[1,2]"] {
         let store = MemoryVisitStore::default();
         let visitor = Uuid::from_u64_pair(9, 1);
-        store.records.lock().unwrap().insert(visitor, Record::from_static(bytes));
+        store.records.lock().unwrap().insert(visitor, StoredRecord::from_static(bytes));
         let requests = [request(Some(1), 1), request(Some(2), 1), request(None, 1)];
         for seq in 1..3 {
-            let outcomes = desk(&store).serve(&requests[..2], 0).await.unwrap();
+            let outcomes = visit_service(&store).serve(&requests[..2], 0).await.unwrap();
             assert_eq!(outcomes.iter().map(|given| given[0].seq).collect::<Vec<_>>(), [seq; 2]);
         }
-        assert!(desk(&store).serve(&requests, 0).await.is_ok());
+        assert!(visit_service(&store).serve(&requests, 0).await.is_ok());
         let written = store.records.lock().unwrap()[&visitor].clone();
         assert_eq!(VisitorRecord::decode(&written).unwrap().seq, 3, "it was written over");
     }

@@ -1,4 +1,4 @@
-//! Serves the requests of a moment together: one reading of the store, one writing.
+//! Read-modify-write of visitors' records by compare-and-swap, in batches: one load, one swap.
 //!
 //! ```text
 //! requests   A: page_view          B (new): page_view      A: cart_add
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::advance::{VisitOutcome, VisitRules, advance};
 use super::attribution::EventFacts;
 use super::record::{ShortCookie, VisitorRecord};
-use super::store::{Record, Swap, Swapped, VisitStore, VisitorId};
+use super::store::{StoredRecord, Swap, Swapped, VisitStore, VisitorId};
 use crate::base::error::{Error, Result};
 use crate::base::ids::Ids;
 
@@ -43,7 +43,7 @@ pub struct VisitRequest<'a> {
 
 /// Gives visits and attribution to requests.
 #[derive(Debug, Clone)]
-pub struct VisitDesk {
+pub struct VisitService {
     /// Where records are kept.
     pub store: Arc<dyn VisitStore>,
     /// How visits go.
@@ -53,13 +53,13 @@ pub struct VisitDesk {
 }
 
 /// The requests of one visitor.
-struct Group {
+struct VisitorRequests {
     visitor: VisitorId,
     /// Places in the batch.
     requests: Vec<usize>,
 }
 
-impl VisitDesk {
+impl VisitService {
     /// Serves a batch: for each request, an outcome for each of its events. When it returns, the
     /// records are as durable as the store makes them.
     ///
@@ -101,18 +101,22 @@ impl VisitDesk {
     }
 
     /// Requests by visitor, those who brought an id and those who get one now.
-    fn group(&self, requests: &[VisitRequest<'_>], now_ms: i64) -> (Vec<Group>, Vec<Group>) {
+    fn group(
+        &self,
+        requests: &[VisitRequest<'_>],
+        now_ms: i64,
+    ) -> (Vec<VisitorRequests>, Vec<VisitorRequests>) {
         let mut places: HashMap<VisitorId, usize, RandomState> =
             HashMap::with_capacity_and_hasher(requests.len(), RandomState::default());
-        let (mut groups, mut newcomers) = (Vec::<Group>::new(), Vec::new());
+        let (mut groups, mut newcomers) = (Vec::<VisitorRequests>::new(), Vec::new());
         for (place, request) in requests.iter().enumerate() {
             let Some(visitor) = request.long else {
                 let visitor = self.ids.next(now_ms);
-                newcomers.push(Group { visitor, requests: vec![place] });
+                newcomers.push(VisitorRequests { visitor, requests: vec![place] });
                 continue;
             };
             let group = *places.entry(visitor).or_insert_with(|| {
-                groups.push(Group { visitor, requests: Vec::new() });
+                groups.push(VisitorRequests { visitor, requests: Vec::new() });
                 groups.len() - 1
             });
             groups[group].requests.push(place);
@@ -124,13 +128,13 @@ impl VisitDesk {
     /// since: each is a visitor of its own.
     fn part_strangers(
         &self,
-        groups: &mut Vec<Group>,
-        known: &mut Vec<Option<Record>>,
+        groups: &mut Vec<VisitorRequests>,
+        known: &mut Vec<Option<StoredRecord>>,
         requests: &[VisitRequest<'_>],
         now_ms: i64,
     ) {
         let is_by_name = |place: &usize| requests[*place].is_by_name;
-        let is_kept = |record: &Option<Record>| {
+        let is_kept = |record: &Option<StoredRecord>| {
             let record = record.as_deref().map(VisitorRecord::decode);
             record.is_some_and(|record| record.is_ok_and(|record| record.is_kept))
         };
@@ -146,19 +150,18 @@ impl VisitDesk {
         let mut is_left = groups.iter().map(|group| !group.requests.is_empty());
         known.retain(|_| is_left.next() == Some(true));
         groups.retain(|group| !group.requests.is_empty());
-        groups.extend(
-            strangers
-                .into_iter()
-                .map(|place| Group { visitor: self.ids.next(now_ms), requests: vec![place] }),
-        );
+        groups.extend(strangers.into_iter().map(|place| VisitorRequests {
+            visitor: self.ids.next(now_ms),
+            requests: vec![place],
+        }));
         known.resize(groups.len(), None);
     }
 
     /// Applies each visitor's events to the record; gives the changes and notes the outcomes.
     fn apply(
         &self,
-        groups: &[Group],
-        known: Vec<Option<Record>>,
+        groups: &[VisitorRequests],
+        known: Vec<Option<StoredRecord>>,
         requests: &[VisitRequest<'_>],
         now_ms: i64,
         outcomes: &mut [Vec<VisitOutcome>],
@@ -204,5 +207,5 @@ fn decode(visitor: VisitorId, bytes: &[u8]) -> Option<VisitorRecord> {
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
+#[path = "visit_service_tests.rs"]
 mod tests;

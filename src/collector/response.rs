@@ -1,4 +1,4 @@
-//! Answers: statuses, cookies, CORS.
+//! HTTP responses: statuses, cookies, CORS.
 //!
 //! | status | means | who sends it again |
 //! |---|---|---|
@@ -34,30 +34,30 @@ const VALUE_BYTES: usize = 72 + TAG_CHARACTERS;
 /// page knows whether it can do without a name of its own.
 const COOKIE_HEADER: &str = "ashiato-visit-cookie";
 
-/// Answers are small and whole.
-pub(super) type Answer = Response<Full<Bytes>>;
+/// Responses are small and whole.
+pub(super) type CollectorResponse = Response<Full<Bytes>>;
 
 /// Seconds after which a client may come again.
 const RETRY_SECONDS: &str = "5";
 /// Headers that a page of another origin may read.
 const EXPOSED: &str = "ashiato-visit-short, ashiato-visit-long, ashiato-visit-token, \
                        ashiato-visit-cookie, retry-after";
-/// How long browsers remember a preflight's answer.
+/// How long browsers remember a preflight's response.
 const PREFLIGHT_SECONDS: &str = "86400";
 
 /// Why nothing is taken, as the body says it.
 #[derive(Debug, Serialize)]
-pub(super) struct Fault<'a> {
+pub(super) struct ErrorBody<'a> {
     /// What was expected and found.
     pub error: &'a str,
     /// Where in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<Place>,
+    pub at: Option<BodyPosition>,
 }
 
 /// A place in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Place {
+pub(super) struct BodyPosition {
     /// From 0.
     pub byte: usize,
     /// From 1.
@@ -66,43 +66,51 @@ pub(super) struct Place {
     pub column: usize,
 }
 
-/// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Answer {
+/// A response without a body.
+pub(super) fn empty(status: StatusCode) -> CollectorResponse {
     with_body(status, Bytes::new())
 }
 
-/// An answer with some text.
-pub(super) fn text(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
-    let mut answer = with_body(status, text.into());
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+/// A response with some text.
+pub(super) fn text(
+    status: StatusCode,
+    kind: &'static str,
+    text: impl Into<Bytes>,
+) -> CollectorResponse {
+    let mut response = with_body(status, text.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
-/// An answer with a value as JSON.
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+/// A response with a value as JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> CollectorResponse {
     let body = serde_json::to_vec(value).unwrap_or_default();
     text(status, "application/json", body)
 }
 
 /// That nothing is taken; those that may come again are told when.
-pub(super) fn fault(status: StatusCode, error: &str, at: Option<Place>) -> Answer {
-    let mut answer = json(status, &Fault { error, at });
+pub(super) fn error_response(
+    status: StatusCode,
+    error: &str,
+    at: Option<BodyPosition>,
+) -> CollectorResponse {
+    let mut response = json(status, &ErrorBody { error, at });
     if matches!(status.as_u16(), 408 | 429 | 503) {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }
-    answer
+    response
 }
 
-fn with_body(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    answer
+fn with_body(status: StatusCode, body: Bytes) -> CollectorResponse {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
 }
 
-/// What of the configuration all answers need, made once.
+/// What of the configuration all responses need, made once.
 #[derive(Debug)]
-pub(super) struct AnswerSettings {
+pub(super) struct ResponseSettings {
     /// Whose pages may ask.
     pub origins: Origins,
     allowed_headers: HeaderValue,
@@ -163,14 +171,14 @@ fn expired_cookies(settings: &CookieSettings) -> Vec<HeaderValue> {
     expired
 }
 
-impl AnswerSettings {
+impl ResponseSettings {
     pub fn new(config: &CollectorConfig) -> Self {
         let allowed = format!(
             "content-type, content-encoding, {LONG_HEADER}, {TOKEN_HEADER}, {}",
             config.consent.anonymous_header
         );
         let cookies = &config.cookies;
-        AnswerSettings {
+        ResponseSettings {
             origins: Origins::new(&config.allowed_origins),
             allowed_headers: HeaderValue::try_from(allowed)
                 .unwrap_or_else(|_| HeaderValue::from_static("content-type")),
@@ -182,16 +190,16 @@ impl AnswerSettings {
     }
 
     /// Has the client forget the ids.
-    pub fn expire_cookies(&self, answer: &mut Answer) {
+    pub fn expire_cookies(&self, response: &mut CollectorResponse) {
         for cookie in &self.expired {
-            answer.headers_mut().append(SET_COOKIE, cookie.clone());
+            response.headers_mut().append(SET_COOKIE, cookie.clone());
         }
     }
 
-    /// Gives an answer the visit's ids, in headers and cookies; `is_kept` tells whether the client
+    /// Gives a response the visit's ids, in headers and cookies; `is_kept` tells whether the client
     /// had brought the visitor's.
-    pub fn add_visit(&self, answer: &mut Answer, visit: &VisitReceipt, is_kept: bool) {
-        let headers = answer.headers_mut();
+    pub fn add_visit(&self, response: &mut CollectorResponse, visit: &VisitReceipt, is_kept: bool) {
+        let headers = response.headers_mut();
         let VisitReceipt { long, short, seq, seen_ms, now_ms } = *visit;
         let kept = HeaderValue::from_static(if is_kept { "kept" } else { "new" });
         headers.insert(HeaderName::from_static(COOKIE_HEADER), kept);
@@ -217,10 +225,10 @@ impl AnswerSettings {
         }
     }
 
-    /// Lets the page that asked read the answer, if its site is allowed.
-    pub fn add_cors(&self, answer: &mut Answer, request: &HeaderMap) {
+    /// Lets the page that asked read the response, if its site is allowed.
+    pub fn add_cors(&self, response: &mut CollectorResponse, request: &HeaderMap) {
         let Some(origin) = request.get(ORIGIN) else { return };
-        let headers = answer.headers_mut();
+        let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("origin"));
         if self.origins.has(origin) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -230,16 +238,16 @@ impl AnswerSettings {
         }
     }
 
-    /// The answer to a browser that asks whether it may ask.
-    pub fn preflight(&self) -> Answer {
-        let mut answer = empty(StatusCode::NO_CONTENT);
-        let headers = answer.headers_mut();
+    /// The response to a browser that asks whether it may ask.
+    pub fn preflight(&self) -> CollectorResponse {
+        let mut response = empty(StatusCode::NO_CONTENT);
+        let headers = response.headers_mut();
         let methods = HeaderValue::from_static("GET, POST, OPTIONS");
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.allowed_headers.clone());
         let seconds = HeaderValue::from_static(PREFLIGHT_SECONDS);
         headers.insert(ACCESS_CONTROL_MAX_AGE, seconds);
-        answer
+        response
     }
 }
 
@@ -259,9 +267,9 @@ mod tests {
             now_ms: 4,
         };
         let cookies = |config: &CollectorConfig| -> Vec<String> {
-            let mut answer = empty(StatusCode::NO_CONTENT);
-            AnswerSettings::new(config).add_visit(&mut answer, &visit, false);
-            let values = answer.headers().get_all(SET_COOKIE).iter();
+            let mut response = empty(StatusCode::NO_CONTENT);
+            ResponseSettings::new(config).add_visit(&mut response, &visit, false);
+            let values = response.headers().get_all(SET_COOKIE).iter();
             values.map(|value| value.to_str().unwrap().to_owned()).collect()
         };
         assert_eq!(
@@ -289,10 +297,10 @@ mod tests {
             "s=00000000-0000-0000-0000-000000000002.4.3; SameSite=Strict; Path=/v1; \
              Domain=shop.example; Max-Age=1800"
         );
-        let mut answer = empty(StatusCode::NO_CONTENT);
-        AnswerSettings::new(&config).expire_cookies(&mut answer);
+        let mut response = empty(StatusCode::NO_CONTENT);
+        ResponseSettings::new(&config).expire_cookies(&mut response);
         let expired: Vec<&str> =
-            answer.headers().get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
+            response.headers().get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
         assert_eq!(
             expired,
             [
@@ -305,17 +313,17 @@ mod tests {
     }
 
     #[test]
-    fn only_pages_of_allowed_sites_may_read_answers() {
+    fn only_pages_of_allowed_sites_may_read_responses() {
         let settings = |origins: &[&str]| {
             let allowed_origins = origins.iter().map(ToString::to_string).collect();
-            AnswerSettings::new(&CollectorConfig { allowed_origins, ..Default::default() })
+            ResponseSettings::new(&CollectorConfig { allowed_origins, ..Default::default() })
         };
         let allowed = |origins: &[&str], origin: &str| {
             let mut request = HeaderMap::new();
             request.insert(ORIGIN, origin.parse().unwrap());
-            let mut answer = empty(StatusCode::NO_CONTENT);
-            settings(origins).add_cors(&mut answer, &request);
-            answer
+            let mut response = empty(StatusCode::NO_CONTENT);
+            settings(origins).add_cors(&mut response, &request);
+            response
                 .headers()
                 .get(ACCESS_CONTROL_ALLOW_ORIGIN)
                 .map(|o| o.to_str().unwrap().to_owned())
