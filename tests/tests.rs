@@ -13,6 +13,7 @@ mod promises_collector_goes_on;
 mod promises_copy;
 mod promises_crash;
 mod promises_docs;
+mod promises_embed;
 mod promises_evaluation;
 mod promises_examples;
 mod promises_exit_codes;
