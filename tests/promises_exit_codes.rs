@@ -239,9 +239,8 @@ fn a_place_that_cannot_be_written_to_exits_78_before_anything_is_done() {
 
 #[test]
 fn a_name_that_is_too_long_for_the_disk_exits_78() {
-    let project = Project::new().logs("a.ndjson", "{\"id\":1}\n");
-    let file = project.path("shop/pipeline.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("name = \"{}\"\n{text}", "x".repeat(300))).unwrap();
-    project.run().fails_with(78, &["File name too long", "give it a path that can be one"]);
+    let long = format!("${{OUT}}/{}/rows", "x".repeat(300));
+    let project = Project::new().pipeline(&OUTPUT.replace("${OUT}/rows", &long));
+    let project = project.logs("a.ndjson", "{\"id\":1}\n");
+    project.run().fails_with(78, &["File name too long"]);
 }
