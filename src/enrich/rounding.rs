@@ -6,13 +6,10 @@
 //! Order, article 70-10): 123.45 yen at 10 % rounded `down` bear 12.00 yen. Who needs the tax
 //! before rounding multiplies by the rate.
 //!
-//! ```
-//! use ashiato::enrich::{Rate, Rounding, rounding};
-//!
-//! let eight_percent = Rate::from_fraction("0.08").unwrap();
-//! assert_eq!(rounding::tax_on(198, 0, eight_percent, Rounding::Down), Some(15)); // 15.84
-//! assert_eq!(rounding::tax_on(-198, 0, eight_percent, Rounding::Down), Some(-15));
-//! assert_eq!(rounding::tax_within(213, 0, eight_percent, Rounding::Down), Some(15)); // 15.77…
+//! ```text
+//! tax_on(198, 0, 8 %, Down)        15     15.84
+//! tax_on(-198, 0, 8 %, Down)      -15    -15.84
+//! tax_within(213, 0, 8 %, Down)    15     15.77…
 //! ```
 
 use super::tax::Rate;

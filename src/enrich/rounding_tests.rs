@@ -113,3 +113,11 @@ fn an_invoice_rounds_once_where_its_items_would_have_rounded_each() {
     assert_eq!(tax_on_invoice(&items, 0, Rounding::Down), Some(15 + 19));
     assert_eq!(tax_on_invoice(&[], 0, Rounding::Down), Some(0));
 }
+
+#[test]
+fn a_refund_takes_back_the_tax_that_its_sale_bore() {
+    let eight_percent = Rate::from_fraction("0.08").unwrap();
+    assert_eq!(tax_on(198, 0, eight_percent, Rounding::Down), Some(15)); // 15.84
+    assert_eq!(tax_on(-198, 0, eight_percent, Rounding::Down), Some(-15));
+    assert_eq!(tax_within(213, 0, eight_percent, Rounding::Down), Some(15)); // 15.77…
+}
