@@ -22,8 +22,6 @@ use crate::run::{RunControl, RunOptions, RunReport, Runner};
 
 /// The variable that says what is logged.
 pub(super) const LOG_VARIABLE: &str = "ASHIATO_LOG";
-/// What work may still take to heed a signal.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a blocked thread may still take once the run has ended.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -174,24 +172,10 @@ async fn watch(
     let is_told = !matches!(order.task, Task::DryRun);
     let progress = Arc::clone(&control.progress);
     let reporter = is_told.then(|| ProgressReporter::start(progress, bars, terminal));
-    let report = tokio::select! {
-        report = run => report,
-        () = out_of_patience(&control) => {
-            RunReport::not_begun(Error::Unavailable("the run was stopped".into()))
-        }
-    };
+    let report = run.await;
     reporter.into_iter().for_each(ProgressReporter::stop);
     match stop.signal() {
         Some(signal) if report.error.is_some() => report.stopped_by(Error::Stopped(signal)),
         _ => report,
-    }
-}
-
-/// Comes some time after a signal, for work that does not heed it, but never while publishing.
-async fn out_of_patience(control: &RunControl) {
-    control.cancel.cancelled().await;
-    tokio::time::sleep(STOP_TIMEOUT).await;
-    if control.is_publishing() {
-        std::future::pending::<()>().await;
     }
 }

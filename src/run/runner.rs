@@ -31,6 +31,8 @@ use crate::store::Stores;
 const PATIENCE_SECONDS: &str = "ASHIATO_PUBLISH_PATIENCE_SECONDS";
 /// How long it may take if nothing is said.
 const PATIENCE_SECONDS_DEFAULT: u64 = 15;
+/// What work may still take to heed that the run is stopped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs pipelines over data intervals, with the stores that an environment gives access to.
 ///
@@ -86,13 +88,6 @@ pub struct RunControl {
     /// Stops the run, up to the moment at which it publishes.
     pub cancel: CancellationToken,
     pub(super) publishing: Arc<AtomicBool>,
-}
-
-impl RunControl {
-    /// Whether the run has begun to publish, from where it must come to its end.
-    pub fn is_publishing(&self) -> bool {
-        self.publishing.load(Relaxed)
-    }
 }
 
 /// What became of a run: always a result, and the error that stopped it, if one did.
@@ -215,7 +210,10 @@ impl Runner {
             Err(error) => return RunReport::not_begun(error),
         };
         let mut result = new_result(&plan);
-        let done = do_task(task, &plan, &context, &mut result).await;
+        let done = tokio::select! {
+            done = do_task(task, &plan, &context, &mut result) => done,
+            () = stop_overdue(&context) => Err(Error::Unavailable("the run was stopped".into())),
+        };
         result.duration_ms = started.elapsed().as_millis() as u64;
         result.peak_memory_bytes = peak_memory_bytes();
         result.store = self.stores.meter().by_operation();
@@ -235,6 +233,16 @@ impl Runner {
             now: Utc::now(),
             failpoints: Failpoints::of(self.stores.environment()),
         })
+    }
+}
+
+/// Comes some time after a stop was asked for, for work that does not heed it, but never while
+/// publishing.
+async fn stop_overdue(context: &RunContext) {
+    context.cancel.cancelled().await;
+    tokio::time::sleep(STOP_TIMEOUT).await;
+    if context.publishing.load(Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 
